@@ -1,0 +1,10 @@
+"""What light does to one matrix product: pure functions on arrays."""
+
+from photonjax.ops import random as random
+from photonjax.ops.dot import optical_dot_general as optical_dot_general
+from photonjax.ops.dot import optical_einsum as optical_einsum
+from photonjax.ops.integers import arithmetic as arithmetic
+from photonjax.ops.quantize import QuantizedArray as QuantizedArray
+from photonjax.ops.quantize import quantize as quantize
+from photonjax.ops.weights import ProgrammedWeight as ProgrammedWeight
+from photonjax.ops.weights import program as program

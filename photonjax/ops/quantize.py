@@ -1,0 +1,110 @@
+"""Scales, rounding and small-integer storage, with straight-through gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class QuantizedArray:
+    """Integers and the scale that turns them back: ``array ~ values * scale``.
+
+    Accepted wherever the product takes a weight. ``values`` is int8, ``scale`` float32 with size 1
+    along the quantized axes, ``bits`` the resolution. Made by :func:`quantize`.
+    """
+
+    values: jax.Array
+    scale: jax.Array
+    bits: int = dataclasses.field(metadata={"static": True})
+    axis: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.values.ndim
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype this array stands for (that of :meth:`dequantize`)."""
+        return self.scale.dtype
+
+    @property
+    def levels(self) -> int:
+        return levels(self.bits)
+
+    def dequantize(self) -> jax.Array:
+        """The float32 array that the integers stand for."""
+        return self.values.astype(self.scale.dtype) * self.scale
+
+
+def levels(bits: int) -> int:
+    """Largest level of a symmetric signed converter: ``2**(bits - 1) - 1``."""
+    return 2 ** (bits - 1) - 1
+
+
+@jax.custom_jvp
+def round_straight_through(x: jax.Array) -> jax.Array:
+    """Round to the nearest integer (ties to even); the derivative is that of the identity."""
+    return jnp.round(x)
+
+
+@round_straight_through.defjvp
+def _round_jvp(primals, tangents):
+    return round_straight_through(primals[0]), tangents[0]
+
+
+def full_scale(x: jax.Array, axis: tuple[int, ...] | None) -> jax.Array:
+    """Largest magnitude along ``axis`` (kept with size 1), 1 where all is zero; carries no gradient.
+
+    NaN and infinity in ``x`` survive into the scale, so that they reach the product's result.
+    """
+    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=axis, keepdims=True)
+    return jnp.where(largest == 0, jnp.ones_like(largest), largest)
+
+
+def quantize(x: jax.Array, bits: int = 8, axis: int | tuple[int, ...] | None = 0) -> QuantizedArray:
+    """Quantize to signed symmetric integers with one scale per slice along ``axis``.
+
+    Args:
+      x: floating array.
+      bits: 2 to 8.
+      axis: axes that share a scale: the contracted ones of the product to come. For a kernel
+        ``[K, N]``, ``axis=0`` gives one scale per output column; ``None`` one for the whole tensor.
+
+    Returns:
+      :class:`QuantizedArray` of x's shape.
+
+    Raises:
+      TypeError: if x is not floating. ValueError: for bits outside 2 ... 8 or an axis out of range.
+
+    Example:
+      >>> import jax.numpy as jnp, photonjax as pj
+      >>> q = pj.quantize(jnp.array([[1.0, -4.0], [0.5, 2.0]]), bits=8, axis=0)
+      >>> q.values.tolist()
+      [[127, -127], [64, 64]]
+    """
+    if not jnp.issubdtype(jnp.asarray(x).dtype, jnp.floating):
+        raise TypeError(
+            f"quantize: x is {jnp.asarray(x).dtype}; convert it to a floating dtype first"
+        )
+    if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
+        raise ValueError(f"quantize: bits = {bits!r} is outside 2 ... 8 (int8 storage)")
+    if axis is None:
+        axes = tuple(range(x.ndim))
+    else:
+        axes = (axis,) if isinstance(axis, int) else tuple(axis)
+        if any(not -x.ndim <= a < x.ndim for a in axes):
+            raise ValueError(f"quantize: axis = {axis} does not exist in shape {x.shape}")
+        axes = tuple(sorted(a % x.ndim for a in axes))
+    x = x.astype(jnp.float32)
+    scale = full_scale(x, axes) / levels(bits)
+    return QuantizedArray(jnp.round(x / scale).astype(jnp.int8), scale, int(bits), axes)

@@ -1,0 +1,209 @@
+"""A ``[M, K] x [K, N]`` product on one core: tiles, noise, converters, and their derivatives."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from photonjax.hardware.core import OpticalCore
+from photonjax.ops import integers, noise
+from photonjax.ops.quantize import full_scale, round_straight_through
+from photonjax.ops.weights import BASE, Levels, part_weights, split_fine, whole
+
+
+@dataclasses.dataclass(frozen=True)
+class ProductTrace:
+    """A product and what can be asked about how it came about (unused parts cost nothing under jit).
+
+    ``raw`` are the ADC's inputs ``[M, N]`` per k-tile, ``adc_range`` its full scales, ``light`` the
+    detected electrons per output sample and tile in units of ``core.photons`` (or None).
+    """
+
+    y: jax.Array
+    raw: list[jax.Array]
+    adc_range: list[jax.Array | float]
+    light: list[jax.Array] | None
+
+
+def matrix_product(
+    x: jax.Array,
+    weight: Levels,
+    *,
+    core: OpticalCore,
+    key: jax.Array | None,
+    precision: Any = None,
+    adc_range: jax.Array | float | None = None,
+    batched: bool = False,
+) -> ProductTrace:
+    """``[M, K] x [K, N]`` through the core, tile by tile."""
+    (m, terms), n = x.shape, weight.parts[0].shape[1]
+    unit_a, unit_b = core.levels_in or 1, core.levels_weight or 1
+    x = x.astype(jnp.float32)
+    x_scale = full_scale(x, (1,) if core.input_scale == "per_token" else None)
+    levels = x * (unit_a / x_scale)
+    if core.bits_in is not None:
+        levels = round_straight_through(levels)
+    tiles = -(-terms // core.rows)
+    draws = _draw(core, key, m, terms, n, tiles)
+    if draws.input is not None:
+        levels = levels + unit_a * core.input_noise * draws.input
+    product = _product(
+        a_kind=_kind(core.bits_in, draws.input is not None),
+        b_kind=_kind(core.bits_weight, len(weight.parts) > 1),
+        dtype=_carrier(core, terms, batched),
+        precision=precision,
+    )
+
+    total, raws, ranges, lights = 0.0, [], [], []
+    for t in range(tiles):
+        tile = slice(t * core.rows, min((t + 1) * core.rows, terms))
+        used = tile.stop - tile.start
+        a, b = levels[:, tile], weight.values[tile]
+        p = product(a, b, tuple(part[tile] for part in weight.parts)) * (1 / (unit_a * unit_b))
+        offset = 0.0
+        if core.encoding == "offset":
+            offset = _row_moment("offset", a, unit_a) + jnp.sum(b, 0, keepdims=True) / unit_b
+        raw, light = p + offset, None
+        full = core.adc_range * math.sqrt(used) if adc_range is None else adc_range
+        if core.photons is not None:
+            light = _light(core, a, b, p, weight, t, product)
+        if key is not None:
+            if draws.laser is not None:
+                bias = used if core.encoding == "offset" else 0.0
+                raw = raw + (raw + bias) * draws.laser[t]
+            variance = noise.converter_variance(core, full) + noise.receiver_variance(core)
+            if core.photons is not None and core.photon_statistics == "gaussian":
+                variance = variance + noise.shot_variance(core, light)
+            elif core.photons is not None:
+                raw = noise.photon_counts(core, jax.random.fold_in(draws.counts, t), light, p, raw)
+            if draws.output is not None:
+                raw = raw + _safe_sqrt(variance) * draws.output[t]
+        total = total + (_adc(core, raw, full) - offset)
+        raws, ranges, lights = [*raws, raw], [*ranges, full], [*lights, light]
+    y = total * (x_scale * weight.scale)
+    return ProductTrace(y, raws, ranges, lights if core.photons is not None else None)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Draws:
+    input: jax.Array | None = None
+    laser: list[jax.Array] | None = None
+    output: list[jax.Array] | None = None
+    counts: jax.Array | None = None
+
+
+def _draw(core: OpticalCore, key: jax.Array | None, m: int, k: int, n: int, tiles: int) -> _Draws:
+    """Every random number of one product; each source has a key of its own."""
+    if key is None:
+        return _Draws()
+    output, laser, inputs, counts = (jax.random.fold_in(key, i) for i in range(4))
+    gaussian = core.photons is not None and core.photon_statistics == "gaussian"
+    at_output = gaussian or core.enob is not None or core.receiver_noise_a_per_rthz is not None
+    return _Draws(
+        input=noise.normals(core, inputs, m, k, 1)[0] if core.input_noise is not None else None,
+        laser=(
+            noise.laser_fluctuation(core, laser, m, n, tiles)
+            if core.laser_rin_db_hz is not None
+            else None
+        ),
+        output=noise.normals(core, output, m, n, tiles) if at_output else None,
+        counts=counts if core.photon_statistics == "poisson" else None,
+    )
+
+
+def _light(core, a, b, p, weight: Levels, t: int, product) -> jax.Array:
+    """Detected light of each output sample of one k-tile, in units of ``core.photons``."""
+    unit_a, unit_b = core.levels_in or 1, core.levels_weight or 1
+    exact = core.shot_estimate == "exact" or core.photon_statistics == "poisson"
+    if core.encoding == "differential" and exact:
+        magnitudes = jnp.abs(b)
+        parts = (magnitudes,) if len(weight.parts) == 1 else split_fine(magnitudes)
+        return product(jnp.abs(a), magnitudes, parts) * (1 / (unit_a * unit_b))
+    row = _row_moment(core.encoding, a, unit_a)
+    return noise.detected_light(core, row, weight.moment[t], p, a.shape[1])
+
+
+def _row_moment(encoding: str, a: jax.Array, unit: int) -> jax.Array:
+    if encoding == "differential":
+        return jnp.sum(jnp.abs(a), axis=1, keepdims=True) * (1 / unit)
+    if encoding == "offset":
+        return jnp.sum(a, axis=1, keepdims=True) * (1 / unit)
+    return jnp.sum(jnp.square(a * (1 / unit)), axis=1, keepdims=True)
+
+
+def _adc(core: OpticalCore, raw: jax.Array, full_range: jax.Array | float) -> jax.Array:
+    """Mid-tread quantizer of ``bits_out`` over ``[-r, r)``; saturates; straight-through inside."""
+    if core.bits_out is None:
+        return raw
+    half = 2 ** (core.bits_out - 1)
+    step = full_range / half
+    return round_straight_through(jnp.clip(raw / step, -half, half - 1)) * step
+
+
+def _safe_sqrt(variance: jax.Array | float) -> jax.Array:
+    """Square root whose derivative at zero is zero, not infinite."""
+    variance = jnp.asarray(variance, jnp.float32)
+    positive = variance > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+
+
+def _kind(bits: int | None, disturbed: bool) -> str:
+    """How an operand is carried: on its integer ``grid``, on a ``fine`` one, or as ``float``."""
+    if bits is None or bits > 8:
+        return "float"
+    return "fine" if disturbed else "grid"
+
+
+def _carrier(core: OpticalCore, terms: int, batched: bool) -> jnp.dtype | None:
+    if core.bits_in is None or core.bits_weight is None or max(core.bits_in, core.bits_weight) > 8:
+        return None
+    largest_a = BASE if core.input_noise is not None else core.levels_in
+    largest_b = BASE if core.weight_noise is not None else core.levels_weight
+    return integers.carrier(largest_a, largest_b, min(core.rows, terms), batched=batched)
+
+
+@functools.cache
+def _product(a_kind: str, b_kind: str, dtype: jnp.dtype | None, precision: Any):
+    """The differentiable product of one tile, in units of levels.
+
+    ``product(a, b, parts)``: a ``[M, K]`` and b ``[K, N]`` are float32 levels; parts are the integers
+    that stand for b. The forward product is exact in small integers where both operands have them;
+    the derivative is that of ``a @ b`` in floating point.
+    """
+
+    def split(values, kind):
+        return split_fine(values) if kind == "fine" else (values,)
+
+    def multiply(a, b):
+        return lax.dot(a, b, precision=precision, preferred_element_type=jnp.float32)
+
+    @jax.custom_jvp
+    def product(a, b, parts):
+        if dtype is None:
+            return multiply(a, whole(parts))
+        total = 0.0
+        for a_weight, a_part in zip(part_weights(a_kind), split(a, a_kind), strict=True):
+            for b_weight, b_part in zip(part_weights(b_kind), parts, strict=True):
+                exact = integers.integer_dot(a_part, b_part, dtype)
+                total = total + exact * (a_weight * b_weight)
+        return total
+
+    def jvp(primals, tangents):
+        (a, b, parts), (da, db, _) = primals, tangents
+        zero = jax.custom_derivatives.SymbolicZero
+        out = product(a, b, parts)
+        tangent = jnp.zeros_like(out)
+        if type(da) is not zero:
+            tangent = tangent + multiply(da, b)
+        if type(db) is not zero:
+            tangent = tangent + multiply(a, db)
+        return out, tangent
+
+    product.defjvp(jvp, symbolic_zeros=True)
+    return product
