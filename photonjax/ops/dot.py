@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 
 from photonjax.hardware.core import OpticalCore
 from photonjax.ops.quantize import QuantizedArray
-from photonjax.ops.tiles import matrix_product
+from photonjax.ops.tiles import ProductTrace, matrix_product
 from photonjax.ops.weights import (
     Levels,
     ProgrammedWeight,
@@ -88,41 +89,35 @@ def optical_dot_general(
       >>> y.shape
       (2, 8, 16)
     """
-    (xc, wc), (xb, wb) = _normalize(x, w, dimension_numbers)
-    _check_input(x)
-    _check_finite("x", x)
-    if isinstance(w, ProgrammedWeight):
-        _check_programmed(w, core, wc, wb)
-    else:
-        check_weight(w, core, wc)
-        _check_finite("w", w.scale if isinstance(w, QuantizedArray) else w)
-    dtype = jnp.dtype(preferred_element_type or jnp.result_type(x.dtype, w.dtype))
-
-    x_free = [a for a in range(x.ndim) if a not in (*xc, *xb)]
-    w_free = [a for a in range(w.ndim) if a not in (*wc, *wb)]
-    out_shape = (
-        [x.shape[a] for a in xb] + [x.shape[a] for a in x_free] + [w.shape[a] for a in w_free]
+    y, _ = traced_dot_general(
+        x,
+        w,
+        dimension_numbers,
+        precision,
+        preferred_element_type,
+        core=core,
+        key=key,
+        site=site,
+        adc_range=adc_range,
     )
-    if math.prod(out_shape) == 0 or math.prod(x.shape[a] for a in xc) == 0:
-        return jnp.zeros(out_shape, dtype)
-
-    options = dict(core=core, precision=precision, adc_range=adc_range)
-    if not xb:
-        rows = jnp.transpose(x, (*x_free, *xc)).reshape(math.prod(x.shape[a] for a in x_free), -1)
-        y = matrix_product(rows, _held(w, core, site, wc), key=key, **options).y
-    else:
-        y = _batched_product(x, w, (xb, x_free, xc), (wb, w_free, wc), key, site, options)
-    y = y.reshape(out_shape).astype(dtype)
     return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 
-def optical_einsum(subscripts: str, x: jax.Array, w: Weight, **options: Any) -> jax.Array:
+def optical_einsum(
+    subscripts: str,
+    x: jax.Array,
+    w: Weight,
+    *,
+    dot_general: Callable[..., jax.Array] = optical_dot_general,
+    **options: Any,
+) -> jax.Array:
     """Two-operand einsum on an optical core; x is streamed and w held in the array, in that order.
 
     Args:
       subscripts: explicit, like ``"btd,dnh->btnh"``. Every letter of an operand appears once in it and
         again in the other operand or in the output. An ellipsis is allowed in x.
       x, w, options: as in :func:`optical_dot_general`.
+      dot_general: does the product, given x, w and dimension numbers.
 
     Raises:
       ValueError: for subscripts that are not one product of two operands.
@@ -140,9 +135,49 @@ def optical_einsum(subscripts: str, x: jax.Array, w: Weight, **options: Any) -> 
         (tuple(x_axes.index(a) for a in contracted), tuple(w_axes.index(a) for a in contracted)),
         (tuple(x_axes.index(a) for a in batch), tuple(w_axes.index(a) for a in batch)),
     )
-    y = optical_dot_general(x, w, numbers, **options)
+    y = dot_general(x, w, numbers, **options)
     have = batch + [a for a in x_axes if a not in w_axes] + [a for a in w_axes if a not in x_axes]
     return jnp.transpose(y, [have.index(a) for a in out_axes])
+
+
+def traced_dot_general(
+    x: jax.Array,
+    w: Weight,
+    dimension_numbers: DimensionNumbers,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    *,
+    core: OpticalCore,
+    key: jax.Array | None = None,
+    site: int | jax.Array = 0,
+    adc_range: jax.Array | float | None = None,
+) -> tuple[jax.Array, ProductTrace]:
+    """:func:`optical_dot_general`, and how the result came about."""
+    (xc, wc), (xb, wb) = _normalize(x, w, dimension_numbers)
+    _check_input(x)
+    _check_finite("x", x)
+    if isinstance(w, ProgrammedWeight):
+        _check_programmed(w, core, wc, wb)
+    else:
+        check_weight(w, core, wc)
+        _check_finite("w", w.scale if isinstance(w, QuantizedArray) else w)
+    dtype = jnp.dtype(preferred_element_type or jnp.result_type(x.dtype, w.dtype))
+
+    x_free = [a for a in range(x.ndim) if a not in (*xc, *xb)]
+    w_free = [a for a in range(w.ndim) if a not in (*wc, *wb)]
+    out_shape = (
+        [x.shape[a] for a in xb] + [x.shape[a] for a in x_free] + [w.shape[a] for a in w_free]
+    )
+    if math.prod(out_shape) == 0 or math.prod(x.shape[a] for a in xc) == 0:
+        return jnp.zeros(out_shape, dtype), ProductTrace(jnp.zeros(()), [], [], None)
+
+    options = dict(core=core, precision=precision, adc_range=adc_range)
+    if not xb:
+        rows = jnp.transpose(x, (*x_free, *xc)).reshape(math.prod(x.shape[a] for a in x_free), -1)
+        trace = matrix_product(rows, _held(w, core, site, wc), key=key, **options)
+    else:
+        trace = _batched_product(x, w, (xb, x_free, xc), (wb, w_free, wc), key, site, options)
+    return trace.y.reshape(out_shape).astype(dtype), trace
 
 
 def _held(w: Weight, core: OpticalCore, site: Any, contracting: tuple[int, ...]) -> Levels:
@@ -151,7 +186,7 @@ def _held(w: Weight, core: OpticalCore, site: Any, contracting: tuple[int, ...])
     return load_weight(w, core, site, lambda array: matrix_of(array, contracting))
 
 
-def _batched_product(x, w, x_axes, w_axes, key, site, options) -> jax.Array:
+def _batched_product(x, w, x_axes, w_axes, key, site, options) -> ProductTrace:
     """Batch axes: each batch element is a product of its own, with its own key and site."""
     (xb, x_free, xc), (wb, w_free, wc) = x_axes, w_axes
     batch = [x.shape[a] for a in xb]
@@ -176,7 +211,7 @@ def _batched_product(x, w, x_axes, w_axes, key, site, options) -> jax.Array:
     def one(index, x, w):
         own_key = None if key is None else jax.random.fold_in(key, index)
         loaded = load_weight(w, core, jnp.uint32(site) * jnp.uint32(count) + index, lambda a: a)
-        return matrix_product(x, loaded, key=own_key, batched=True, **options).y
+        return matrix_product(x, loaded, key=own_key, batched=True, **options)
 
     return jax.vmap(one)(jnp.arange(count, dtype=jnp.uint32), xs, ws)
 

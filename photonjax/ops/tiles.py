@@ -17,6 +17,7 @@ from photonjax.ops.quantize import full_scale, round_straight_through
 from photonjax.ops.weights import BASE, Levels, part_weights, split_fine, whole
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ProductTrace:
     """A product and what can be asked about how it came about (unused parts cost nothing under jit).
@@ -27,7 +28,7 @@ class ProductTrace:
 
     y: jax.Array
     raw: list[jax.Array]
-    adc_range: list[jax.Array | float]
+    adc_range: list[jax.Array]
     light: list[jax.Array] | None
 
 
@@ -85,7 +86,7 @@ def matrix_product(
             if draws.output is not None:
                 raw = raw + _safe_sqrt(variance) * draws.output[t]
         total = total + (_adc(core, raw, full) - offset)
-        raws, ranges, lights = [*raws, raw], [*ranges, full], [*lights, light]
+        raws, ranges, lights = [*raws, raw], [*ranges, jnp.reshape(jnp.asarray(full, jnp.float32), (1, -1))], [*lights, light]
     y = total * (x_scale * weight.scale)
     return ProductTrace(y, raws, ranges, lights if core.photons is not None else None)
 

@@ -1,0 +1,68 @@
+"""Articles out of a MediaWiki XML dump."""
+
+from __future__ import annotations
+
+import bz2
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from typing import IO
+
+from photonjax.data.wikitext import clean
+
+# A page that only points to others: by its title, or by a template of this family at its end.
+_DISAMBIGUATION = re.compile(
+    r"\{\{\s*(?:disambig(?:uation)?|dab|hndis|geodis|set index(?: article)?|"
+    r"human name disambiguation|place name disambiguation)\b",
+    re.IGNORECASE,
+)
+
+
+def read_articles(dump: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+    """Title and clean text of every article of a dump, in the dump's order.
+
+    Redirects, pages outside the article namespace, disambiguation pages and articles with no prose
+    left after cleaning are dropped.
+
+    Args:
+      dump: an XML dump, packed with bz2 or plain.
+
+    Raises:
+      ValueError: the file is not a readable dump.
+
+    Example:
+        >>> for title, text in read_articles(fetch("wikipedia-sample")):  # doctest: +SKIP
+        ...     print(title, len(text))
+    """
+    try:
+        with _open(dump) as file:
+            for title, source in _pages(file):
+                if _DISAMBIGUATION.search(source) or title.endswith("(disambiguation)"):
+                    continue
+                if text := clean(source):
+                    yield title, text
+    except (ElementTree.ParseError, EOFError) as error:
+        raise ValueError(f"{os.fspath(dump)} is not a readable MediaWiki dump ({error})") from error
+
+
+def _open(dump: str | os.PathLike[str]) -> IO[bytes]:
+    with open(dump, "rb") as file:
+        packed = file.read(3) == b"BZh"
+    return bz2.open(dump, "rb") if packed else open(dump, "rb")
+
+
+def _pages(file: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """Title and source of the pages in the article namespace that are no redirects."""
+    for _, page in ElementTree.iterparse(file, events=("end",)):
+        if _local(page.tag) != "page":
+            continue
+        fields = {_local(node.tag): node.text or "" for node in page.iter()}
+        if fields.get("ns", "0") == "0" and "redirect" not in fields:
+            yield fields.get("title", ""), fields.get("text", "")
+        page.clear()
+
+
+def _local(tag: str) -> str:
+    """An element's name without the namespace, which differs between versions of the format."""
+    return tag.rpartition("}")[2]

@@ -1,0 +1,179 @@
+"""From documents to token windows, with a count of what was used.
+
+Documents are encoded one by one without special tokens and joined by the tokens of a separator, a
+blank line unless another is asked for (it may be a special token, such as `<|endoftext|>`). Windows
+are cut from that one stream: window i is tokens[i·stride : i·stride + length], and by default they
+do not overlap. Tokens after the last full window are left over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import datasets
+    import tokenizers
+
+_MARGIN = 64  # tokens at the end of a cut text that may differ from those of the whole text
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenCount:
+    """How much of a corpus was read and used.
+
+    Attributes:
+      documents: documents read, the last perhaps in part.
+      corpus_documents: documents there are.
+      characters: characters of the documents read.
+      tokens: tokens kept, separators included.
+      used: tokens that are in a window; `tokens` until windows are cut.
+
+    Example:
+        >>> print(TokenCount(2, 98, 180_000, 40_000, 32_768))
+        32,768 of 40,000 tokens, from 2 of 98 documents (180,000 characters)
+    """
+
+    documents: int
+    corpus_documents: int
+    characters: int
+    tokens: int
+    used: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.used:,} of {self.tokens:,} tokens, from {self.documents:,} of "
+            f"{self.corpus_documents:,} documents ({self.characters:,} characters)"
+        )
+
+    def windowed(self, batch: np.ndarray) -> TokenCount:
+        """The same count with `used` set to the tokens in non-overlapping windows `batch`.
+
+        Example:
+            >>> TokenCount(1, 1, 40, 10, 10).windowed(np.zeros((2, 4))).used
+            8
+        """
+        return dataclasses.replace(self, used=min(batch.size, self.tokens))
+
+
+def tokenize(
+    dataset: datasets.Dataset,
+    tokenizer: tokenizers.Tokenizer,
+    *,
+    limit: int | None = None,
+    separator: str = "\n\n",
+) -> np.ndarray:
+    """The tokens of a corpus as one stream, int32.
+
+    Args:
+      dataset: rows with a column `text`.
+      tokenizer: a `tokenizers.Tokenizer`; no special tokens are added.
+      limit: stop after that many tokens; documents after that are not even encoded.
+      separator: text between documents.
+
+    Raises:
+      ValueError: no column `text`, a `limit` below 1, or not a single token.
+
+    Example:
+        >>> tokens = tokenize(load_corpus("wikipedia-sample"), tokenizer, limit=8 * 1024)
+        ... # doctest: +SKIP
+    """
+    return tokenize_counted(dataset, tokenizer, limit=limit, separator=separator)[0]
+
+
+def tokenize_counted(
+    dataset: datasets.Dataset,
+    tokenizer: tokenizers.Tokenizer,
+    *,
+    limit: int | None = None,
+    separator: str = "\n\n",
+) -> tuple[np.ndarray, TokenCount]:
+    """`tokenize`, and the count of what it read.
+
+    Example:
+        >>> tokens, count = tokenize_counted(corpus, tokenizer, limit=8 * 1024)  # doctest: +SKIP
+        >>> print(count.windowed(windows(tokens, 1024)))  # doctest: +SKIP
+        8,192 of 8,192 tokens, from 1 of 98 documents (65,171 characters)
+    """
+    if "text" not in dataset.column_names:
+        raise ValueError(
+            f"the corpus has no column 'text'; there are {', '.join(dataset.column_names)}"
+        )
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; it must be at least 1")
+    between = _encode(tokenizer, separator, None)
+    pieces: list[np.ndarray] = []
+    total = documents = characters = 0
+    for row in dataset:
+        wanted = None if limit is None else limit - total
+        if wanted is not None and wanted <= 0:
+            break
+        text = row["text"] or ""
+        if documents:
+            pieces.append(between)
+            total += len(between)
+        pieces.append(_encode(tokenizer, text, wanted))
+        total += len(pieces[-1])
+        documents += 1
+        characters += len(text)
+    tokens = np.concatenate(pieces)[:limit] if pieces else np.zeros(0, np.int32)
+    if not tokens.size:
+        raise ValueError(f"the corpus gives no tokens ({documents:,} documents)")
+    count = TokenCount(documents, len(dataset), characters, tokens.size, tokens.size)
+    return tokens, count
+
+
+def _encode(tokenizer: tokenizers.Tokenizer, text: str, wanted: int | None) -> np.ndarray:
+    """Tokens of a text; of a long one, where only the first `wanted` matter, a part suffices."""
+    size = len(text) if wanted is None else 8 * (wanted + _MARGIN)
+    while True:
+        ids = tokenizer.encode(text[:size], add_special_tokens=False).ids
+        if size >= len(text) or (wanted is not None and len(ids) >= wanted + _MARGIN):
+            return np.asarray(ids[:wanted], np.int32)
+        size *= 2
+
+
+def windows(
+    tokens: np.ndarray, length: int, *, count: int | None = None, stride: int | None = None
+) -> np.ndarray:
+    """Cut a stream of tokens into windows of equal length.
+
+    Args:
+      tokens: [n], as `tokenize` gives them.
+      length: tokens in a window.
+      count: how many windows; all that fit when left out.
+      stride: from the start of one window to the start of the next; `length` when left out, which
+        is without overlap.
+
+    Returns:
+      [count, length], a copy.
+
+    Raises:
+      ValueError: too few tokens for one window or for `count`; the message says how many.
+
+    Example:
+        >>> windows(np.arange(10), 4)
+        array([[0, 1, 2, 3],
+               [4, 5, 6, 7]])
+    """
+    stride = length if stride is None else stride
+    for name, value in (("length", length), ("stride", stride), ("count", count)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")
+    tokens = np.asarray(tokens)
+    if tokens.ndim != 1:
+        raise ValueError(f"tokens has shape {tokens.shape}; it must be one stream, [n]")
+    if tokens.size < length:
+        raise ValueError(
+            f"the text is too short: {tokens.size:,} tokens, but one window has {length:,}"
+        )
+    available = (tokens.size - length) // stride + 1
+    if count is not None and count > available:
+        raise ValueError(
+            f"the text is too short: {tokens.size:,} tokens make {available:,} windows of "
+            f"{length:,} (stride {stride:,}), but {count:,} are asked for"
+        )
+    starts = stride * np.arange(available if count is None else count)
+    return tokens[starts[:, None] + np.arange(length)]

@@ -1,0 +1,1 @@
+"""Adapters: how a model gets its products onto an optical core."""

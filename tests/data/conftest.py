@@ -1,0 +1,88 @@
+"""Fixtures of the data room: a cache of one's own, a package manager that is not one, and the real
+artifacts, which a machine without a network may lack."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import sys
+import zipfile
+from collections.abc import Callable
+
+import pytest
+
+from photonjax.data import artifacts, clients
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "network: needs an artifact from a package registry")
+
+
+@pytest.fixture
+def cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """An empty cache directory that does not exist yet."""
+    monkeypatch.setenv("PHOTONJAX_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@dataclasses.dataclass
+class FakeRegistry:
+    """Stands in for pip: a subprocess that copies `archive`, or runs `script` instead."""
+
+    archive: pathlib.Path
+    payload: bytes
+    script: str | None = None
+    asked: int = 0
+
+    def deliver(self, payload: bytes) -> None:
+        """Let the registry hand out a wheel that holds this."""
+        with zipfile.ZipFile(self.archive, "w") as wheel:
+            wheel.writestr("inside/thing.bin", payload)
+
+    def command(self, client: str, package: str, directory: pathlib.Path) -> list[str]:
+        self.asked += 1
+        copy = f"import shutil; shutil.copy({str(self.archive)!r}, {str(directory)!r})"
+        return [sys.executable, "-S", "-c", self.script or copy]
+
+
+@pytest.fixture
+def registry(
+    tmp_path: pathlib.Path, cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> FakeRegistry:
+    """A registry with one artifact called "thing"."""
+    payload = bytes(range(256)) * 40
+    fake = FakeRegistry(tmp_path / "thing-1.0-py3-none-any.whl", payload)
+    fake.deliver(payload)
+    thing = artifacts.Artifact(
+        filename="thing.bin",
+        size=len(payload),
+        sha256=hashlib.sha256(payload).hexdigest(),
+        licence="none",
+        client="pip",
+        package="thing==1.0",
+        download_size=fake.archive.stat().st_size,
+        member="inside/thing.bin",
+    )
+    monkeypatch.setitem(artifacts.ARTIFACTS, "thing", thing)
+    monkeypatch.setattr(clients, "command", fake.command)
+    return fake
+
+
+@pytest.fixture
+def real_artifact() -> Callable[..., pathlib.Path]:
+    """Fetch an artifact into the ordinary cache; without it skip, but fail where CI is set.
+
+    Artifacts of other clients than pip are not `required`: npm or apt-get may be missing anywhere.
+    """
+
+    def fetch(name: str, *, required: bool = True) -> pathlib.Path:
+        try:
+            return artifacts.fetch(name, progress=False)
+        except clients.FetchError as error:
+            if required and os.environ.get("CI"):
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+
+    return fetch
