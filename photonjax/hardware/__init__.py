@@ -1,6 +1,9 @@
 """What a machine is: frozen dataclasses, and presets with a source for every number."""
 
+from photonjax.hardware import converters, presets
 from photonjax.hardware.core import OpticalCore
 from photonjax.hardware.costs import CoreCosts
+from photonjax.hardware.digital import DigitalAccelerator
+from photonjax.hardware.presets import Number
 
-__all__ = ["CoreCosts", "OpticalCore"]
+__all__ = ["CoreCosts", "DigitalAccelerator", "Number", "OpticalCore", "converters", "presets"]

@@ -13,9 +13,10 @@ from photonjax.hardware.pytree import check_leaves, leaf, register
 class CoreCosts:
     """Energies [J], times [s] and powers [W] of the parts of an optical machine.
 
-    The fields are the inputs of :func:`photonjax.cost.on_core`, where each formula is written out. All
-    but ``cores`` and ``double_buffered`` are pytree leaves: ``jax.grad`` of a bill with respect to a
-    core gives its sensitivity to every one of them. The defaults cost nothing: an ideal machine.
+    The fields are the inputs of :func:`photonjax.cost.on_core`, where each formula is written out.
+    All but ``cores`` and ``double_buffered`` are pytree leaves: ``jax.grad`` of a bill with respect
+    to a core gives its sensitivity to every one of them. The defaults cost nothing: an ideal
+    machine.
 
     Attributes:
       wavelength_m: of the laser [m]; sets the energy of a photon.
@@ -23,8 +24,8 @@ class CoreCosts:
       link_loss_db: optical loss from laser to detector at full transmission [dB]: coupling, fan-out
         excess, modulators' insertion loss.
       wall_plug_efficiency: optical power out of the laser per electrical power into it.
-      laser_idle_fraction: share of the laser's power that it keeps drawing while an array waits for its
-        weights: 1 for a laser that is always on, 0 for one gated off.
+      laser_idle_fraction: share of the laser's power that it keeps drawing while an array waits for
+        its weights: 1 for a laser that is always on, 0 for one gated off.
       dac_energy_j: per sample of one input modulator's DAC [J].
       modulator_energy_j: per symbol of one input modulator and its driver [J].
       receiver_energy_j: per output sample, of one output's detectors and amplifier [J].
@@ -34,14 +35,17 @@ class CoreCosts:
       load_energy_j: to write one cell [J].
       hold_power_w: of one cell while it keeps its value [W].
       static_power_w: of the whole machine while it works, whatever it does [W].
-      activation_energy_j_per_byte: of the memory that inputs are read from and outputs written to [J/B].
+      activation_energy_j_per_byte: of the memory that inputs are read from and outputs written to
+        [J/B].
       accumulate_energy_j: of adding one digitised partial sum, its accumulator's read and write
         included [J].
-      weight_memory_energy_j_per_byte: of the memory that weights are streamed from (HBM, DRAM) [J/B].
-      weight_memory_bytes_per_s: its bandwidth, shared by all cores [B/s]; ``None``: never the limit.
+      weight_memory_energy_j_per_byte: of the memory that weights are streamed from (HBM, DRAM)
+        [J/B].
+      weight_memory_bytes_per_s: its bandwidth, shared by all cores [B/s]; ``None``: never the
+        limit.
       cores: arrays that work at the same time.
-      double_buffered: whether an array's next weights are written while it computes, so that the longer
-        of the two counts; otherwise they add.
+      double_buffered: whether an array's next weights are written while it computes, so that the
+        longer of the two counts; otherwise they add.
 
     Raises:
       ValueError, TypeError: on construction, naming the field, its value and what is allowed.
@@ -82,5 +86,7 @@ class CoreCosts:
         if not 1 <= self.cores <= 1 << 20:
             raise ValueError(f"CoreCosts.cores = {self.cores} is outside 1 ... {1 << 20}")
         if not isinstance(self.double_buffered, bool):
-            raise TypeError(f"CoreCosts.double_buffered = {self.double_buffered!r} is not True or False")
+            raise TypeError(
+                f"CoreCosts.double_buffered = {self.double_buffered!r} is not True or False"
+            )
         check_leaves(self)

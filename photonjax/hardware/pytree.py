@@ -40,7 +40,7 @@ def register(cls: T) -> T:
         return [getattr(obj, n) for n in leaves], tuple(getattr(obj, n) for n in static)
 
     def unflatten(aux: Any, children: Any):
-        obj = object.__new__(cls)
+        obj: Any = object.__new__(cls)
         for name, value in zip(leaves, children, strict=True):
             object.__setattr__(obj, name, value)
         for name, value in zip(static, aux, strict=True):
@@ -62,7 +62,7 @@ def check_leaves(obj: Any) -> None:
             if not limits.get("optional"):
                 raise ValueError(f"{kind}.{field.name} is None; give a number ({_allowed(limits)})")
             continue
-        if isinstance(value, bool) or isinstance(value, (str, bytes)):
+        if isinstance(value, (bool, str, bytes)):
             raise TypeError(f"{kind}.{field.name} = {value!r} is not a number ({_allowed(limits)})")
         if not isinstance(value, numbers.Real):
             continue  # an array, a tracer, or a nested pytree

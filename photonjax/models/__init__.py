@@ -1,6 +1,7 @@
 """Decoder transformers in Flax NNX, their weight loaders and tokenizers."""
 
-from photonjax.models.decoder import Decoder, DecoderConfig
+from photonjax.models.config import DecoderConfig
+from photonjax.models.decoder import Decoder
 from photonjax.models.gguf import gguf_config, load_gguf
 from photonjax.models.huggingface import huggingface_config, load_huggingface, save_huggingface
 from photonjax.models.tokenizer import load_tokenizer, tokenizer_from_gguf

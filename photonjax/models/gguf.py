@@ -1,8 +1,9 @@
 """Decoders from GGUF files (llama.cpp's format), through the `gguf` package.
 
-Quantized tensors are dequantized: say so wherever the result is shown ("Q4_1 dequantized", not fp16).
-A llama file keeps the rows of Q and K in the order of llama.cpp's rotary layout, which turns neighbours (2i, 2i+1);
-this decoder turns (i, i + D/2), so the rows are put back. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Quantized tensors are dequantized: say so wherever the result is shown ("Q4_1 dequantized", not
+fp16). A llama file keeps the rows of Q and K in the order of llama.cpp's rotary layout, which turns
+neighbours (2i, 2i+1); this decoder turns (i, i + D/2), so the rows are put back. Format:
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations
@@ -14,8 +15,15 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from photonjax.models.decoder import Decoder, DecoderConfig
-from photonjax.models.weights import CheckpointError, check_shapes, fill_decoder, layer_of, parameter_shapes
+from photonjax.models.config import DecoderConfig
+from photonjax.models.decoder import Decoder
+from photonjax.models.weights import (
+    CheckpointError,
+    check_shapes,
+    fill_decoder,
+    layer_of,
+    parameter_shapes,
+)
 
 __all__ = ["gguf_config", "load_gguf"]
 
@@ -36,7 +44,7 @@ _NAMES = {
 
 
 def open_gguf(path: str | PathLike[str]) -> Any:
-    """A `gguf.GGUFReader`, memory-mapped; CheckpointError if the file is missing, truncated or no GGUF."""
+    """A memory-mapped `gguf.GGUFReader`; CheckpointError if the file is missing or broken."""
     import gguf
 
     path = Path(path)
@@ -46,19 +54,27 @@ def open_gguf(path: str | PathLike[str]) -> Any:
         with path.open("rb") as file:
             magic = file.read(4)
         if magic != b"GGUF":
-            raise CheckpointError(f"{path}: not a GGUF file (it starts with {magic!r}): give a .gguf file")
+            raise CheckpointError(
+                f"{path}: not a GGUF file (starts with {magic!r}): give a .gguf file"
+            )
         return gguf.GGUFReader(path)
     except CheckpointError:
         raise
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
-    except Exception as error:  # the reader indexes into what it read, so a short file shows as almost anything
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}): check its permissions"
+        ) from None
+    except (
+        Exception
+    ) as error:  # the reader indexes into what it read, so a short file shows as almost anything
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: truncated or corrupt GGUF ({line}): fetch it again") from None
+        raise CheckpointError(
+            f"{path}: truncated or corrupt GGUF ({line}): fetch it again"
+        ) from None
 
 
 def metadata(reader: Any, path: Any, key: str, default: Any = ...) -> Any:
-    """The value of one metadata key of an open file; CheckpointError if it is absent and has no default."""
+    """The value of a metadata key; CheckpointError if it is absent and has no default."""
     field = reader.get_field(key)
     if field is not None:
         return field.contents()
@@ -100,10 +116,16 @@ def _config(reader: Any, path: Any) -> DecoderConfig:
     if get("llama.attention.sliding_window", 0):
         refuse("sliding-window attention (llama.attention.sliding_window)")
     if "token_embd.weight" not in shapes:
-        raise CheckpointError(f"{path}: tensor 'token_embd.weight' is missing: the file is incomplete, fetch it again")
+        raise CheckpointError(
+            f"{path}: tensor 'token_embd.weight' is missing: fetch the file again"
+        )
     hidden, heads = get("llama.embedding_length"), get("llama.attention.head_count")
     kv_heads = get("llama.attention.head_count_kv", heads)
-    for key, value in (("head_count", heads), ("head_count_kv", kv_heads), ("feed_forward_length", None)):
+    for key, value in (
+        ("head_count", heads),
+        ("head_count_kv", kv_heads),
+        ("feed_forward_length", None),
+    ):
         if isinstance(value, list):
             refuse(f"a different {key} per layer")
     head_dim = get("llama.attention.key_length", hidden // heads if heads else 0)
@@ -130,7 +152,9 @@ def _config(reader: Any, path: Any) -> DecoderConfig:
         raise CheckpointError(f"{path}: its metadata makes no decoder: {error}") from None
 
 
-def load_gguf(path: str | PathLike[str], *, scan_layers: bool = False, dtype: Any = jnp.float32) -> Decoder:
+def load_gguf(
+    path: str | PathLike[str], *, scan_layers: bool = False, dtype: Any = jnp.float32
+) -> Decoder:
     """A decoder from a llama GGUF file, its tensors dequantized.
 
     Args:
@@ -139,8 +163,9 @@ def load_gguf(path: str | PathLike[str], *, scan_layers: bool = False, dtype: An
       dtype: of the weights and of the products' operands, float32 or bfloat16.
 
     Raises:
-      CheckpointError: a missing, truncated or corrupt file; an architecture, feature, tensor or quantization that is not
-        supported; a missing tensor or a wrong shape. Nothing has been allocated then.
+      CheckpointError: a missing, truncated or corrupt file; an architecture, feature, tensor or
+        quantization that is not supported; a missing tensor or a wrong shape. Nothing has been
+        allocated then.
 
     Example::
 
@@ -182,19 +207,22 @@ def _dequantize(data: np.ndarray, kind: Any) -> np.ndarray:
 
 
 def _check_quantization(path: Any, tensors: dict[str, Any]) -> None:
-    """Refuses, by dequantizing one row of one tensor of each kind, what the `gguf` package cannot dequantize."""
+    """Refuses what `gguf` cannot dequantize: tries one row of one tensor of each kind."""
     for tensor in {tensor.tensor_type: tensor for tensor in tensors.values()}.values():
         try:
             _dequantize(tensor.data[:1], tensor.tensor_type)
         except (NotImplementedError, ValueError):
             raise CheckpointError(
-                f"{path}: tensor {tensor.name!r}: quantization {tensor.tensor_type.name} is not supported: "
-                "use a file in F16, BF16, Q8_0 or Q4_1"
+                f"{path}: tensor {tensor.name!r}: quantization {tensor.tensor_type.name} is not "
+                "supported: use a file in F16, BF16, Q8_0 or Q4_1"
             ) from None
 
 
-def _unpermute(weight: np.ndarray, head_dim: int | None) -> np.ndarray:
-    """Rows of Q or K [heads·D, hidden] from llama.cpp's rotary order (pairs side by side) to halves."""
-    assert head_dim is not None
+def _unpermute(weight: np.ndarray, head_dim: int) -> np.ndarray:
+    """Rows of Q or K [heads·D, hidden] from llama.cpp's order (pairs side by side) to halves."""
     rows, columns = weight.shape
-    return weight.reshape(rows // head_dim, head_dim // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    return (
+        weight.reshape(rows // head_dim, head_dim // 2, 2, columns)
+        .swapaxes(1, 2)
+        .reshape(rows, columns)
+    )

@@ -1,7 +1,8 @@
 """Decoders from and to Hugging Face directories: config.json and safetensors, whole or sharded.
 
-Weights are memory-mapped and cast on the way, one tensor at a time: the peak is the target weights plus one tensor's buffer.
-What config.json asks for and this decoder is not, is refused by name before anything is allocated.
+Weights are memory-mapped and cast on the way, one tensor at a time: the peak is the target weights
+plus one tensor's buffer. What config.json asks for and this decoder is not, is refused by name
+before anything is allocated.
 Format: https://huggingface.co/docs/transformers/model_doc/llama
 """
 
@@ -17,9 +18,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from photonjax.models.decoder import Decoder, DecoderConfig
+from photonjax.models.config import DecoderConfig
+from photonjax.models.decoder import Decoder
 from photonjax.models.safetensors import SafetensorsFile, write_safetensors
-from photonjax.models.weights import CheckpointError, check_shapes, fill_decoder, layer_of, parameter_shapes
+from photonjax.models.weights import (
+    CheckpointError,
+    check_shapes,
+    fill_decoder,
+    layer_of,
+    parameter_shapes,
+)
 
 __all__ = ["huggingface_config", "load_huggingface", "save_huggingface"]
 
@@ -49,7 +57,13 @@ _FIELDS = {
     "tie_word_embeddings": "tie_embeddings",
     "max_position_embeddings": "max_length",
 }
-_REQUIRED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+_REQUIRED = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+)
 # Keys whose other values mean another network. Absent is fine.
 _ONLY: dict[str, tuple[Any, ...]] = {
     "model_type": ("llama",),
@@ -73,7 +87,9 @@ def huggingface_config(directory: str | PathLike[str]) -> DecoderConfig:
     raw = _json(path)
 
     def refuse(what: str) -> None:
-        raise CheckpointError(f"{path}: {what} is not supported: use a plain LlamaForCausalLM checkpoint")
+        raise CheckpointError(
+            f"{path}: {what} is not supported: use a plain LlamaForCausalLM checkpoint"
+        )
 
     for architecture in raw.get("architectures") or []:
         if architecture != "LlamaForCausalLM":
@@ -83,10 +99,12 @@ def huggingface_config(directory: str | PathLike[str]) -> DecoderConfig:
             refuse(f"{key}={raw[key]!r}")
     if "architectures" not in raw and "model_type" not in raw:
         refuse("a configuration without architectures or model_type")
-    rope = {}
+    rope: dict[str, Any] = {}
     for key in ("rope_scaling", "rope_parameters"):  # before and since transformers 5
         rope = raw.get(key) or rope
-        kind = rope.get("rope_type", rope.get("type", "default")) if isinstance(rope, dict) else rope
+        kind = (
+            rope.get("rope_type", rope.get("type", "default")) if isinstance(rope, dict) else rope
+        )
         if kind != "default" or rope.get("partial_rotary_factor", 1) != 1:
             refuse(f"{key}={raw[key]!r}")
     for key in _REQUIRED:
@@ -115,8 +133,8 @@ def load_huggingface(
       dtype: of the weights and of the products' operands, float32 or bfloat16.
 
     Raises:
-      CheckpointError: a missing, truncated or corrupt file; a feature or tensor that is not supported; a missing tensor or
-        a wrong shape. Nothing has been allocated then.
+      CheckpointError: a missing, truncated or corrupt file; a feature or tensor that is not
+        supported; a missing tensor or a wrong shape. Nothing has been allocated then.
 
     Example::
 
@@ -142,13 +160,17 @@ def load_huggingface(
 
 
 def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
-    """Writes config.json and model.safetensors, in the weights' own dtype, as `transformers` reads them.
+    """Writes config.json and model.safetensors, in the weights' own dtype, as `transformers` reads
+    them.
 
     Each file appears whole or not at all, config.json last. Files of the same names are replaced.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    state = {"/".join(map(str, path)): value for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param))}
+    state = {
+        "/".join(map(str, path)): value
+        for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param))
+    }
     expected = _expected(model.config)
     paths = {_name(own): own for own in parameter_shapes(model.config)}
 
@@ -183,14 +205,19 @@ def _name(own: str) -> str:
 
 def _expected(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     shapes = parameter_shapes(config)
-    return {_name(own): shape[::-1] if own.endswith("kernel") else shape for own, shape in shapes.items()}
+    return {
+        _name(own): shape[::-1] if own.endswith("kernel") else shape
+        for own, shape in shapes.items()
+    }
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}): give a Hugging Face directory") from None
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}): give a Hugging Face directory"
+        ) from None
     except ValueError:
         raise CheckpointError(f"{path}: not JSON: fetch it again") from None
     if not isinstance(value, dict):
@@ -210,9 +237,13 @@ def _tensors(directory: Path) -> dict[str, SafetensorsFile]:
     files = {}
     for place in sorted(set(places.values())):
         if Path(place).name != place:
-            raise CheckpointError(f"{index}: shard {place!r} is not a file of this directory: fetch it again")
+            raise CheckpointError(
+                f"{index}: shard {place!r} is not a file of this directory: fetch it again"
+            )
         files[place] = SafetensorsFile(directory / place)
     for name, place in places.items():
         if name not in files[place].shapes:
-            raise CheckpointError(f"{directory / place}: tensor {name!r} is missing: fetch the shard again")
+            raise CheckpointError(
+                f"{directory / place}: tensor {name!r} is missing: fetch the shard again"
+            )
     return {name: files[place] for name, place in places.items()}

@@ -1,13 +1,15 @@
 """Reading and writing safetensors files one tensor at a time, memory-mapped, in little memory.
 
 The format is eight bytes of header length, a JSON header and the tensors' bytes
-(https://huggingface.co/docs/safetensors). It is read here directly, because bfloat16 must come without torch and pages
-already copied must be handed back to the system: a checkpoint larger than memory otherwise stays mapped as a whole.
+(https://huggingface.co/docs/safetensors). It is read here directly, because bfloat16 must come
+without torch and pages already copied must be handed back to the system: a checkpoint larger than
+memory otherwise stays mapped as a whole.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 from collections.abc import Callable, Mapping
@@ -55,11 +57,15 @@ class SafetensorsFile:
                 header = json.loads(file.read(length))
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read ({error.strerror}): fetch the file") from None
+            raise CheckpointError(
+                f"{path}: cannot be read ({error.strerror}): fetch the file"
+            ) from None
         except CheckpointError:
             raise
         except ValueError:
             raise self._corrupt("the header is not JSON") from None
+        if not isinstance(header, dict):
+            raise self._corrupt("the header is no JSON object")
         self._tensors: dict[str, tuple[np.dtype, tuple[int, ...], int]] = {}
         start = 8 + length
         for name, entry in header.items():
@@ -72,16 +78,25 @@ class SafetensorsFile:
                 raise self._corrupt(f"tensor {name!r} has no valid entry") from None
             if kind not in _DTYPES:
                 raise CheckpointError(
-                    f"{path}: tensor {name!r} is {kind}: only {', '.join(_DTYPES)} are supported: dequantize it first"
+                    f"{path}: tensor {name!r} is {kind}, not one of {', '.join(_DTYPES)}: "
+                    "dequantize it first"
                 )
-            if min(shape, default=0) < 0 or first < 0 or last - first != int(np.prod(shape)) * _DTYPES[kind].itemsize:
-                raise self._corrupt(f"tensor {name!r} has {last - first} bytes for {kind}{list(shape)}")
+            if (
+                min(shape, default=0) < 0
+                or first < 0
+                or last - first != math.prod(shape) * _DTYPES[kind].itemsize
+            ):
+                raise self._corrupt(
+                    f"tensor {name!r} has {last - first} bytes for {kind}{list(shape)}"
+                )
             if start + last > size:
                 raise self._corrupt(f"tensor {name!r} ends after the file does")
             self._tensors[name] = (_DTYPES[kind], shape, start + first)
 
     def _corrupt(self, why: str) -> CheckpointError:
-        return CheckpointError(f"{self.path}: truncated or corrupt safetensors ({why}): fetch it again")
+        return CheckpointError(
+            f"{self.path}: truncated or corrupt safetensors ({why}): fetch it again"
+        )
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -91,7 +106,7 @@ class SafetensorsFile:
     def copy(self, name: str, out: np.ndarray) -> None:
         """Copies a tensor, cast, into `out` of the same shape (any strides), block by block."""
         dtype, shape, offset = self._tensors[name]
-        source = np.frombuffer(self._map, dtype, int(np.prod(shape)), offset).reshape(shape)
+        source = np.frombuffer(self._map, dtype, math.prod(shape), offset).reshape(shape)
         rows = max(1, _BLOCK // max(1, source[:1].nbytes))
         for row in range(0, shape[0], rows):
             block = source[row : row + rows]
@@ -99,7 +114,9 @@ class SafetensorsFile:
             self._release(offset + row * source[:1].nbytes, block.nbytes)
 
     def _release(self, start: int, size: int) -> None:
-        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows: there the system drops pages by itself when it needs to
+        if hasattr(
+            mmap, "MADV_DONTNEED"
+        ):  # not on Windows: there the system drops pages by itself when it needs to
             page = start - start % mmap.PAGESIZE
             self._map.madvise(mmap.MADV_DONTNEED, page, start + size - page)
 
@@ -107,13 +124,13 @@ class SafetensorsFile:
 def write_safetensors(
     path: Path, shapes: Mapping[str, tuple[int, ...]], dtype: Any, read: Callable[[str], np.ndarray]
 ) -> None:
-    """Writes tensors of one dtype, asking ``read(name)`` for each in turn; the file appears whole or not at all."""
+    """Writes tensors of one dtype, by ``read(name)``; the file appears whole, or not."""
     dtype = np.dtype(dtype)
     kind = {value: key for key, value in _DTYPES.items()}[dtype]
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in shapes.items():
-        start, end = end, end + int(np.prod(shape)) * dtype.itemsize
+        start, end = end, end + math.prod(shape) * dtype.itemsize
         header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

@@ -1,8 +1,10 @@
-"""Tokenizers through the `tokenizers` package: from a Hugging Face directory, or rebuilt from a GGUF file's metadata.
+"""Tokenizers through the `tokenizers` package: from a Hugging Face directory, or rebuilt from a
+GGUF file's metadata.
 
-Inside a GGUF lies a byte-level BPE's vocabulary and merges, and the *name* of its pre-tokenizer (the rule that cuts
-text into words before merging). The names known here are in `_PRE_TOKENIZERS`; others are refused, because a wrong cut gives
-plausible but wrong tokens. Names and patterns: llama.cpp, src/llama-vocab.cpp, and the models' own tokenizer.json.
+Inside a GGUF lies a byte-level BPE's vocabulary and merges, and the *name* of its pre-tokenizer
+(the rule that cuts text into words before merging). The names known here are in `_PRE_TOKENIZERS`;
+others are refused, because a wrong cut gives plausible but wrong tokens. Names and patterns:
+llama.cpp, src/llama-vocab.cpp, and the models' own tokenizer.json.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["load_tokenizer", "tokenizer_from_gguf"]
 
 _LLAMA3_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _CONTROL, _USER_DEFINED = 3, 4  # gguf.TokenType
 
@@ -52,8 +55,8 @@ _PRE_TOKENIZERS = {"gpt-2": _gpt2, "smollm": _smollm, "llama-bpe": _llama3}
 def tokenizer_from_gguf(path: str | PathLike[str]) -> Tokenizer:
     """The tokenizer inside a GGUF file.
 
-    Control tokens become special tokens; ``add_bos_token`` makes ``encode`` put the BOS token first (unless it is called
-    with ``add_special_tokens=False``).
+    Control tokens become special tokens; ``add_bos_token`` makes ``encode`` put the BOS token first
+    (unless it is called with ``add_special_tokens=False``).
 
     Raises:
       CheckpointError: the file is broken or holds no byte-level BPE with a known pre-tokenizer.
@@ -72,7 +75,8 @@ def tokenizer_from_gguf(path: str | PathLike[str]) -> Tokenizer:
     model, pre = get("model"), get("pre", "gpt-2")
     if model != "gpt2":
         raise CheckpointError(
-            f"{path}: tokenizer model {model!r} is not supported: give the model's tokenizer.json to load_tokenizer"
+            f"{path}: tokenizer model {model!r} is not supported: "
+            "give the model's tokenizer.json to load_tokenizer"
         )
     if pre not in _PRE_TOKENIZERS:
         raise CheckpointError(
@@ -85,19 +89,27 @@ def tokenizer_from_gguf(path: str | PathLike[str]) -> Tokenizer:
     for merge in get("merges"):
         left, _, right = merge.partition(" ")
         if not {left, right, left + right} <= vocabulary.keys():
-            raise CheckpointError(f"{path}: merge {merge!r} makes no token of the vocabulary: fetch the file again")
+            raise CheckpointError(
+                f"{path}: merge {merge!r} makes no token of the vocabulary: fetch the file again"
+            )
         merges.append((left, right))
     special = {i for i, kind in enumerate(kinds) if kind == _CONTROL}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(_PRE_TOKENIZERS[pre](get("add_space_prefix", False)))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        _PRE_TOKENIZERS[pre](get("add_space_prefix", False))
+    )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(tokens[i], special=True, normalized=False) for i in sorted(special)])
+    tokenizer.add_special_tokens(
+        [AddedToken(tokens[i], special=True, normalized=False) for i in sorted(special)]
+    )
     own = [i for i, kind in enumerate(kinds) if kind == _USER_DEFINED]
     tokenizer.add_tokens([AddedToken(tokens[i], normalized=False) for i in own])
     if get("add_bos_token", False):
         bos = get("bos_token_id")
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{tokens[bos]} $A", pair=f"{tokens[bos]} $A $B", special_tokens=[(tokens[bos], bos)]
+            single=f"{tokens[bos]} $A",
+            pair=f"{tokens[bos]} $A $B",
+            special_tokens=[(tokens[bos], bos)],
         )
     return tokenizer
 
@@ -114,10 +126,14 @@ def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
     if path.is_dir():
         path = path / "tokenizer.json"
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file: give a directory with tokenizer.json, that file, or a .gguf file")
+        raise CheckpointError(
+            f"{path}: no such file: give a tokenizer.json, its directory or a .gguf file"
+        )
     if path.suffix == ".gguf":
         return tokenizer_from_gguf(path)
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
-        raise CheckpointError(f"{path}: not a tokenizer.json ({str(error).splitlines()[0]}): fetch it again") from None
+        raise CheckpointError(
+            f"{path}: not a tokenizer.json ({str(error).splitlines()[0]}): fetch it again"
+        ) from None

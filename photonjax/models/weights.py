@@ -1,7 +1,9 @@
-"""What every weight loader shares: an abstract decoder, its parameters by name, and filling them one at a time.
+"""What every weight loader shares: an abstract decoder, its parameters by name, and filling them
+one at a time.
 
-A loader says where each parameter of the *unrolled* decoder comes from; the stacked form is filled layer by layer into the
-same arrays. Names and shapes are checked against the file before anything is allocated.
+A loader says where each parameter of the *unrolled* decoder comes from; the stacked form is filled
+layer by layer into the same arrays. Names and shapes are checked against the file before anything
+is allocated.
 """
 
 from __future__ import annotations
@@ -15,56 +17,80 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from photonjax.models.decoder import Decoder, DecoderConfig
+from photonjax.models.config import DecoderConfig
+from photonjax.models.decoder import Decoder
 
-__all__ = ["CheckpointError", "check_shapes", "fill_decoder", "parameter_shapes", "stack_layers", "unstack_layers"]
+__all__ = [
+    "CheckpointError",
+    "check_shapes",
+    "fill_decoder",
+    "parameter_shapes",
+    "stack_layers",
+    "unstack_layers",
+]
 
 _ALIGNMENT = 64  # bytes; XLA on CPU takes over a numpy array without a copy if it is aligned so
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be loaded: names the file, the culprit and the remedy, in one line."""
+    """A checkpoint that cannot be loaded: one line with the file, the culprit and the remedy."""
 
 
 def _abstract(config: DecoderConfig, scan_layers: bool, dtype: Any) -> Decoder:
     return nnx.eval_shape(
-        lambda: Decoder(config, rngs=nnx.Rngs(0), scan_layers=scan_layers, dtype=dtype, param_dtype=dtype)
+        lambda: Decoder(
+            config, rngs=nnx.Rngs(0), scan_layers=scan_layers, dtype=dtype, param_dtype=dtype
+        )
     )
 
 
 def _flat(model: Any) -> dict[str, nnx.Param]:
-    return {"/".join(map(str, path)): value for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param))}
+    return {
+        "/".join(map(str, path)): value
+        for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param))
+    }
 
 
 def parameter_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     """Path and shape of every parameter of the unrolled decoder; nothing is allocated.
 
-    >>> config = DecoderConfig(vocab_size=8, hidden_size=4, intermediate_size=6, num_layers=1, num_heads=2)
+    >>> config = DecoderConfig(
+    ...     vocab_size=8, hidden_size=4, intermediate_size=6, num_layers=1, num_heads=2
+    ... )
     >>> parameter_shapes(config)["layers/0/mlp/down_proj/kernel"]
     (6, 4)
     """
     one = DecoderConfig(**{**config.__dict__, "num_layers": 1})
-    shapes = {path: tuple(param.shape) for path, param in _flat(_abstract(one, False, jnp.float32)).items()}
+    shapes = {
+        path: tuple(param.shape)
+        for path, param in _flat(_abstract(one, False, jnp.float32)).items()
+    }
     layer = {path: shape for path, shape in shapes.items() if path.startswith("layers/0/")}
     for i in range(1, config.num_layers):
-        shapes |= {path.replace("layers/0/", f"layers/{i}/"): shape for path, shape in layer.items()}
+        shapes |= {
+            path.replace("layers/0/", f"layers/{i}/"): shape for path, shape in layer.items()
+        }
     return shapes
 
 
-def check_shapes(file: Any, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises CheckpointError for the first tensor that is missing, of a wrong shape or not asked for."""
+def check_shapes(
+    file: Any, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raises CheckpointError for a tensor that is missing, of a wrong shape or not asked for."""
     for name, shape in expected.items():
         if name not in found:
-            raise CheckpointError(f"{file}: tensor {name!r} is missing: the file is incomplete, fetch it again")
+            raise CheckpointError(f"{file}: tensor {name!r} is missing: fetch the file again")
         if tuple(found[name]) != tuple(shape):
             raise CheckpointError(
-                f"{file}: tensor {name!r} has shape {list(found[name])}, its configuration says {list(shape)}: "
-                "the weights belong to another configuration"
+                f"{file}: tensor {name!r} has shape {list(found[name])} but the configuration says "
+                f"{list(shape)}: the weights belong to another configuration"
             )
     for name in found:
         if name not in expected:
             what = "a bias" if name.endswith("bias") else "a tensor"
-            raise CheckpointError(f"{file}: {what} this decoder has no place for: {name!r}: convert the model without it")
+            raise CheckpointError(
+                f"{file}: {what} this decoder has no place for: {name!r}: use a model without it"
+            )
 
 
 def fill_decoder(
@@ -74,13 +100,14 @@ def fill_decoder(
 
     Args:
       config: sizes; already checked against the file.
-      read: called as read(path, out) for each path of `parameter_shapes`: writes that parameter into the array `out`.
+      read: called as read(path, out) for each path of `parameter_shapes`: writes that parameter
+        into the array `out`.
       scan_layers: the stacked form.
       dtype: of the weights and of the products' operands.
     """
     model = _abstract(config, scan_layers, dtype)
     params = _flat(model)
-    filled = {}
+    filled: dict[Any, Any] = {}
     for path in list(params):
         shape = params[path].shape
         out = _aligned_empty(shape, np.dtype(dtype))
@@ -92,7 +119,7 @@ def fill_decoder(
         key = tuple(int(part) if part.isdigit() else part for part in path.split("/"))
         filled[key] = params[path].replace(jax.device_put(out, may_alias=True))
         del out
-    nnx.update(model, nnx.from_flat_state(filled))
+    nnx.update(model, nnx.from_flat_state(filled))  # type: ignore[arg-type]
     return model
 
 
@@ -104,15 +131,18 @@ def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def stack_layers(state: nnx.State) -> nnx.State:
-    """The state of an unrolled decoder as that of one with ``scan_layers=True``: ``layers/{i}/x`` -> ``layers/block/x``.
+    """The state of an unrolled decoder as that of one with ``scan_layers=True``: ``layers/{i}/x``
+    -> ``layers/block/x``.
 
-    >>> import jax.numpy as jnp
-    >>> stack_layers(nnx.State({"layers": {0: {"w": jnp.ones(3)}, 1: {"w": jnp.ones(3)}}}))["layers"]["block"]["w"].shape
+    >>> state = nnx.State({"layers": {0: {"w": jnp.ones(3)}, 1: {"w": jnp.ones(3)}}})
+    >>> stack_layers(state)["layers"]["block"]["w"].shape
     (2, 3)
     """
     rest = {key: value for key, value in state.items() if key != "layers"}
     layers = [state["layers"][i] for i in sorted(state["layers"])]
-    return nnx.State({**rest, "layers": {"block": jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)}})
+    return nnx.State(
+        {**rest, "layers": {"block": jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)}}
+    )
 
 
 def unstack_layers(state: nnx.State) -> nnx.State:

@@ -1,0 +1,175 @@
+"""A bill: joules and seconds, by component and by site."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import jax
+
+from photonjax.hardware.pytree import leaf, register
+
+__all__ = ["Bill", "Entry"]
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What one site costs.
+
+    Attributes:
+      path: of the site, or the kind of the operations.
+      where: ``light``, or ``digital``.
+      joules: energy by component [J].
+      seconds: time by component [s]; the sum is the time the site takes, overlaps taken off.
+    """
+
+    path: str
+    where: str
+    joules: dict[str, Any] = leaf()
+    seconds: dict[str, Any] = leaf()
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Bill:
+    """Joules and seconds of one call of a program, site by site.
+
+    A pytree: its numbers are floats, or JAX values where the hardware was traced, so that
+    ``jax.grad`` of ``joules`` with respect to a core gives sensitivities. Bills add and scale
+    (``bill * (1 / tokens)`` is a bill per token).
+
+    Attributes:
+      title: what was billed.
+      notes: what was assumed or left out.
+      entries: one per site, in program order.
+      floor: of a digital baseline, the same program at the bare energy of its arithmetic.
+
+    Example:
+      >>> bill = Bill("x", (), (Entry("a", "light", {"dac": 2.0, "adc": 1.0}, {"compute": 4.0}),))
+      >>> (bill * 2 + bill).joules, bill.by_component(), bill.by_site()["a"]
+      (9.0, {'dac': 2.0, 'adc': 1.0}, (3.0, 4.0))
+    """
+
+    title: str
+    notes: tuple[str, ...]
+    entries: tuple[Entry, ...] = leaf()
+    floor: Bill | None = leaf(None, optional=True)
+
+    @property
+    def joules(self) -> Any:
+        """Energy of everything [J]."""
+        return sum(sum(e.joules.values()) for e in self.entries)
+
+    @property
+    def seconds(self) -> Any:
+        """Time of everything, one site after the other [s]; nan where it is not known."""
+        return sum(sum(e.seconds.values()) for e in self.entries)
+
+    def by_component(self, what: str = "joules") -> dict[str, Any]:
+        """Energy [J], or with ``what="seconds"`` time [s], of each component over all sites."""
+        totals: dict[str, Any] = {}
+        for entry in self.entries:
+            for name, value in getattr(entry, what).items():
+                totals[name] = totals.get(name, 0.0) + value
+        return totals
+
+    def by_site(self) -> dict[str, tuple[Any, Any]]:
+        """Energy [J] and time [s] of each path; sites of one path are added."""
+        totals: dict[str, tuple[Any, Any]] = {}
+        for e in self.entries:
+            joules, seconds = totals.get(e.path, (0.0, 0.0))
+            totals[e.path] = (joules + sum(e.joules.values()), seconds + sum(e.seconds.values()))
+        return totals
+
+    def __add__(self, other: Bill) -> Bill:
+        if not isinstance(other, Bill):
+            return NotImplemented
+        floor = None if self.floor is None or other.floor is None else self.floor + other.floor
+        title = self.title if self.title == other.title else f"{self.title} + {other.title}"
+        notes = tuple(dict.fromkeys(self.notes + other.notes))
+        return Bill(title, notes, self.entries + other.entries, floor)
+
+    def __mul__(self, factor: Any) -> Bill:
+        return jax.tree_util.tree_map(lambda x: x * factor, self)
+
+    __rmul__ = __mul__
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, ready for JSON; a time that is not known (nan) becomes ``None``."""
+        return {
+            "title": self.title,
+            "joules": _number(self.joules),
+            "seconds": _number(self.seconds),
+            "joules_by_component": {k: _number(v) for k, v in self.by_component().items()},
+            "seconds_by_component": {
+                k: _number(v) for k, v in self.by_component("seconds").items()
+            },
+            "sites": [
+                {
+                    "path": e.path,
+                    "where": e.where,
+                    "joules": {k: _number(v) for k, v in e.joules.items()},
+                    "seconds": {k: _number(v) for k, v in e.seconds.items()},
+                }
+                for e in self.entries
+            ],
+            "notes": list(self.notes),
+            "floor": None if self.floor is None else self.floor.to_dict(),
+        }
+
+    def to_json(self) -> str:
+        """:meth:`to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def __str__(self) -> str:
+        """A table: components by energy, the ten dearest sites, the floor, the notes."""
+        joules = {k: float(v) for k, v in self.by_component().items()}
+        total = float(self.joules)
+        lines = [f"{self.title}: {_si(total, 'J')}, {_si(float(self.seconds), 's')}"]
+        for name, value in sorted(joules.items(), key=lambda item: -item[1]):
+            if value:
+                lines.append(f"  {name:18} {_si(value, 'J'):>10} {value / total:7.1%}")
+        for name, value in self.by_component("seconds").items():
+            if float(value):
+                lines.append(f"  {name + ' time':18} {_si(float(value), 's'):>10}")
+        sites = sorted(self.by_site().items(), key=lambda item: -float(item[1][0]))
+        width = max([len(path) for path, _ in sites[:10]] + [0])
+        lines += [
+            f"  {path:{width}}  {_si(float(j), 'J'):>10} {_si(float(s), 's'):>10}"
+            for path, (j, s) in sites[:10]
+        ]
+        if len(sites) > 10:
+            rest = sum(float(j) for _, (j, _) in sites[10:])
+            lines.append(f"  {f'and {len(sites) - 10} more':{width}}  {_si(rest, 'J'):>10}")
+        if self.floor is not None:
+            lines.append(f"  {self.floor.title}: {_si(float(self.floor.joules), 'J')}")
+        return "\n".join(lines + [f"  note: {note}" for note in self.notes])
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return None if number != number else number
+
+
+def _si(value: float, unit: str) -> str:
+    """Four digits and a prefix.
+
+    >>> _si(0.00123, "J"), _si(float("nan"), "s")
+    ('1.23 mJ', 'unknown s')
+    """
+    if value != value:
+        return f"unknown {unit}"
+    for scale, prefix in (
+        (1e9, "G"),
+        (1e6, "M"),
+        (1e3, "k"),
+        (1, ""),
+        (1e-3, "m"),
+        (1e-6, "u"),
+        (1e-9, "n"),
+    ):
+        if abs(value) >= scale:
+            return f"{value / scale:.4g} {prefix}{unit}"
+    return f"{value / 1e-12:.4g} p{unit}"

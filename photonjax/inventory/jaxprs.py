@@ -1,0 +1,59 @@
+"""Reading equations and leaves: the little that depends on how JAX writes programs down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["body_of", "itemsize", "join_path", "scan_parts", "scope_of", "weighs"]
+
+
+def weighs(leaf: Any) -> bool:
+    """Whether a leaf can be a weight: floating-point or one-byte numbers."""
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is None or jnp.issubdtype(dtype, jax.dtypes.extended):
+        return False
+    return jnp.issubdtype(dtype, jnp.inexact) or (dtype != jnp.bool_ and dtype.itemsize == 1)
+
+
+def join_path(path: Sequence[Any]) -> str:
+    """A tree path with ``/`` between its names; the final ``.value`` of a Flax NNX Variable is dropped."""
+    names = [str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path]
+    if len(names) > 1 and names[-1] == "value" and isinstance(path[-1], jax.tree_util.GetAttrKey):
+        names.pop()
+    return "/".join(names)
+
+
+def scope_of(outer: str, eqn: Any) -> str:
+    """Named scopes around an equation, joined by ``/``."""
+    own = str(eqn.source_info.name_stack)
+    return "/".join(s for s in (outer, own) if s)
+
+
+def body_of(eqn: Any) -> Any:
+    """The one jaxpr that a call-like primitive runs on its operands, or None."""
+    for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+        inner = eqn.params.get(key)
+        if inner is not None and len(getattr(inner, "jaxpr", inner).invars) == len(eqn.invars):
+            return inner
+    return None
+
+
+def itemsize(dtype: Any) -> int:
+    """Bytes of one element; random keys and tokens, which do not say, count as four."""
+    return getattr(dtype, "itemsize", 4)
+
+
+def scan_parts(eqn: Any) -> tuple[int, int]:
+    """Of a scan: how many operands are carried, and where the carried ones end.
+
+    What is sliced or stacked has one axis fewer inside; JAX versions differ in where they keep the
+    numbers.
+    """
+    inner = getattr(eqn.params["jaxpr"], "jaxpr", eqn.params["jaxpr"])
+    stacked = [v.aval.ndim > b.aval.ndim for v, b in zip(eqn.outvars, inner.outvars, strict=True)]
+    sliced = [v.aval.ndim > b.aval.ndim for v, b in zip(eqn.invars, inner.invars, strict=True)]
+    return stacked.count(False), sliced.count(False)

@@ -1,0 +1,116 @@
+"""The digital bill: both sides of the roofline, the floor, and bills as values."""
+
+import dataclasses
+import json
+
+import jax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from photonjax.cost import on_digital
+from photonjax.hardware import DigitalAccelerator, presets
+from photonjax.inventory import Inventory, MatmulSite, Operation
+
+CHIP = DigitalAccelerator(
+    {"bfloat16": 200.0, "int8": 400.0},
+    {"bfloat16": 3.0, "int8": 1.0},
+    vector_ops_per_s=10.0,
+    bandwidth_bytes_per_s=16.0,
+    power_w=5.0,
+    utilisation=0.5,
+)
+
+
+def inventory(M, K, N, *, operations=(), **fields):
+    defaults = dict(path="w", batch=1, count=1, dtype="bfloat16", stationary=True)
+    return Inventory([MatmulSite(M=M, K=K, N=N, **{**defaults, **fields})], list(operations))
+
+
+def test_compute_bound():
+    bill = on_digital(inventory(100, 100, 100), CHIP)  # 2e6 ops at 100 op/s; 60,000 B at 16 B/s
+    assert bill.seconds == 20_000.0 and bill.joules == 100_000.0
+    assert bill.floor.joules == 3e6
+
+
+def test_memory_bound():
+    bill = on_digital(inventory(1, 100, 100), CHIP)  # 20,000 ops at 100 op/s; 10,200 numbers
+    assert bill.seconds == 2 * 10_200 / 16 and bill.joules == 5 * bill.seconds
+
+
+def test_precision_can_be_chosen():
+    bill = on_digital(inventory(1, 100, 100), CHIP, dtype="int8")
+    assert bill.seconds == 10_200 / 16 and bill.floor.joules == 10_000.0
+    with pytest.raises(
+        ValueError, match="mac_energy_j has no float32; give dtype=, one of bfloat16, int8"
+    ):
+        on_digital(inventory(1, 2, 3, dtype="float32"), CHIP)
+
+
+@settings(max_examples=30, deadline=None)
+@given(*[st.integers(1, 10_000)] * 3, st.integers(1, 50))
+def test_roofline_bounds(M, K, N, count):
+    bill = on_digital(inventory(M, K, N, count=count), CHIP)
+    macs, size = M * K * N * count, 2 * (M * K + K * N + M * N) * count
+    assert bill.seconds >= max(2 * macs / 100, size / 16) * (1 - 1e-12)
+    assert bill.seconds == pytest.approx(max(2 * macs / 100, size / 16))
+
+
+def test_other_operations():
+    ops = [
+        Operation("elementwise", "add", 100, 1200, 1),
+        Operation("transcendental", "exp", 10, 80, 1),
+        Operation("movement", "gather", 4, 32, 1),
+        Operation("layout", "reshape", 1000, 8000, 1),
+    ]
+    bill = on_digital(inventory(1, 1, 1, operations=ops), CHIP)
+    times = {path: seconds for path, (_, seconds) in bill.by_site().items()}
+    assert times["(elementwise)"] == 20.0 and times["(transcendental)"] == 16.0
+    assert times["(movement)"] == 2.0 and "(layout)" not in times
+    assert any("vector rate" in n for n in bill.notes)
+    without = on_digital(
+        inventory(1, 1, 1, operations=ops), dataclasses.replace(CHIP, vector_ops_per_s=None)
+    )
+    assert any("not charged" in n for n in without.notes)
+
+
+def test_reference_without_a_chip_has_a_floor_and_no_time():
+    bill = on_digital(inventory(10, 10, 10), presets.digital("300-fJ-per-MAC"))
+    assert bill.joules == pytest.approx(300e-12) == bill.floor.joules
+    assert "unknown s" in str(bill)
+    assert json.loads(bill.to_json())["seconds"] is None
+
+
+def test_memory_joins_the_floor_when_it_has_a_price():
+    chip = dataclasses.replace(CHIP, energy_per_byte_j=2.0)
+    floor = on_digital(inventory(1, 10, 10), chip).floor
+    assert floor.by_component() == {"arithmetic": 300.0, "memory": 2.0 * 2 * 120}
+
+
+def test_h100_at_half_utilisation_takes_twice_the_peak_energy():
+    # shared reference: 5.3 mJ (int8) and 10.6 mJ (bf16) per token for an 8B model's linears at peak
+    chip = presets.digital("h100-sxm")
+    site = inventory(4096, 4096, 4096, count=100)
+    per_mac = on_digital(site, chip).joules / site.macs
+    assert per_mac * 7.5e9 * chip.utilisation == pytest.approx(10.6e-3, rel=0.01)
+    per_mac = on_digital(site, chip, dtype="int8").joules / site.macs
+    assert per_mac * 7.5e9 * chip.utilisation == pytest.approx(5.3e-3, rel=0.01)
+
+
+def test_bills_add_and_scale_with_their_floors():
+    a = on_digital(inventory(10, 10, 10), CHIP)
+    b = on_digital(inventory(20, 10, 10, path="v"), CHIP)
+    both = a + b * 2
+    assert both.joules == a.joules + 2 * b.joules and both.seconds == a.seconds + 2 * b.seconds
+    assert both.floor.joules == a.floor.joules + 2 * b.floor.joules
+    assert list(both.by_site()) == ["w", "v"] and both.title == a.title
+    assert "arithmetic floor: " in str(both)
+
+
+def test_gradient_in_every_field():
+    inv = inventory(100, 100, 100)
+    grad = jax.grad(lambda c: on_digital(inv, c).joules)(CHIP)
+    assert float(grad.power_w) == pytest.approx(20_000.0)
+    assert float(grad.utilisation) == pytest.approx(-200_000.0)
+    assert float(grad.rate("bfloat16")) == pytest.approx(-500.0)
+    assert float(grad.bandwidth_bytes_per_s) == 0.0 and float(grad.rate("int8")) == 0.0

@@ -1,0 +1,235 @@
+"""The optical bill against hand counts, scaling laws and gradients."""
+
+import dataclasses
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from photonjax.cost import RAILS, on_core
+from photonjax.hardware import CoreCosts, OpticalCore, presets
+from photonjax.inventory import Inventory, MatmulSite, Operation, take_inventory
+
+
+def site(M, K, N, *, batch=1, count=1, stationary=True, path="w"):
+    return MatmulSite(path, batch, M, K, N, count, "bfloat16", stationary)
+
+
+def bill_of(*sites, core, **kwargs):
+    return on_core(Inventory(list(sites), []), core, **kwargs)
+
+
+def plain(rows=4, cols=8, **costs):
+    """One joule per use and one second per symbol: energies are counts."""
+    return OpticalCore(
+        rows=rows, cols=cols, encoding="offset", symbol_rate_hz=1.0, costs=CoreCosts(**costs)
+    )
+
+
+# T, K, N, batch, count on a 4 x 8 array -> tiles (kt, nt), symbols, loads; worked out by hand
+HAND = [
+    ((3, 4, 8, 1, 1), (1, 1), 3, 1),  # exactly one tile, three rows
+    ((3, 5, 8, 1, 1), (2, 1), 6, 2),  # one row too many: a second, nearly empty tile
+    ((3, 5, 9, 1, 1), (2, 2), 12, 4),  # one column too many as well
+    ((7, 12, 16, 1, 5), (3, 2), 210, 30),  # 5 layers x 6 tiles x 7 rows
+    ((1, 1, 1, 6, 2), (1, 1), 12, 12),  # 6 heads x 2 layers, each its own load
+    ((10, 16, 24, 2, 3), (4, 3), 720, 72),  # 2 x 3 x 12 tiles, 10 rows
+]
+
+
+@pytest.mark.parametrize(("sizes", "tiles", "symbols", "loads"), HAND)
+def test_symbols_and_loads_equal_hand_counts(sizes, tiles, symbols, loads):
+    T, K, N, batch, count = sizes
+    core = plain(dac_energy_j=1.0, adc_energy_j=1.0, load_energy_j=1.0, accumulate_energy_j=1.0)
+    bill = bill_of(site(T, K, N, batch=batch, count=count), core=core)
+    joules = bill.by_component()
+    assert bill.seconds == symbols
+    assert joules["dac"] == symbols * 4 and joules["adc"] == symbols * 8
+    assert joules["weight write"] == loads * 4 * 8
+    c, (kt, nt) = batch * count, tiles
+    assert loads == c * kt * nt
+    assert joules["partial sums"] == c * T * (N * (kt - 1) + N * kt + K)  # with offset's own
+
+
+def test_rails_multiply_parts():
+    costs = dict(dac_energy_j=1.0, modulator_energy_j=1.0, load_energy_j=1.0, receiver_energy_j=1.0)
+    for encoding, (dacs, cells) in {
+        "differential": (2, 4),
+        "offset": (1, 1),
+        "homodyne": (1, 1),
+    }.items():
+        core = dataclasses.replace(plain(**costs), encoding=encoding)
+        joules = bill_of(site(3, 4, 8), core=core).by_component()
+        assert joules["dac"] == joules["modulator"] == 3 * 4 * dacs
+        assert joules["weight write"] == 4 * 8 * cells and joules["receiver"] == 3 * 8
+    assert set(RAILS) == {"differential", "offset", "homodyne"}
+
+
+def test_laser_energy_from_first_principles():
+    core = OpticalCore(
+        rows=1000,
+        cols=100,
+        encoding="offset",
+        photons=50.0,
+        symbol_rate_hz=1e9,
+        costs=CoreCosts(
+            wavelength_m=1550e-9, quantum_efficiency=0.8, link_loss_db=3.0, wall_plug_efficiency=0.1
+        ),
+    )
+    joules = bill_of(site(20, 1000, 100), core=core).by_component()
+    photon = 1.2815e-19  # J at 1550 nm
+    expected = 20 * 1000 * 100 * 50 * photon / 0.8 * 10**0.3 / 0.1
+    assert joules["laser"] == pytest.approx(expected, rel=1e-4)
+    four = bill_of(site(20, 1000, 100), core=dataclasses.replace(core, encoding="differential"))
+    assert four.by_component()["laser"] == pytest.approx(4 * expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("load_time", "double", "cores", "seconds"),
+    [
+        (2.0, True, 1, 10.0),  # 2 tiles x 5 symbols of 1 s hide 2 loads of 2 s
+        (2.0, False, 1, 14.0),
+        (8.0, True, 1, 16.0),  # loading decides
+        (8.0, False, 1, 26.0),
+        (8.0, True, 2, 8.0),
+        (8.0, False, 2, 13.0),
+    ],
+)
+def test_loading_overlaps_or_adds(load_time, double, cores, seconds):
+    core = plain(load_time_s=load_time, double_buffered=double, cores=cores)
+    bill = bill_of(site(5, 4, 16), core=core)
+    assert bill.seconds == seconds
+    assert bill.by_component("seconds") == {"compute": 10.0 / cores, "load": seconds - 10.0 / cores}
+
+
+def test_waiting_costs_laser_hold_and_static_power():
+    costs = dict(load_time_s=8.0, hold_power_w=1.0, static_power_w=3.0)
+    on = dataclasses.replace(plain(**costs, laser_idle_fraction=1.0), photons=1.0)
+    off = dataclasses.replace(plain(**costs, laser_idle_fraction=0.0), photons=1.0)
+    a, b = (bill_of(site(5, 4, 16), core=c).by_component() for c in (on, off))
+    assert a["laser"] / b["laser"] == pytest.approx(16 / 10)
+    assert a["static"] == 3.0 * 16 and a["weight hold"] == 4 * 8 * 16
+
+
+def test_weights_stream_from_memory_and_computed_operands_do_not():
+    core = plain(
+        weight_memory_energy_j_per_byte=1.0,
+        weight_memory_bytes_per_s=0.5,
+        activation_energy_j_per_byte=1.0,
+    )
+    weights = bill_of(site(5, 4, 16), core=core)
+    assert weights.by_component()["weight memory"] == 64  # INT8
+    assert weights.seconds == 128.0  # 64 bytes at 0.5 B/s outlast 10 symbols
+    assert weights.by_component()["activations"] == 5 * (4 * 2 + 16 * 2)
+    dynamic = bill_of(site(5, 4, 16, stationary=False), core=core, where=lambda s: True)
+    assert "weight memory" not in dynamic.by_component() and dynamic.seconds == 10.0
+    assert dynamic.by_component()["activations"] == 5 * (4 * 2 + 16 * 2) + 64
+
+
+def test_where_and_the_digital_side():
+    inv = Inventory(
+        [site(64, 64, 64, path="a"), site(64, 64, 64, stationary=False, path="b")],
+        [
+            Operation("transcendental", "exp", 1000, 8000, 1),
+            Operation("layout", "reshape", 9, 9, 1),
+        ],
+    )
+    core, chip = presets.core("display-1024"), presets.digital("h100-sxm")
+    alone = on_core(inv, core)
+    assert list(alone.by_site()) == ["a"]
+    assert any("1 products of 2.621e+05 MACs" in n for n in alone.notes)
+    assert any("other operations (transcendental, layout)" in n for n in alone.notes)
+    both = on_core(inv, core, digital=chip)
+    assert list(both.by_site()) == ["a", "b", "(transcendental)"]
+    time = 8 * 1000 / (chip.vector_ops_per_s * chip.utilisation)
+    joules, seconds = both.by_site()["(transcendental)"]
+    assert seconds == pytest.approx(time)
+    assert joules == pytest.approx(time * (700 + 50))  # the chip's power, and the server's
+    swapped = on_core(inv, core, where=lambda s: s.path == "b", digital=chip, dtype="int8")
+    assert [e.where for e in swapped.entries] == ["light", "digital", "digital"]
+    with pytest.raises(ValueError, match="no power_w or ops_per_s"):
+        on_core(inv, core, digital=presets.digital("300-fJ-per-MAC"))
+    with pytest.raises(ValueError, match=r"OpticalCore\.costs is None"):
+        on_core(inv, OpticalCore())
+
+
+ENERGIES = [
+    f.name
+    for f in dataclasses.fields(CoreCosts)
+    if f.name.endswith(("_energy_j", "_power_w", "_j_per_byte"))
+]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.floats(1e-3, 1e3),
+    *[st.integers(1, 3000)] * 3,
+    st.sampled_from(["differential", "offset", "homodyne"]),
+)
+def test_scaling_every_energy_scales_the_bill(c, M, K, N, encoding):
+    core = dataclasses.replace(presets.core("display-1024"), encoding=encoding)
+    scaled = {name: c * getattr(core.costs, name) for name in ENERGIES}
+    # a photon's energy goes with 1 / wavelength; photons stand in for it
+    more = dataclasses.replace(
+        core, photons=core.photons * c, costs=dataclasses.replace(core.costs, **scaled)
+    )
+    sites = (site(M, K, N), site(N, M, K, stationary=False))
+    a, b = (bill_of(*sites, core=x, where=lambda s: True) for x in (core, more))
+    assert b.joules == pytest.approx(c * a.joules, rel=1e-9)
+    assert b.seconds == a.seconds
+    assert (a * c).joules == pytest.approx(b.joules, rel=1e-9)
+
+
+@pytest.mark.parametrize("what", ["joules", "seconds"])
+@pytest.mark.parametrize("load_time", [1e-3, 1e-9])
+def test_gradients_equal_finite_differences(what, load_time):
+    core = presets.core("display-1024")
+    costs = dataclasses.replace(core.costs, load_time_s=load_time, laser_idle_fraction=0.5)
+    core = dataclasses.replace(core, costs=costs)
+    sites = (site(4096, 3000, 5000, count=7), site(64, 100, 70, batch=9, stationary=False))
+    f = lambda core: getattr(bill_of(*sites, core=core, where=lambda s: True), what)
+    leaves, tree = jax.tree.flatten(core)
+    grads = jax.tree.leaves(jax.grad(f)(core))
+    assert len(grads) == len(leaves)
+    for i, (x, g) in enumerate(zip(leaves, grads, strict=True)):
+        h = 1e-5 * abs(x)
+        up, down = ([*leaves[:i], v, *leaves[i + 1 :]] for v in (x + h, x - h))
+        # unflatten does not validate, so fractions may step over 1
+        slope = (f(jax.tree.unflatten(tree, up)) - f(jax.tree.unflatten(tree, down))) / (2 * h)
+        assert float(g) == pytest.approx(slope, rel=2e-3, abs=1e-9 * f(core) / abs(x)), i
+
+
+def test_bill_under_jit_and_vmap_and_beyond_32_bits():
+    core = presets.core("display-1024")
+    big = site(1 << 20, 1 << 15, 1 << 17, count=1 << 10)
+    f = lambda photons: bill_of(big, core=dataclasses.replace(core, photons=photons))
+    exact = f(20.0)
+    assert float(jax.jit(lambda p: f(p).joules)(20.0)) == pytest.approx(exact.joules, rel=1e-5)
+    many = jax.vmap(lambda p: f(p).by_component()["laser"])(jnp.array([20.0, 40.0]))
+    np.testing.assert_allclose(many / exact.by_component()["laser"], [1, 2], rtol=1e-5)
+    traced = jax.jit(lambda c: bill_of(big, core=c))(core)  # every leaf traced; a Bill comes back
+    assert float(traced.joules) == pytest.approx(exact.joules, rel=1e-4)
+
+
+def test_ideal_core_costs_nothing_but_time():
+    bill = bill_of(site(100, 1024, 1024), core=presets.core("ideal"))
+    assert bill.joules == 0.0 and bill.seconds == pytest.approx(100e-9)
+    assert "laser not charged: OpticalCore.photons is None" in bill.notes
+    assert "0 pJ" in str(bill)
+
+
+def test_bill_reads_as_text_and_json():
+    inv = take_inventory(lambda w, x: jnp.exp(x @ w), jnp.ones((2048, 300)), jnp.ones((50, 2048)))
+    bill = on_core(inv, presets.core("display-1024"), digital=presets.digital("h100-sxm"))
+    data = json.loads(bill.to_json())
+    assert data["joules"] == pytest.approx(bill.joules)
+    assert sum(data["joules_by_component"].values()) == pytest.approx(bill.joules)
+    assert sum(sum(s["seconds"].values()) for s in data["sites"]) == pytest.approx(bill.seconds)
+    text = str(bill * (1 / 50))
+    assert text.startswith("optical core: ") and "laser" in text and "note:" in text
+    assert not math.isnan(bill.joules)

@@ -1,0 +1,80 @@
+"""CoreCosts and DigitalAccelerator: validation that names the field, and the pytree."""
+
+import dataclasses
+import math
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from photonjax.hardware import CoreCosts, DigitalAccelerator
+
+LEAVES = [f.name for f in dataclasses.fields(CoreCosts) if f.metadata.get("leaf")]
+LIMITS = {f.name: f.metadata for f in dataclasses.fields(CoreCosts)}
+
+
+@given(st.sampled_from(LEAVES), st.sampled_from([-1.0, math.nan, math.inf, -math.inf]))
+def test_impossible_number_names_field_value_and_range(name, value):
+    with pytest.raises(ValueError, match=rf"CoreCosts\.{name} = .* is outside [\[(]"):
+        CoreCosts(**{name: value})
+
+
+@given(st.sampled_from(["quantum_efficiency", "wall_plug_efficiency", "laser_idle_fraction"]))
+def test_fractions_stop_at_one(name):
+    assert getattr(CoreCosts(**{name: 1.0}), name) == 1.0
+    with pytest.raises(ValueError, match=name):
+        CoreCosts(**{name: 1.0001})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error"),
+    [
+        ("cores", 0, ValueError),
+        ("cores", 1.5, TypeError),
+        ("cores", True, TypeError),
+        ("double_buffered", 1, TypeError),
+        ("dac_energy_j", "10 pJ", TypeError),
+        ("dac_energy_j", None, ValueError),
+    ],
+)
+def test_wrong_kinds_are_refused(field, value, error):
+    with pytest.raises(error, match=rf"CoreCosts\.{field}"):
+        CoreCosts(**{field: value})
+
+
+def test_continuous_fields_are_leaves_and_the_rest_is_static():
+    costs = CoreCosts(weight_memory_bytes_per_s=1e12, cores=3, double_buffered=False)
+    leaves, tree = jax.tree.flatten(costs)
+    assert len(leaves) == len(LEAVES)
+    doubled = jax.tree.unflatten(tree, [2 * x for x in leaves])
+    assert doubled.cores == 3 and not doubled.double_buffered
+    assert doubled.weight_memory_bytes_per_s == 2e12
+    assert jax.jit(lambda c: c.wavelength_m * 2)(costs) == pytest.approx(2 * 1550e-9)
+
+
+def test_accelerator_is_a_pytree():
+    chip = DigitalAccelerator({"int8": 2.0, "bfloat16": 1.0}, {"int8": 3.0}, power_w=4.0)
+    scaled = jax.tree.map(lambda x: 10 * x, chip)
+    assert scaled.rate("int8") == 20.0 and scaled.power_w == 40.0 and scaled.utilisation == 10.0
+    grad = jax.grad(lambda c: c.rate("int8") * c.power_w)(chip)
+    np.testing.assert_allclose([grad.rate("int8"), grad.power_w, grad.rate("bfloat16")], [4, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"ops_per_s": {"int9": 1.0}}, r"ops_per_s\['int9'\]: unknown precision; choose one of"),
+        ({"ops_per_s": {"int8": 0.0}}, r"ops_per_s\['int8'\] = 0.0 is outside"),
+        ({"mac_energy_j": {"int8": math.nan}}, r"mac_energy_j\['int8'\] = nan is outside"),
+        ({"utilisation": 0.0}, r"DigitalAccelerator.utilisation = 0.0 is outside"),
+        ({"utilisation": 1.1}, r"DigitalAccelerator.utilisation = 1.1 is outside"),
+        ({"power_w": -1.0}, r"DigitalAccelerator.power_w = -1.0 is outside"),
+    ],
+)
+def test_impossible_accelerators_are_refused(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        DigitalAccelerator(**{"ops_per_s": {"int8": 1.0}, "mac_energy_j": {"int8": 1.0}, **kwargs})
+    with pytest.raises(TypeError, match="ops_per_s"):
+        DigitalAccelerator(1e12, {})

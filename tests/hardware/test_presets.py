@@ -1,0 +1,99 @@
+"""Presets: every number has a source, assumed ones a range that holds them."""
+
+import dataclasses
+import math
+
+import jax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from photonjax.hardware import CoreCosts, Number, converters, presets
+
+NAMES = presets.cores() + presets.digitals()
+
+
+def _build(name):
+    return presets.core(name) if name in presets.cores() else presets.digital(name)
+
+
+def _fields(machine, prefix=""):
+    """Every numeric field that is not left out, by dotted name; nested dataclasses and dicts too."""
+    for f in dataclasses.fields(machine):
+        value = getattr(machine, f.name)
+        if dataclasses.is_dataclass(value):
+            yield from _fields(value, f"{prefix}{f.name}.")
+        elif isinstance(value, dict):
+            yield from ((f"{prefix}{f.name}.{k}", v) for k, v in value.items())
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield prefix + f.name, value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_has_an_entry(name):
+    table, machine = presets.sources(name), _build(name)
+    found = dict(_fields(machine))
+    free = {"chip_seed"}  # which die, not a property
+    if name == "ideal":  # its parts cost nothing: the defaults of CoreCosts
+        free |= {f"costs.{k}" for k, _ in _fields(CoreCosts())}
+    if name == "300-fJ-per-MAC":  # no whole chip
+        free |= {"utilisation"}
+    assert found.keys() - free == {k for k, n in table.items() if n.value is not None} - free
+    for key in found.keys() - free:
+        assert table[key].value == found[key]
+    leaves = sum(isinstance(v, float) for v in found.values())
+    assert leaves == len(jax.tree.leaves(machine))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_have_units_sources_and_ranges(name):
+    for field, n in presets.sources(name).items():
+        assert n.source, field
+        assert isinstance(n.unit, str)
+        if n.assumed:
+            assert n.low <= n.value <= n.high, field
+            assert n.low < n.high, f"{field}: an assumption without any doubt"
+    text = presets.describe(name)
+    assert len(text.splitlines()) == len(presets.sources(name))
+
+
+@given(st.floats(-10, 10), st.floats(-10, 10), st.floats(-10, 10))
+def test_a_range_must_hold_its_number(low, value, high):
+    if low <= value <= high:
+        Number(value, "W", "x", low, high, assumed=True)
+    else:
+        with pytest.raises(ValueError, match="needs low <= value <= high"):
+            Number(value, "W", "x", low, high)
+
+
+def test_unknown_names_list_the_known():
+    with pytest.raises(
+        ValueError, match=r"unknown core 'display-1023' \(did you mean display-1024\?\)"
+    ):
+        presets.core("display-1023")
+    with pytest.raises(ValueError, match="known: h100-sxm, tpu-v5e, 300-fJ-per-MAC"):
+        presets.digital("abacus")
+    with pytest.raises(ValueError, match="known: ideal, display-1024, h100-sxm"):
+        presets.sources("abacus")
+
+
+def test_ideal_core_has_no_noise_and_no_converter_at_the_output():
+    core = presets.core("ideal")
+    assert (core.bits_in, core.bits_weight, core.bits_out) == (16, 16, None)
+    assert not core.dynamic and core.weight_noise is None
+
+
+def test_published_numbers_are_reproduced():
+    # Lightening-Transformer's DAC and ADC powers at 4 bits and 5 GS/s, over their counts
+    assert 1440 * converters.dac_exponential_w(4, 5e9) == pytest.approx(3.214, rel=1e-3)
+    assert 576 * converters.adc_linear_w(4, 5e9) == pytest.approx(2.131, rel=1e-3)
+    # survey: best 6.9 fJ/step and median 55 fJ/step against 1.11 and 11.8 pJ per sample
+    assert 7.2 < _enob(1.11e-12, converters.WALDEN_BEST_J) < 8.2
+    assert 7.2 < _enob(11.8e-12, converters.WALDEN_MEDIAN_J) < 8.2
+    # Anderson et al.'s 300 fJ/MAC; an H100 at peak takes 700 W / (989e12 / 2) = 1.42 pJ/MAC
+    chip = presets.digital("h100-sxm")
+    assert 2 * chip.power_w / chip.rate("bfloat16") == pytest.approx(1.42e-12, rel=0.01)
+
+
+def _enob(energy, figure):
+    return math.log2(energy / figure)

@@ -1,0 +1,70 @@
+"""A decoder's inventory equals the closed form to the digit."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from photonjax.inventory import take_inventory
+from photonjax.models.decoder import Decoder, DecoderConfig
+
+SMALL = DecoderConfig(
+    vocab_size=96,
+    hidden_size=48,
+    intermediate_size=80,
+    num_layers=3,
+    num_heads=6,
+    num_kv_heads=2,
+    head_dim=16,
+)
+
+
+def stationary_macs(c, tokens):
+    attention = c.hidden_size * c.head_dim * (2 * c.num_heads + 2 * c.num_kv_heads)
+    mlp = 3 * c.hidden_size * c.intermediate_size
+    return tokens * (c.num_layers * (attention + mlp) + c.hidden_size * c.vocab_size)
+
+
+def inventory(config, batch, length, **kwargs):
+    model = nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0), **kwargs))
+    graphdef, state = nnx.split(model)
+    tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
+    return take_inventory(lambda state, t: nnx.merge(graphdef, state)(t), state, tokens)
+
+
+@pytest.mark.parametrize("scan_layers", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+def test_macs_equal_the_closed_form(scan_layers, tied):
+    config = DecoderConfig(**{**vars(SMALL), "tie_embeddings": tied})
+    inv = inventory(config, 2, 37, scan_layers=scan_layers, remat=scan_layers)
+    weights = [s for s in inv.matmuls if s.stationary]
+    assert sum(s.macs for s in weights) == stationary_macs(config, 2 * 37)
+    layers = ["layers/block"] if scan_layers else [f"layers/{i}" for i in range(3)]
+    names = [f"attn/{p}_proj" for p in "qkvo"] + [f"mlp/{p}_proj" for p in ("gate", "up", "down")]
+    expected = {f"{layer}/{name}/kernel" for layer in layers for name in names}
+    assert {s.path for s in weights} == expected | {"embed/embedding" if tied else "head/kernel"}
+    assert inv.unsupported == [] and inv.notes == []
+    head = weights[-1]
+    assert (head.M, head.K, head.N) == (74, 48, 96)
+
+
+def test_scanned_and_unrolled_layers_do_the_same_work():
+    unrolled, scanned = (inventory(SMALL, 1, 130, scan_layers=s) for s in (False, True))
+    assert unrolled.macs == scanned.macs
+    for kind in ("elementwise", "transcendental", "reduction"):
+        assert unrolled.elements(kind) == pytest.approx(scanned.elements(kind), rel=0.01)
+
+
+def test_attention_computes_at_least_the_causal_half_and_less_than_the_square():
+    length = 512
+    inv = inventory(SMALL, 1, length)
+    dynamic = sum(s.macs for s in inv.matmuls if not s.stationary)
+    square = 2 * SMALL.num_layers * SMALL.num_heads * SMALL.head_dim * length**2
+    assert square / 2 < dynamic < 0.7 * square
+    assert all(s.path for s in inv.matmuls)
+
+
+def test_module_as_argument_gives_the_same():
+    model = nnx.eval_shape(lambda: Decoder(SMALL, rngs=nnx.Rngs(0)))
+    tokens = jax.ShapeDtypeStruct((1, 9), jnp.int32)
+    assert take_inventory(lambda m, t: m(t), model, tokens) == inventory(SMALL, 1, 9)
