@@ -9,7 +9,8 @@ from photonjax import cost, nn
 from photonjax.hardware import CoreCosts, DigitalAccelerator, OpticalCore, presets
 from photonjax.inventory import Inventory, MatmulSite, matmuls, take_inventory
 from photonjax.nn import nnx
-from photonjax.nn.convert import ConversionReport, Rule, convert
+from photonjax.nn.calibrate import calibrate
+from photonjax.nn.convert import ConversionReport, Rule, convert, hold_weights, release_weights
 from photonjax.ops import (
     ProgrammedWeight,
     QuantizedArray,
@@ -29,8 +30,10 @@ __all__ = [
     "ProgrammedWeight",
     "QuantizedArray",
     "Rule",
+    "calibrate",
     "convert",
     "cost",
+    "hold_weights",
     "matmuls",
     "nn",
     "nnx",
@@ -39,6 +42,7 @@ __all__ = [
     "presets",
     "program",
     "quantize",
+    "release_weights",
     "take_inventory",
 ]
 

@@ -183,11 +183,11 @@ def convert(
     return model, ConversionReport(tuple(done))
 
 
-def program(model: nnx.Module) -> None:
+def hold_weights(model: nnx.Module) -> None:
     """Write every stationary weight of a converted model into its array, once; in place.
 
     Calls then skip scaling, rounding and the die's static errors. The parameters stay; after they
-    change, call this again, or :func:`unprogram` before training.
+    change, call this again, or :func:`release_weights` before training.
     """
     for path, module in list(_sites(model)):
         weight = _weight(model, path, module)
@@ -196,8 +196,8 @@ def program(model: nnx.Module) -> None:
             hold(dot, weight.value, weight.contracting)
 
 
-def unprogram(model: nnx.Module) -> None:
-    """Undo :func:`program`; in place."""
+def release_weights(model: nnx.Module) -> None:
+    """Undo :func:`hold_weights`; in place."""
     for _, dot in optical_dots(model):
         release(dot)
 

@@ -69,7 +69,7 @@ class OpticalDot(nnx.Module):
             if value is not None
         }
         blank = {name: 0.0 if name in fields else None for name in _continuous(core)}
-        self.structure = _replace(core, **blank, costs=None)
+        self.structure = replace_unchecked(core, **blank, costs=None)
         self.hardware = nnx.Dict({name: HardwareParam(v) for name, v in fields.items()})
         self.site = SiteIndex(jnp.broadcast_to(jnp.asarray(site, jnp.uint32), stack))
         self.adc_range: nnx.Data[HardwareParam | None] = nnx.data(None)
@@ -83,7 +83,12 @@ class OpticalDot(nnx.Module):
     @property
     def core(self) -> OpticalCore:
         """The core as it is at this site now (without costs)."""
-        return _replace(self.structure, **{name: v[...] for name, v in self.hardware.items()})
+        present = {
+            name: variable[...]
+            for name, variable in self.hardware.items()
+            if getattr(self.structure, name) is not None
+        }
+        return replace_unchecked(self.structure, **present)
 
     def __call__(
         self,
@@ -280,7 +285,7 @@ def _continuous(core: OpticalCore) -> dict[str, Any]:
     }
 
 
-def _replace(core: OpticalCore, **values: Any) -> OpticalCore:
+def replace_unchecked(core: OpticalCore, **values: Any) -> OpticalCore:
     """``dataclasses.replace`` without validation: values may be tracers or placeholders."""
     copy = object.__new__(OpticalCore)
     for field in dataclasses.fields(core):

@@ -1,0 +1,118 @@
+"""What a prefill costs on a core and on a digital baseline, with the spread of assumed numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from omegaconf import DictConfig
+
+import photonjax as pj
+from photonjax.hardware import DigitalAccelerator
+
+
+class Bills:
+    """Bills of one model's prefill of ``[windows, length]`` tokens in one batch.
+
+    Products that a conversion left digital, and every other operation, are charged to the digital
+    accelerator in both bills.
+    """
+
+    def __init__(
+        self,
+        config: DictConfig,
+        model: nnx.Module,
+        shape: tuple[int, ...],
+        accelerator: DigitalAccelerator,
+    ):
+        self.config = config
+        self.accelerator = accelerator
+        self.tokens = math.prod(shape)
+        graph, state = nnx.split(model)
+        self.inventory = pj.take_inventory(
+            lambda state, tokens: nnx.merge(graph, state)(tokens),
+            state,
+            jax.ShapeDtypeStruct(shape, jnp.int32),
+        )
+        bill = pj.cost.on_digital(self.inventory, accelerator, dtype=config.bill.dtype)
+        self.baseline = {
+            "preset": config.digital.preset,
+            "dtype": config.bill.dtype,
+            "tokens": self.tokens,
+            "joules_per_token": float(bill.joules) / self.tokens,
+            "floor_joules_per_token": float(bill.floor.joules) / self.tokens if bill.floor else None,
+        }
+
+    def of(
+        self, core: pj.OpticalCore, report: pj.ConversionReport, fields: set[str]
+    ) -> dict[str, float | None]:
+        """Joules per token on a core: as set, and percentiles over the ranges of assumed numbers.
+
+        Args:
+          core: the machine; without ``photons`` there is no laser to charge, hence no bill.
+          report: says which products are on light.
+          fields: fields that the experiment sets itself; they are not varied.
+        """
+        names = ("joules_per_token", *(f"joules_per_token_p{p}" for p in (10, 50, 90)))
+        if core.photons is None or core.costs is None:
+            return dict.fromkeys(names)
+        parameters = {site.parameter for site in report.optical}
+
+        def joules(core: pj.OpticalCore) -> jax.Array:
+            bill = pj.cost.on_core(
+                self.inventory,
+                core,
+                where=lambda site: site.path in parameters,
+                digital=self.accelerator,
+                dtype=self.config.bill.dtype,
+            )
+            return bill.joules / self.tokens
+
+        draws = self._draws(core, fields)
+        spread = jax.jit(jax.vmap(lambda draw: joules(_set(core, draw))))(draws)
+        values = [float(joules(core)), *np.percentile(np.asarray(spread), (10, 50, 90)).tolist()]
+        return dict(zip(names, values, strict=True))
+
+    def _draws(self, core: pj.OpticalCore, fields: set[str]) -> dict[str, jax.Array]:
+        """Log-uniform draws of every assumed continuous number (uniform where it may be zero or dB)."""
+        rng = np.random.default_rng(self.config.seed)
+        draws = {}
+        for name, number in pj.presets.sources(self.config.core.preset).items():
+            owner, _, field = name.rpartition(".")
+            holder = core.costs if owner == "costs" else core
+            kind = type(getattr(holder, field))
+            if number.low is None or name in fields or kind is not float:
+                continue
+            if number.low > 0:
+                values = np.exp(
+                    rng.uniform(np.log(number.low), np.log(number.high), self.config.bill.samples)
+                )
+            else:
+                values = rng.uniform(number.low, number.high, self.config.bill.samples)
+            draws[name] = jnp.asarray(values, jnp.float32)
+        return draws
+
+    def describe(self) -> str:
+        """What the energies mean, in a few lines."""
+        base = self.baseline
+        floor = base["floor_joules_per_token"]
+        return (
+            f"digital baseline {base['preset']}, {base['dtype']}: "
+            f"{1e3 * base['joules_per_token']:.3g} mJ/token whole chip, "
+            + (f"{1e3 * floor:.3g} mJ/token bare arithmetic\n" if floor else "\n")
+            + f"energies: {self.tokens:,} tokens in one batch; on a core, the range is the tenth to the "
+            f"ninetieth percentile over {self.config.bill.samples:,} draws of the numbers that nobody "
+            "has published\n(see photonjax.presets.describe), all assumed independent; everything "
+            f"but the products on light is charged to {base['preset']}"
+        )
+
+
+def _set(core: pj.OpticalCore, values: dict[str, Any]) -> pj.OpticalCore:
+    costs = {k.removeprefix("costs."): v for k, v in values.items() if k.startswith("costs.")}
+    rest = {k: v for k, v in values.items() if not k.startswith("costs.")}
+    return dataclasses.replace(core, **rest, costs=dataclasses.replace(core.costs, **costs))

@@ -1,0 +1,348 @@
+"""What light does to a language model: perplexity, time and energy of its prefill, rung by rung.
+
+    python experiments/evaluate.py                          # the default model, text and ladder
+    python experiments/evaluate.py windows=32 run=long      # overrides of configs/evaluate.yaml
+    python experiments/evaluate.py --help
+
+Windows of text are prefilled by the digital model and, with the same tokens, by the model on every
+optical core of the ladder. Writes ``results/evaluate/<run>/``: metrics.json, cores.csv, sites.csv,
+windows.json, report.txt, plots, the resolved config and versions. An interrupted run goes on when
+started again with the same ``run=NAME``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import plots
+from bills import Bills
+from flax import nnx
+from harness import RunDirectory, UserError, main, table, user_errors
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+import photonjax as pj
+from photonjax import data, models
+from photonjax.ops import Measurement, arithmetic
+
+DIGITAL = "digital"
+
+
+def evaluate(config: DictConfig) -> None:
+    """The whole experiment."""
+    check(config)
+    with user_errors(ValueError, TypeError):
+        accelerator = pj.presets.digital(config.digital.preset)
+        cores = {name: make_core(config.core, fields) for name, fields in config.ladder.items()}
+        rules = {name: make_rules(config.rules, core) for name, core in cores.items()}
+    run = RunDirectory("evaluate", config)
+    note(f"results: {run.path}")
+    model, tokenizer = load_model(config.model)
+    text = load_text(config, tokenizer)
+    note(f"text: {text.description}")
+
+    rungs = {DIGITAL: Rung(model)}
+    reports = {}
+    sample = jnp.asarray(text.calibration)
+    with user_errors(ValueError):
+        for name in tqdm(cores, desc="program cores", unit="core", disable=None):
+            optical, reports[name] = pj.convert(model, rules[name])
+            if cores[name].bits_out is not None:
+                pj.calibrate(optical, sample, margin=config.calibration.margin)
+            pj.hold_weights(optical)
+            rungs[name] = Rung(optical)
+    run.write("conversion.txt", f"{next(iter(reports.values()))}\n")
+
+    windows = evaluate_windows(config, rungs, text.windows, run)
+    measured = {
+        name: measure(rungs[name], text.windows[: config.measure_windows], config.seed)
+        for name in tqdm(cores, desc="measure sites", unit="core", disable=None)
+    }
+    bills = Bills(config, model, text.windows.shape, accelerator)
+    cores_rows = [summarize(DIGITAL, windows, {}, None)]
+    for name, core in cores.items():
+        bill = bills.of(core, reports[name], fields=set(config.ladder[name]))
+        cores_rows.append(summarize(name, windows, measured[name], bill))
+    write(run, config, text, cores_rows, measured, bills, windows)
+
+
+def check(config: DictConfig) -> None:
+    """Refuse what cannot work before anything is loaded."""
+    for key, least in (("windows", 1), ("measure_windows", 1), ("calibration.windows", 1)):
+        value = OmegaConf.select(config, key)
+        if not isinstance(value, int) or value < least:
+            raise UserError(f"{key}: {value!r} is not an integer of {least} or more")
+    if config.measure_windows > config.windows:
+        raise UserError(
+            f"measure_windows: {config.measure_windows} is more than windows = {config.windows}"
+        )
+    if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
+        raise UserError(f"seed: {config.seed!r} is not an integer from 0 to 2**32 - 1")
+    if not isinstance(config.data.length, int) or config.data.length < 2:
+        raise UserError(f"data.length: {config.data.length!r} is not an integer of 2 or more")
+    if not config.ladder:
+        raise UserError("ladder: is empty; name at least one core")
+    if DIGITAL in config.ladder:
+        raise UserError(f"ladder: {DIGITAL!r} is the name of the baseline; choose another")
+
+
+def make_core(group: DictConfig, fields: Mapping[str, Any] | None) -> pj.OpticalCore:
+    """The preset of the core group with the group's fields and the rung's on top."""
+    core = pj.presets.core(group.preset)
+    changes = {**group.fields, **(fields or {})}
+    known = {f.name for f in dataclasses.fields(core)}
+    for name in changes:
+        if name not in known:
+            raise UserError(f"ladder: OpticalCore has no field {name!r}; it has {', '.join(sorted(known))}")
+    return dataclasses.replace(core, **changes)
+
+
+def make_rules(rules: Any, core: pj.OpticalCore) -> list[pj.Rule]:
+    """Rules for one rung."""
+    return [pj.Rule(r.pattern, core if r.optical else None, dynamic=r.dynamic) for r in rules]
+
+
+def load_model(config: DictConfig) -> tuple[models.Decoder, Any]:
+    """The model and its tokenizer, from a fetched artifact or a path."""
+    with user_errors(data.FetchError, models.CheckpointError, OSError, ValueError):
+        path = pathlib.Path(config.path) if config.path else data.fetch(config.artifact)
+        if not path.exists():
+            raise UserError(f"model.path: {path} does not exist; give a .gguf file or a directory")
+        options = dict(scan_layers=config.scan_layers, dtype=jnp.float32)
+        if path.is_dir():
+            return models.load_huggingface(path, **options), models.load_tokenizer(path)
+        return models.load_gguf(path, **options), models.tokenizer_from_gguf(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """Token windows to evaluate ``[n, length]``, one batch to calibrate on, and what they are."""
+
+    windows: np.ndarray
+    calibration: np.ndarray
+    description: str
+
+
+def load_text(config: DictConfig, tokenizer: Any) -> Text:
+    """Non-overlapping windows; the calibration's follow the evaluated ones."""
+    count, length = config.windows + config.calibration.windows, config.data.length
+    with user_errors(data.FetchError, ValueError, OSError):
+        corpus = data.load_corpus(config.data.corpus)
+        tokens, counted = data.tokenize_counted(corpus, tokenizer, limit=count * length)
+        cut = data.windows(tokens, length, count=count)
+    description = f"{config.data.corpus}: {counted.windowed(cut)}"
+    return Text(cut[: config.windows], cut[config.windows :], description)
+
+
+class Rung:
+    """A model, split for jit; models of equal structure share one compiled program."""
+
+    def __init__(self, model: nnx.Module):
+        self.model = model
+        self.graph, self.state = nnx.split(model)
+
+    def prefill(self, tokens: jax.Array, key: jax.Array) -> tuple[jax.Array, float]:
+        """Logits ``[L, V]`` of one window and the seconds that took (compiling aside)."""
+        program = _compile(self.graph, _shapes(self.state), tokens.shape[0])
+        start = time.perf_counter()
+        logits = jax.block_until_ready(program(self.state, tokens, key))
+        return logits, time.perf_counter() - start
+
+
+@functools.cache
+def _compile(graph: Any, state: Any, length: int):
+    def prefill(state, tokens, key):
+        model = nnx.merge(graph, state)
+        pj.nnx.set_noise_key(model, key)
+        return model(tokens[None])[0]
+
+    leaves, structure = state
+    shapes = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(s, d) for s, d in leaves])
+    tokens = jax.ShapeDtypeStruct((length,), jnp.int32)
+    return jax.jit(prefill).lower(shapes, tokens, jax.random.key(0)).compile()
+
+
+def _shapes(state: Any) -> tuple[tuple[tuple[tuple[int, ...], Any], ...], Any]:
+    leaves, structure = jax.tree.flatten(state)
+    return tuple((leaf.shape, leaf.dtype) for leaf in leaves), structure
+
+
+@jax.jit
+def compare(logits: jax.Array, reference: jax.Array, tokens: jax.Array) -> dict[str, jax.Array]:
+    """Sums over the predictions of one window: negative log-likelihood, KL to the reference, agreement."""
+    ours, theirs = jax.nn.log_softmax(logits[:-1]), jax.nn.log_softmax(reference[:-1])
+    return {
+        "nll": -jnp.take_along_axis(ours, tokens[1:, None], 1).sum(),
+        "kl": jnp.sum(jnp.exp(theirs) * (theirs - ours)),
+        "agree": jnp.sum(logits[:-1].argmax(-1) == reference[:-1].argmax(-1)),
+    }
+
+
+def evaluate_windows(
+    config: DictConfig, rungs: dict[str, Rung], windows: np.ndarray, run: RunDirectory
+) -> dict[str, list[dict[str, float]]]:
+    """Every window through every rung, in turn, so that a drift of the machine meets all alike."""
+    done: dict[str, dict[str, dict[str, float]]] = run.read_json("windows.json") or {}
+    keys = jax.random.split(jax.random.key(config.seed), len(windows))
+    total = len(windows) * len(rungs)
+    with tqdm(total=total, desc="prefill", unit="window", disable=None) as bar:
+        for i, window in enumerate(windows):
+            rows = done.setdefault(str(i), {})
+            if len(rows) == len(rungs):
+                bar.update(len(rungs))
+                continue
+            tokens, reference = jnp.asarray(window, jnp.int32), None
+            for name, rung in rungs.items():
+                logits, seconds = rung.prefill(tokens, keys[i])
+                reference = logits if reference is None else reference
+                sums = {k: float(v) for k, v in compare(logits, reference, tokens).items()}
+                if not np.isfinite(sums["nll"]):
+                    raise UserError(
+                        f"{name}: logits of window {i} are not finite; check the weights, or the "
+                        "fields of this core"
+                    )
+                rows[name] = sums | {"predictions": len(window) - 1, "seconds": seconds}
+                bar.update()
+            run.write_json("windows.json", done)
+    return {name: [done[str(i)][name] for i in range(len(windows))] for name in rungs}
+
+
+def measure(rung: Rung, windows: np.ndarray, seed: int) -> dict[str, Measurement]:
+    """Signal, error, light and clipping of every site, pooled over windows."""
+    pj.nnx.set_noise_key(rung.model, jax.random.key(seed))
+    pj.nnx.start_measuring(rung.model)
+    graph, state = nnx.split(rung.model)
+
+    @jax.jit
+    def step(state, tokens):
+        model = nnx.merge(graph, state)
+        model(tokens[None])
+        return nnx.state(model)
+
+    for window in windows:
+        state = step(state, jnp.asarray(window, jnp.int32))
+    nnx.update(rung.model, state)
+    return pj.nnx.stop_measuring(rung.model)
+
+
+def summarize(
+    name: str,
+    windows: Mapping[str, list[dict[str, float]]],
+    sites: Mapping[str, Measurement],
+    bill: Mapping[str, float] | None,
+) -> dict[str, Any]:
+    """One row of numbers for one rung."""
+
+    def total(rung: str, what: str) -> float:
+        return sum(row[what] for row in windows[rung])
+
+    predictions = total(name, "predictions")
+    perplexity = np.exp(total(name, "nll") / predictions)
+    digital = np.exp(total(DIGITAL, "nll") / predictions)
+    seconds = np.median([row["seconds"] for row in windows[name]])
+    row: dict[str, Any] = {
+        "core": name,
+        "perplexity": perplexity,
+        "perplexity_change_percent": 100 * (perplexity / digital - 1),
+        "kl_nats": total(name, "kl") / predictions,
+        "argmax_agreement": total(name, "agree") / predictions,
+        "prefill_tokens_per_s": (predictions / len(windows[name]) + 1) / seconds,
+        "photons_per_multiply": None,
+        "worst_site": None,
+        "worst_site_snr_db": None,
+        "adc_clipped_share": None,
+    }
+    if sites:
+        pooled = functools.reduce(Measurement.pool, sites.values())
+        worst = min(sites, key=lambda site: float(sites[site].snr_db))
+        row |= {
+            "photons_per_multiply": float(pooled.photons_per_multiply) or None,
+            "worst_site": worst,
+            "worst_site_snr_db": float(sites[worst].snr_db),
+            "adc_clipped_share": float(pooled.clipped_share),
+        }
+    return row | dict(bill or {})
+
+
+def write(run, config, text, rows, measured, bills, windows) -> None:
+    """All results; metrics.json last, since it marks the run as finished."""
+    names = list(rows[-1])
+    run.write_csv("cores.csv", [{n: row.get(n) for n in names} for row in rows])
+    sites = [
+        {
+            "core": core,
+            "site": site,
+            "snr_db": float(m.snr_db),
+            "photons_per_multiply": float(m.photons_per_multiply),
+            "adc_clipped_share": float(m.clipped_share),
+            "adc_input_rms": float(m.raw_rms),
+            "adc_input_peak": float(m.raw_peak),
+        }
+        for core, found in measured.items()
+        for site, m in found.items()
+    ]
+    run.write_csv("sites.csv", sites)
+    run.write_plot("perplexity.png", plots.perplexity(rows))
+    run.write_plot("site_snr.png", plots.site_snr(sites))
+    report = f"{readable(rows)}\n\n{bills.describe()}\n\nmodel: {config.model.label}\ntext: {text.description}"
+    run.write("report.txt", report + "\n")
+    run.write_json(
+        "metrics.json",
+        {
+            "cores": rows,
+            "baseline": bills.baseline,
+            "text": text.description,
+            "seed": config.seed,
+            "exact_arithmetic": arithmetic(),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        },
+    )
+    print(f"\n{report}\n\nwritten to {run.path}")
+
+
+def readable(rows: list[dict[str, Any]]) -> str:
+    """The table that people look at."""
+
+    def show(value: Any, form: str) -> str:
+        return "-" if value is None else format(value, form)
+
+    shown = []
+    for row in rows:
+        ppl = row["perplexity"]
+        low, high = row.get("joules_per_token_p10"), row.get("joules_per_token_p90")
+        spread = "-" if low is None else f"{1e3 * low:.3g} ... {1e3 * high:.3g}"
+        shown.append(
+            {
+                "core": row["core"],
+                "perplexity": f"{ppl:.2f}" if ppl < 1e4 else f"{ppl:.1e}",
+                "change %": f"{row['perplexity_change_percent']:+.2f}" if ppl < 1e4 else "-",
+                "KL": f"{row['kl_nats']:.4f}",
+                "argmax": f"{row['argmax_agreement']:.1%}",
+                "photons/mult": show(row["photons_per_multiply"], ".3g"),
+                "worst SNR dB": show(row["worst_site_snr_db"], ".1f"),
+                "at site": row["worst_site"] or "-",
+                "clipped": show(row["adc_clipped_share"], ".1e"),
+                "tokens/s": f"{row['prefill_tokens_per_s']:.0f}",
+                "mJ/token p10-p90": spread,
+            }
+        )
+    return table(shown)
+
+
+def note(text: str) -> None:
+    """A line of progress, kept out of standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main("evaluate", evaluate)

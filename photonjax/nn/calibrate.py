@@ -1,0 +1,61 @@
+"""Receiver gain as users of hardware set it: one fixed ADC range per site, from sample inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from photonjax.nn.nnx import (
+    HardwareParam,
+    optical_dots,
+    replace_unchecked,
+    start_measuring,
+    stop_measuring,
+)
+
+_PEAK = -1  # of a Measurement's vector: its last entry
+
+
+def calibrate(model: nnx.Module, *inputs: Any, margin: float = 1.1) -> None:
+    """Give every optical product of a model the ADC range that sample inputs ask for; in place.
+
+    Runs the model once on the inputs, without noise and without ADCs, and sets each site's range to
+    ``margin`` times the largest magnitude that its ADC would have met. A site's tiles share a range.
+    Signals beyond it saturate later, so the sample should be like the data to come.
+
+    Args:
+      model: a converted NNX model.
+      inputs: what to call it with.
+      margin: head room, at least 1.
+
+    Raises:
+      ValueError: for a margin below 1, or a model without optical products.
+
+    Example:
+      >>> import jax.numpy as jnp, photonjax as pj
+      >>> from flax import nnx
+      >>> model = nnx.Sequential(nnx.Linear(8, 4, rngs=nnx.Rngs(0)))
+      >>> optical, _ = pj.convert(model, [pj.Rule("*", pj.OpticalCore())])
+      >>> pj.calibrate(optical, jnp.ones((2, 8)))
+    """
+    if not margin >= 1:
+        raise ValueError(f"calibrate: margin = {margin} is below 1: the sample itself would clip")
+    dots = [dot for _, dot in optical_dots(model)]
+    if not dots:
+        raise ValueError("calibrate: the model has no optical products; convert it first")
+    kept = [(dot.structure, dot.stream) for dot in dots]
+    for dot in dots:
+        dot.structure = replace_unchecked(dot.structure, bits_out=None, enob=None)
+        dot.stream = nnx.data(None)
+    start_measuring(model)
+    try:
+        nnx.jit(lambda m, args: (m(*args), None)[1])(model, inputs)
+        peaks = [dot.measurement[..., _PEAK] for dot in dots]
+    finally:
+        stop_measuring(model)
+        for dot, (structure, stream) in zip(dots, kept, strict=True):
+            dot.structure, dot.stream = structure, nnx.data(stream)
+    for dot, peak in zip(dots, peaks, strict=True):
+        dot.adc_range = nnx.data(HardwareParam(margin * jnp.maximum(peak, 1e-6)))
