@@ -45,7 +45,9 @@ class Bills:
             "dtype": config.bill.dtype,
             "tokens": self.tokens,
             "joules_per_token": float(bill.joules) / self.tokens,
-            "floor_joules_per_token": float(bill.floor.joules) / self.tokens if bill.floor else None,
+            "floor_joules_per_token": float(bill.floor.joules) / self.tokens
+            if bill.floor
+            else None,
         }
 
     def of(

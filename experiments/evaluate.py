@@ -44,7 +44,10 @@ def evaluate(config: DictConfig) -> None:
     with user_errors(ValueError, TypeError):
         accelerator = pj.presets.digital(config.digital.preset)
         cores = {name: make_core(config.core, fields) for name, fields in config.ladder.items()}
-        rules = {name: make_rules(config.rules, core) for name, core in cores.items()}
+        rules = {
+            name: make_rules(config.rules, config.ladder[name].get("only"), core)
+            for name, core in cores.items()
+        }
     run = RunDirectory("evaluate", config)
     note(f"results: {run.path}")
     model, tokenizer = load_model(config.model)
@@ -96,19 +99,23 @@ def check(config: DictConfig) -> None:
         raise UserError(f"ladder: {DIGITAL!r} is the name of the baseline; choose another")
 
 
-def make_core(group: DictConfig, fields: Mapping[str, Any] | None) -> pj.OpticalCore:
+def make_core(group: DictConfig, fields: Mapping[str, Any]) -> pj.OpticalCore:
     """The preset of the core group with the group's fields and the rung's on top."""
     core = pj.presets.core(group.preset)
-    changes = {**group.fields, **(fields or {})}
+    changes = {k: v for k, v in {**group.fields, **fields}.items() if k != "only"}
     known = {f.name for f in dataclasses.fields(core)}
     for name in changes:
         if name not in known:
-            raise UserError(f"ladder: OpticalCore has no field {name!r}; it has {', '.join(sorted(known))}")
+            raise UserError(
+                f"ladder: OpticalCore has no field {name!r}; it has {', '.join(sorted(known))}"
+            )
     return dataclasses.replace(core, **changes)
 
 
-def make_rules(rules: Any, core: pj.OpticalCore) -> list[pj.Rule]:
-    """Rules for one rung."""
+def make_rules(rules: Any, only: str | None, core: pj.OpticalCore) -> list[pj.Rule]:
+    """Rules for one rung; ``only`` replaces them."""
+    if only is not None and only != "*":
+        return [pj.Rule(only, core)]
     return [pj.Rule(r.pattern, core if r.optical else None, dynamic=r.dynamic) for r in rules]
 
 

@@ -139,7 +139,9 @@ class RunDirectory:
             os.chmod(temporary, 0o644)
             os.replace(temporary, self.path / name)
         except OSError as error:
-            raise UserError(f"results: cannot write {self.path / name} ({error.strerror})") from None
+            raise UserError(
+                f"results: cannot write {self.path / name} ({error.strerror})"
+            ) from None
 
     def write_json(self, name: str, content: Any) -> None:
         """Write JSON; not-a-number and infinity become null."""
@@ -183,7 +185,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [names, *[[str(row[n]) for n in names] for row in rows]]
     widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
     lines = [
-        "  ".join([line[0].ljust(widths[0]), *[c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)]])
+        "  ".join(
+            [
+                line[0].ljust(widths[0]),
+                *[c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)],
+            ]
+        )
         for line in cells
     ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -42,6 +42,7 @@ def perplexity(rows: Sequence[Mapping[str, Any]]) -> Figure:
     if lit:
         axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.margins(x=0.2, y=0.12)
     axes.set_xlabel("mean detected photons per multiply, as used")
     axes.set_ylabel("perplexity")
     axes.set_title("Perplexity against light")
@@ -79,7 +80,9 @@ def site_snr(sites: Sequence[Mapping[str, Any]]) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel("layer")
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=8, fontsize=8, bbox_to_anchor=(0.5, -0.05))
+    figure.legend(
+        handles, labels, loc="lower center", ncols=8, fontsize=8, bbox_to_anchor=(0.5, -0.05)
+    )
     figure.suptitle("Output SNR of every product against floating point")
     figure.tight_layout()
     return figure

@@ -4,7 +4,7 @@ One softmax over the whole [L, L] square wastes half of its work on the future a
 cache. Here the queries are cut into a few static segments; segment i meets keys ``[0, end_i)`` and
 nothing later, so the future is never computed. Inside a segment, blocks of 64 rows run one after
 another: their scores stay in cache. All keys of a row are there at once, so the softmax is the
-  plain one (no running maximum).
+plain one (no running maximum).
 
 Shapes: B batch, L tokens, H query heads, G key-value heads (G divides H), R = H / G, D head size.
 """

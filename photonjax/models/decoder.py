@@ -8,16 +8,14 @@ on light:
     layers/{i}/attn/{q_proj,k_proj,v_proj,o_proj}         [in, out] kernels
     layers/{i}/attn/{scores,values}                       products of two computed operands
     layers/{i}/mlp/{gate_proj,up_proj,down_proj}          [in, out] kernels
-    head                                                  embedding table [V, D] if tied, else
-    kernel [D, V]
+    head                                                  table [V, D] if tied, else kernel [D, V]
 
 With ``scan_layers=True`` the layers are one block at ``layers/block`` whose Variables carry a
 leading layer axis.
 
 Sources: Touvron et al., arXiv 2302.13971 (the family); Zhang & Sennrich, arXiv 1910.07467
-  (RMSNorm); Su et al., arXiv
-2104.09864 (rotary positions); Ainslie et al., arXiv 2305.13245 (grouped queries); Shazeer, arXiv
-2002.05202 (SwiGLU).
+(RMSNorm); Su et al., arXiv 2104.09864 (rotary); Ainslie et al., arXiv 2305.13245 (grouped queries);
+Shazeer, arXiv 2002.05202 (SwiGLU).
 """
 
 from __future__ import annotations
@@ -176,8 +174,8 @@ class ScannedLayers(nnx.Module):
 
     A Variable that a converter puts into the block (calibration, a random stream) is treated like a
     parameter: sliced per layer, and its new values stacked again, if it has axes; carried from
-      layer to layer if it is a scalar
-    (a plain `nnx.RngStream`'s key and counter, so no two layers draw the same numbers).
+    layer to layer if it is a scalar (a plain `nnx.RngStream`'s key and counter, so no two layers
+    draw the same numbers). What a layer leaves as it was is not written again.
     """
 
     def __init__(
@@ -210,10 +208,7 @@ class ScannedLayers(nnx.Module):
                 for path, value in before.items()
                 if after[path].get_value() is not value
             }
-            return (
-                x,
-                {path: after[path] for path in shared},
-            ), changed  # what stays the same is not written again
+            return (x, {path: after[path] for path in shared}), changed
 
         body = jax.checkpoint(layer) if self.remat else layer
         (x, shared), changed = lax.scan(body, (x, shared), stacked, length=self.num_layers)

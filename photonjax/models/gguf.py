@@ -2,14 +2,13 @@
 
 Quantized tensors are dequantized: say so wherever the result is shown ("Q4_1 dequantized", not
 fp16). A llama file keeps the rows of Q and K in the order of llama.cpp's rotary layout, which turns
-neighbours (2i, 2i+1); this decoder turns (i, i + D/2), so the rows are put back. Format:
-https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+neighbours (2i, 2i+1); this decoder turns (i, i + D/2), so the rows are put back.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,12 +16,12 @@ import numpy as np
 
 from photonjax.models.config import DecoderConfig
 from photonjax.models.decoder import Decoder
+from photonjax.models.ggml import GGUFFile
 from photonjax.models.weights import (
     CheckpointError,
     check_shapes,
     fill_decoder,
-    layer_of,
-    parameter_shapes,
+    source_name,
 )
 
 __all__ = ["gguf_config", "load_gguf"]
@@ -43,58 +42,17 @@ _NAMES = {
 }
 
 
-def open_gguf(path: str | PathLike[str]) -> Any:
-    """A memory-mapped `gguf.GGUFReader`; CheckpointError if the file is missing or broken."""
-    import gguf
-
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file: give the path of a .gguf file")
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-        if magic != b"GGUF":
-            raise CheckpointError(
-                f"{path}: not a GGUF file (starts with {magic!r}): give a .gguf file"
-            )
-        return gguf.GGUFReader(path)
-    except CheckpointError:
-        raise
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror}): check its permissions"
-        ) from None
-    except (
-        Exception
-    ) as error:  # the reader indexes into what it read, so a short file shows as almost anything
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path}: truncated or corrupt GGUF ({line}): fetch it again"
-        ) from None
-
-
-def metadata(reader: Any, path: Any, key: str, default: Any = ...) -> Any:
-    """The value of a metadata key; CheckpointError if it is absent and has no default."""
-    field = reader.get_field(key)
-    if field is not None:
-        return field.contents()
-    if default is ...:
-        raise CheckpointError(f"{path}: metadata key {key!r} is missing: convert the model again")
-    return default
-
-
 def gguf_config(path: str | PathLike[str]) -> DecoderConfig:
     """The configuration that a llama GGUF file describes.
 
     Raises:
       CheckpointError: the file is broken, or describes something this decoder is not, by name.
     """
-    return _config(open_gguf(path), path)
+    return _config(GGUFFile(path))
 
 
-def _config(reader: Any, path: Any) -> DecoderConfig:
-    def get(key: str, default: Any = ...) -> Any:
-        return metadata(reader, path, key, default)
+def _config(file: GGUFFile) -> DecoderConfig:
+    path, get, shapes = file.path, file.get, file.shapes
 
     def refuse(what: str) -> None:
         raise CheckpointError(f"{path}: {what} is not supported: use a plain Llama checkpoint")
@@ -102,7 +60,6 @@ def _config(reader: Any, path: Any) -> DecoderConfig:
     architecture = get("general.architecture")
     if architecture != "llama":
         refuse(f"architecture {architecture!r}")
-    shapes = {tensor.name: _shape(tensor) for tensor in reader.tensors}
     scaling = get("llama.rope.scaling.type", "none")
     if scaling != "none":
         refuse(f"rope scaling {scaling!r}")
@@ -119,32 +76,33 @@ def _config(reader: Any, path: Any) -> DecoderConfig:
         raise CheckpointError(
             f"{path}: tensor 'token_embd.weight' is missing: fetch the file again"
         )
-    hidden, heads = get("llama.embedding_length"), get("llama.attention.head_count")
-    kv_heads = get("llama.attention.head_count_kv", heads)
-    for key, value in (
-        ("head_count", heads),
-        ("head_count_kv", kv_heads),
-        ("feed_forward_length", None),
-    ):
+
+    def size(key: str, default: Any = ...) -> int:
+        value = get(f"llama.{key}", default)
         if isinstance(value, list):
-            refuse(f"a different {key} per layer")
-    head_dim = get("llama.attention.key_length", hidden // heads if heads else 0)
-    for key in ("llama.attention.value_length", "llama.rope.dimension_count"):
-        if get(key, head_dim) != head_dim:
-            refuse(f"{key}={get(key)} beside a head size of {head_dim}")
+            refuse(f"a different llama.{key} per layer")
+        if not isinstance(value, int) or value < 1:
+            raise CheckpointError(f"{path}: llama.{key}={value!r}: must be an integer above 0")
+        return value
+
+    hidden, heads = size("embedding_length"), size("attention.head_count")
+    head_dim = size("attention.key_length", max(1, hidden // heads))
+    for key in ("attention.value_length", "rope.dimension_count"):
+        if size(key, head_dim) != head_dim:
+            refuse(f"llama.{key}={size(key)} beside a head size of {head_dim}")
     try:
         return DecoderConfig(
             vocab_size=shapes["token_embd.weight"][0],
             hidden_size=hidden,
-            intermediate_size=get("llama.feed_forward_length"),
-            num_layers=get("llama.block_count"),
+            intermediate_size=size("feed_forward_length"),
+            num_layers=size("block_count"),
             num_heads=heads,
-            num_kv_heads=kv_heads,
+            num_kv_heads=size("attention.head_count_kv", heads),
             head_dim=head_dim,
             rope_theta=float(get("llama.rope.freq_base", 10_000.0)),
             norm_eps=float(get("llama.attention.layer_norm_rms_epsilon")),
             tie_embeddings="output.weight" not in shapes,
-            max_length=get("llama.context_length", 131_072),
+            max_length=size("context_length", 131_072),
         )
     except CheckpointError:
         raise
@@ -172,50 +130,18 @@ def load_gguf(
         model = load_gguf("SmolLM2-135M-Instruct.Q4_1.gguf")
         logits = nnx.jit(model)(tokens)
     """
-    reader = open_gguf(path)
-    config = _config(reader, path)
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
-    expected = {}
-    for own, shape in parameter_shapes(config).items():
-        expected[_name(own)] = shape[::-1] if own.endswith("kernel") else shape
-    check_shapes(path, expected, {name: _shape(tensor) for name, tensor in tensors.items()})
-    _check_quantization(path, tensors)
+    file = GGUFFile(path)
+    config = _config(file)
+    check_shapes(path, config, _NAMES, file.shapes)
+    file.check_kinds()
 
     def read(own: str, out: np.ndarray) -> None:
-        tensor = tensors[_name(own)]
-        weight = _dequantize(tensor.data, tensor.tensor_type).reshape(_shape(tensor))
+        weight = file.dequantized(source_name(_NAMES, own))
         if own.endswith(("q_proj/kernel", "k_proj/kernel")):
             weight = _unpermute(weight, config.head_dim)
         out[...] = weight.T if own.endswith("kernel") else weight
 
     return fill_decoder(config, read, scan_layers=scan_layers, dtype=dtype)
-
-
-def _name(own: str) -> str:
-    layer, template = layer_of(own)
-    return _NAMES[template].format(layer)
-
-
-def _shape(tensor: Any) -> tuple[int, ...]:
-    return tuple(int(size) for size in reversed(tensor.shape))  # GGUF lists the fastest axis first
-
-
-def _dequantize(data: np.ndarray, kind: Any) -> np.ndarray:
-    from gguf import quants
-
-    return quants.dequantize(data, kind)
-
-
-def _check_quantization(path: Any, tensors: dict[str, Any]) -> None:
-    """Refuses what `gguf` cannot dequantize: tries one row of one tensor of each kind."""
-    for tensor in {tensor.tensor_type: tensor for tensor in tensors.values()}.values():
-        try:
-            _dequantize(tensor.data[:1], tensor.tensor_type)
-        except (NotImplementedError, ValueError):
-            raise CheckpointError(
-                f"{path}: tensor {tensor.name!r}: quantization {tensor.tensor_type.name} is not "
-                "supported: use a file in F16, BF16, Q8_0 or Q4_1"
-            ) from None
 
 
 def _unpermute(weight: np.ndarray, head_dim: int) -> np.ndarray:

@@ -27,6 +27,8 @@ from photonjax.models.weights import (
     fill_decoder,
     layer_of,
     parameter_shapes,
+    source_name,
+    source_shapes,
 )
 
 __all__ = ["huggingface_config", "load_huggingface", "save_huggingface"]
@@ -143,17 +145,16 @@ def load_huggingface(
     directory = Path(directory)
     config = huggingface_config(directory)
     tensors = _tensors(directory)
-    expected = _expected(config)
     found = {
         name: file.shapes[name]
         for name, file in tensors.items()
         if not name.endswith("rotary_emb.inv_freq")  # a buffer that old files keep
         and not (config.tie_embeddings and name == "lm_head.weight")  # the same table again
     }
-    check_shapes(directory, expected, found)
+    check_shapes(directory, config, _NAMES, found)
 
     def read(own: str, out: np.ndarray) -> None:
-        name = _name(own)
+        name = source_name(_NAMES, own)
         tensors[name].copy(name, out.T if own.endswith("kernel") else out)
 
     return fill_decoder(config, read, scan_layers=scan_layers, dtype=dtype)
@@ -171,8 +172,7 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
         "/".join(map(str, path)): value
         for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param))
     }
-    expected = _expected(model.config)
-    paths = {_name(own): own for own in parameter_shapes(model.config)}
+    paths = {source_name(_NAMES, own): own for own in parameter_shapes(model.config)}
 
     def read(name: str) -> np.ndarray:
         own = paths[name]
@@ -184,7 +184,9 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
         return weight.T if own.endswith("kernel") else weight
 
     dtype = state["embed/embedding"].dtype
-    write_safetensors(directory / "model.safetensors", expected, dtype, read)
+    write_safetensors(
+        directory / "model.safetensors", source_shapes(model.config, _NAMES), dtype, read
+    )
     raw = {key: getattr(model.config, own) for key, own in _FIELDS.items()}
     raw |= {
         "architectures": ["LlamaForCausalLM"],
@@ -196,19 +198,6 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
     part = directory / "config.json.part"
     part.write_text(json.dumps(raw, indent=2) + "\n")
     os.replace(part, directory / "config.json")
-
-
-def _name(own: str) -> str:
-    layer, template = layer_of(own)
-    return _NAMES[template].format(layer)
-
-
-def _expected(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
-    shapes = parameter_shapes(config)
-    return {
-        _name(own): shape[::-1] if own.endswith("kernel") else shape
-        for own, shape in shapes.items()
-    }
 
 
 def _json(path: Path) -> dict[str, Any]:

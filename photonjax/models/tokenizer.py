@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from photonjax.models.gguf import metadata, open_gguf
+from photonjax.models.ggml import GGUFFile
 from photonjax.models.weights import CheckpointError
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def tokenizer_from_gguf(path: str | PathLike[str]) -> Tokenizer:
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-    reader = open_gguf(path)
+    file = GGUFFile(path)
 
     def get(key: str, default: Any = ...) -> Any:
-        return metadata(reader, path, f"tokenizer.ggml.{key}", default)
+        return file.get(f"tokenizer.ggml.{key}", default)
 
     model, pre = get("model"), get("pre", "gpt-2")
     if model != "gpt2":

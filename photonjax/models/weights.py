@@ -8,6 +8,7 @@ is allocated.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,6 +26,8 @@ __all__ = [
     "check_shapes",
     "fill_decoder",
     "parameter_shapes",
+    "source_name",
+    "source_shapes",
     "stack_layers",
     "unstack_layers",
 ]
@@ -60,7 +63,7 @@ def parameter_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     >>> parameter_shapes(config)["layers/0/mlp/down_proj/kernel"]
     (6, 4)
     """
-    one = DecoderConfig(**{**config.__dict__, "num_layers": 1})
+    one = dataclasses.replace(config, num_layers=1)
     shapes = {
         path: tuple(param.shape)
         for path, param in _flat(_abstract(one, False, jnp.float32)).items()
@@ -73,10 +76,36 @@ def parameter_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def source_name(names: Mapping[str, str], path: str) -> str:
+    """The name in the file of a parameter of the unrolled decoder, by a table of both."""
+    layer, template = layer_of(path)
+    return names[template].format(layer)
+
+
+def source_shapes(config: DecoderConfig, names: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in the file; a kernel [in, out] is stored as [out, in]."""
+    return {
+        source_name(names, path): shape[::-1] if path.endswith("kernel") else shape
+        for path, shape in parameter_shapes(config).items()
+    }
+
+
 def check_shapes(
-    file: Any, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+    file: Any,
+    config: DecoderConfig,
+    names: Mapping[str, str],
+    found: Mapping[str, tuple[int, ...]],
 ) -> None:
-    """Raises CheckpointError for a tensor that is missing, of a wrong shape or not asked for."""
+    """Raises CheckpointError for a tensor that is missing, of a wrong shape or not asked for.
+
+    Args:
+      file: for the message.
+      config: the decoder.
+      names: path in the decoder to name in the file, ``{}`` for the layer.
+      found: name and shape of the tensors in the file.
+    """
+    layers = min(config.num_layers, len(found))  # a corrupt count must not take for ever
+    expected = source_shapes(dataclasses.replace(config, num_layers=layers), names)
     for name, shape in expected.items():
         if name not in found:
             raise CheckpointError(f"{file}: tensor {name!r} is missing: fetch the file again")

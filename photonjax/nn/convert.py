@@ -310,7 +310,9 @@ def _decide(rule: Rule | None, module: Any, weight: _Weight | None):
     return rule.core, f"rule {rule.pattern!r}{dynamic}"
 
 
-def _check_rules(rules: Sequence[Rule], matched: set[int], used: set[int], paths: list[str]) -> None:
+def _check_rules(
+    rules: Sequence[Rule], matched: set[int], used: set[int], paths: list[str]
+) -> None:
     for i, rule in enumerate(rules):
         if i not in matched:
             raise ValueError(

@@ -137,7 +137,13 @@ class OpticalLinear(nnx.Linear):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, *, core: OpticalCore, rngs: nnx.Rngs, **kwargs: Any
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        core: OpticalCore,
+        rngs: nnx.Rngs,
+        **kwargs: Any,
     ):
         super().__init__(in_features, out_features, rngs=rngs, **kwargs)
         self.dot_general = nnx.data(OpticalDot(core, rngs=rngs))

@@ -19,6 +19,7 @@ from photonjax.ops.weights import (
     load_weight,
     matrix_of,
     static_part,
+    steps,
     whole,
 )
 
@@ -182,7 +183,8 @@ def traced_dot_general(
 
 def _held(w: Weight, core: OpticalCore, site: Any, contracting: tuple[int, ...]) -> Levels:
     if isinstance(w, ProgrammedWeight):
-        return Levels(whole(w.parts), w.parts, w.scale, w.moment)
+        fine = steps(core.bits_weight, core.weight_noise is not None)
+        return Levels(whole(w.parts, fine), w.parts, w.scale, w.moment)
     return load_weight(w, core, site, lambda array: matrix_of(array, contracting))
 
 

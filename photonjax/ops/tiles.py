@@ -13,8 +13,8 @@ from jax import lax
 
 from photonjax.hardware.core import OpticalCore
 from photonjax.ops import integers, noise
-from photonjax.ops.quantize import full_scale, round_straight_through
-from photonjax.ops.weights import BASE, Levels, part_weights, split_fine, whole
+from photonjax.ops.quantize import full_scale, round_straight_through, rounded
+from photonjax.ops.weights import BASE, Levels, moment, part_weights, split, steps, whole
 
 
 @jax.tree_util.register_dataclass
@@ -53,40 +53,41 @@ def matrix_product(
     tiles = -(-terms // core.rows)
     draws = _draw(core, key, m, terms, n, tiles)
     if draws.input is not None:
-        levels = levels + unit_a * core.input_noise * draws.input
-    product = _product(
-        a_kind=_kind(core.bits_in, draws.input is not None),
-        b_kind=_kind(core.bits_weight, len(weight.parts) > 1),
-        dtype=_carrier(core, terms, batched),
-        precision=precision,
-    )
+        levels = levels + rounded(unit_a * core.input_noise * draws.input)
+    a_steps = steps(core.bits_in, draws.input is not None)
+    b_steps = steps(core.bits_weight, core.weight_noise is not None)
+    product = _product(a_steps, b_steps, _carrier(core, terms, batched), precision)
 
-    total, raws, ranges, lights = 0.0, [], [], []
+    total: Any = 0.0
+    raws, ranges, lights = [], [], []
     for t in range(tiles):
         tile = slice(t * core.rows, min((t + 1) * core.rows, terms))
         used = tile.stop - tile.start
         a, b = levels[:, tile], weight.values[tile]
-        p = product(a, b, tuple(part[tile] for part in weight.parts)) * (1 / (unit_a * unit_b))
+        p = product(a, b, tuple(part[tile] for part in weight.parts))
+        p = rounded(p * (1 / (unit_a * unit_b)))
         offset = 0.0
         if core.encoding == "offset":
-            offset = _row_moment("offset", a, unit_a) + jnp.sum(b, 0, keepdims=True) / unit_b
+            offset = rounded(moment("offset", a_steps, 1, a) * (1 / unit_a)) + weight.moment[t]
         raw, light = p + offset, None
         full = core.adc_range * math.sqrt(used) if adc_range is None else adc_range
         if core.photons is not None:
-            light = _light(core, a, b, p, weight, t, product)
+            light = _light(core, a, b, p, weight.moment[t], a_steps, b_steps, product)
         if key is not None:
             if draws.laser is not None:
                 bias = used if core.encoding == "offset" else 0.0
-                raw = raw + (raw + bias) * draws.laser[t]
+                raw = raw + rounded((raw + bias) * draws.laser[t])
             variance = noise.converter_variance(core, full) + noise.receiver_variance(core)
             if core.photons is not None and core.photon_statistics == "gaussian":
-                variance = variance + noise.shot_variance(core, light)
+                variance = variance + rounded(noise.shot_variance(core, light))
             elif core.photons is not None:
                 raw = noise.photon_counts(core, jax.random.fold_in(draws.counts, t), light, p, raw)
             if draws.output is not None:
-                raw = raw + _safe_sqrt(variance) * draws.output[t]
+                raw = raw + rounded(_safe_sqrt(variance) * draws.output[t])
         total = total + (_adc(core, raw, full) - offset)
-        raws, ranges, lights = [*raws, raw], [*ranges, jnp.reshape(jnp.asarray(full, jnp.float32), (1, -1))], [*lights, light]
+        raws.append(raw)
+        ranges.append(jnp.reshape(jnp.asarray(full, jnp.float32), (1, -1)))
+        lights.append(light)
     y = total * (x_scale * weight.scale)
     return ProductTrace(y, raws, ranges, lights if core.photons is not None else None)
 
@@ -118,24 +119,19 @@ def _draw(core: OpticalCore, key: jax.Array | None, m: int, k: int, n: int, tile
     )
 
 
-def _light(core, a, b, p, weight: Levels, t: int, product) -> jax.Array:
+def _light(core, a, b, p, column: jax.Array, a_steps: int, b_steps: int, product) -> jax.Array:
     """Detected light of each output sample of one k-tile, in units of ``core.photons``."""
-    unit_a, unit_b = core.levels_in or 1, core.levels_weight or 1
+    unit_a, unit_b, terms = core.levels_in or 1, core.levels_weight or 1, a.shape[1]
     exact = core.shot_estimate == "exact" or core.photon_statistics == "poisson"
     if core.encoding == "differential" and exact:
         magnitudes = jnp.abs(b)
-        parts = (magnitudes,) if len(weight.parts) == 1 else split_fine(magnitudes)
+        parts = split(jax.lax.stop_gradient(magnitudes), b_steps)
         return product(jnp.abs(a), magnitudes, parts) * (1 / (unit_a * unit_b))
-    row = _row_moment(core.encoding, a, unit_a)
-    return noise.detected_light(core, row, weight.moment[t], p, a.shape[1])
-
-
-def _row_moment(encoding: str, a: jax.Array, unit: int) -> jax.Array:
-    if encoding == "differential":
-        return jnp.sum(jnp.abs(a), axis=1, keepdims=True) * (1 / unit)
-    if encoding == "offset":
-        return jnp.sum(a, axis=1, keepdims=True) * (1 / unit)
-    return jnp.sum(jnp.square(a * (1 / unit)), axis=1, keepdims=True)
+    row = moment(core.encoding, a_steps, 1, a)
+    if core.encoding == "differential":
+        return noise.detected_light(core, row * (1 / unit_a), column * (1 / terms), p, terms)
+    power = 2 if core.encoding == "homodyne" else 1
+    return noise.detected_light(core, rounded(row * (1 / unit_a**power)), column, p, terms)
 
 
 def _adc(core: OpticalCore, raw: jax.Array, full_range: jax.Array | float) -> jax.Array:
@@ -144,7 +140,7 @@ def _adc(core: OpticalCore, raw: jax.Array, full_range: jax.Array | float) -> ja
         return raw
     half = 2 ** (core.bits_out - 1)
     step = full_range / half
-    return round_straight_through(jnp.clip(raw / step, -half, half - 1)) * step
+    return rounded(round_straight_through(jnp.clip(raw / step, -half, half - 1)) * step)
 
 
 def _safe_sqrt(variance: jax.Array | float) -> jax.Array:
@@ -152,13 +148,6 @@ def _safe_sqrt(variance: jax.Array | float) -> jax.Array:
     variance = jnp.asarray(variance, jnp.float32)
     positive = variance > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
-
-
-def _kind(bits: int | None, disturbed: bool) -> str:
-    """How an operand is carried: on its integer ``grid``, on a ``fine`` one, or as ``float``."""
-    if bits is None or bits > 8:
-        return "float"
-    return "fine" if disturbed else "grid"
 
 
 def _carrier(core: OpticalCore, terms: int, batched: bool) -> jnp.dtype | None:
@@ -170,7 +159,7 @@ def _carrier(core: OpticalCore, terms: int, batched: bool) -> jnp.dtype | None:
 
 
 @functools.cache
-def _product(a_kind: str, b_kind: str, dtype: jnp.dtype | None, precision: Any):
+def _product(a_steps: int, b_steps: int, dtype: jnp.dtype | None, precision: Any):
     """The differentiable product of one tile, in units of levels.
 
     ``product(a, b, parts)``: a ``[M, K]`` and b ``[K, N]`` are float32 levels; parts are the integers
@@ -178,19 +167,16 @@ def _product(a_kind: str, b_kind: str, dtype: jnp.dtype | None, precision: Any):
     the derivative is that of ``a @ b`` in floating point.
     """
 
-    def split(values, kind):
-        return split_fine(values) if kind == "fine" else (values,)
-
     def multiply(a, b):
         return lax.dot(a, b, precision=precision, preferred_element_type=jnp.float32)
 
     @jax.custom_jvp
     def product(a, b, parts):
         if dtype is None:
-            return multiply(a, whole(parts))
+            return multiply(a, whole(parts, b_steps))
         total = 0.0
-        for a_weight, a_part in zip(part_weights(a_kind), split(a, a_kind), strict=True):
-            for b_weight, b_part in zip(part_weights(b_kind), parts, strict=True):
+        for a_weight, a_part in zip(part_weights(a_steps), split(a, a_steps), strict=True):
+            for b_weight, b_part in zip(part_weights(b_steps), parts, strict=True):
                 exact = integers.integer_dot(a_part, b_part, dtype)
                 total = total + exact * (a_weight * b_weight)
         return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -10,11 +11,10 @@ import jax.numpy as jnp
 
 from photonjax.hardware.core import OpticalCore
 from photonjax.ops import integers, random
-from photonjax.ops.quantize import QuantizedArray, full_scale, round_straight_through
+from photonjax.ops.quantize import QuantizedArray, full_scale, round_straight_through, rounded
 
-# Analog errors move integers off their grid. They are carried on a grid FINE times finer, as a high
-# and a low small integer, high * (BASE / FINE) + low / FINE, so that sums stay exact on any mesh.
-FINE = 64
+# Analog errors move integers off their grid. They are carried on a finer one (:func:`steps`), as a high
+# and a low small integer, (high * BASE + low) / steps, so that sums stay exact on any mesh.
 BASE = 128
 
 
@@ -30,7 +30,7 @@ class ProgrammedWeight:
       parts: one integer-valued array ``[K, N]``, or two (high, low) where the die has errors, or one
         float array beyond 8 bits.
       scale: ``[1, N]`` (or ``[1, 1]``) size of full scale, ``|b| = 1``.
-      moment: ``[tiles, 1, N]`` weight moment of each k-tile that shot noise needs, or None.
+      moment: ``[tiles, 1, N]`` weight moment of each k-tile that the encoding needs, or None.
       shape: shape of the weight before it became a matrix. contracting: its contracted axes.
       core: the core it was programmed for, without its continuous values.
     """
@@ -65,39 +65,79 @@ class Levels:
     moment: jax.Array | None
 
 
-def split_fine(values: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """High and low integers of values off the grid: ``values ~ (high * BASE + low) / FINE``.
+def steps(bits: int | None, disturbed: bool) -> int:
+    """How finely an operand's levels are carried: steps per level, or 0 for floating point.
 
-    Resolution 1/64 of a level, magnitude up to twice 127 levels; beyond, the value saturates.
+    Analog errors get steps of 1/8192 of 128 levels of 8 bits, of 8 levels of 4 bits and so on, so that
+    an error of 1e-4 of full scale survives at any resolution.
     """
-    fine = jnp.clip(jnp.round(values * FINE), -127 * BASE, 127 * BASE)
+    if bits is None or bits > 8:
+        return 0
+    return 2 ** (14 - bits) if disturbed else 1
+
+
+def split(values: jax.Array, steps: int) -> tuple[jax.Array, ...]:
+    """The small integers that stand for levels: one array, or high and low between the levels.
+
+    ``values ~ (high * BASE + low) / steps``; beyond twice the largest level the value saturates.
+    """
+    if steps <= 1:
+        return (values,)
+    fine = jnp.clip(jnp.round(values * steps), -127 * BASE, 127 * BASE)
     high = jnp.round(fine / BASE)
     return high, fine - high * BASE
 
 
-def part_weights(kind: str) -> tuple[float, ...]:
-    """What the parts of an operand of this kind are worth: two for ``fine``, one otherwise."""
-    return (BASE / FINE, 1 / FINE) if kind == "fine" else (1.0,)
+def part_weights(steps: int) -> tuple[float, ...]:
+    """What the parts of :func:`split` are worth, in levels."""
+    return (1.0,) if steps <= 1 else (BASE / steps, 1 / steps)
 
 
-def whole(parts: tuple[jax.Array, ...]) -> jax.Array:
+def whole(parts: tuple[jax.Array, ...], steps: int) -> jax.Array:
     """The float32 levels that the parts stand for."""
-    weights = part_weights("fine" if len(parts) > 1 else "grid")
+    weights = part_weights(steps)
     return sum(w * part.astype(jnp.float32) for w, part in zip(weights, parts, strict=True))
 
 
-def weight_moment(core: OpticalCore, values: jax.Array) -> jax.Array | None:
-    """Per k-tile column moment ``[tiles, 1, N]`` for :func:`~photonjax.ops.noise.detected_light`."""
-    if core.photons is None:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def moment(encoding: str, steps: int, axis: int, values: jax.Array) -> jax.Array:
+    """What an encoding's shot noise needs of one operand: a sum over ``axis`` of levels, kept as size 1.
+
+    ``sum |v|`` (differential), ``sum v`` (offset) or ``sum v**2`` (homodyne). Summed in int32 where
+    the levels are carried as integers: then the order, hence the mesh, makes no difference.
+    """
+    values = jnp.abs(values) if encoding == "differential" else values
+    parts, worth = split(values, steps), part_weights(steps)
+
+    def add(terms: jax.Array) -> jax.Array:
+        exact = terms.astype(jnp.int32) if steps else terms
+        return jnp.sum(exact, axis=axis, keepdims=True).astype(jnp.float32)
+
+    if encoding != "homodyne":
+        return sum(w * add(part) for w, part in zip(worth, parts, strict=True))
+    if len(parts) == 1:
+        return add(values * values)
+    high, low = parts
+    cross = 2 * worth[0] * worth[1] * add(high * low)
+    return worth[0] ** 2 * add(high * high) + worth[1] ** 2 * add(low * low) + cross
+
+
+@moment.defjvp
+def _moment_jvp(encoding, steps, axis, primals, tangents):
+    (values,), (change,) = primals, tangents
+    slope = {"differential": jnp.sign, "offset": jnp.ones_like, "homodyne": lambda v: 2 * v}
+    tangent = jnp.sum(slope[encoding](values) * change, axis=axis, keepdims=True)
+    return moment(encoding, steps, axis, values), tangent
+
+
+def weight_moments(core: OpticalCore, values: jax.Array) -> jax.Array | None:
+    """Per k-tile column :func:`moment` ``[tiles, 1, N]``, in full scales, where the core needs it."""
+    if core.photons is None and core.encoding != "offset":
         return None
-    b = values / (core.levels_weight or 1)
-    if core.encoding == "differential":
-        reduce = lambda tile: jnp.mean(jnp.abs(tile), axis=0, keepdims=True)  # noqa: E731
-    elif core.encoding == "offset":
-        reduce = lambda tile: jnp.sum(tile, axis=0, keepdims=True)  # noqa: E731
-    else:
-        reduce = lambda tile: jnp.sum(tile * tile, axis=0, keepdims=True)  # noqa: E731
-    return jnp.stack([reduce(b[k : k + core.rows]) for k in range(0, b.shape[0], core.rows)])
+    fine = steps(core.bits_weight, core.weight_noise is not None)
+    unit = (core.levels_weight or 1) ** (2 if core.encoding == "homodyne" else 1)
+    tiles = (values[k : k + core.rows] for k in range(0, values.shape[0], core.rows))
+    return jnp.stack([moment(core.encoding, fine, 0, tile) / unit for tile in tiles])
 
 
 def load_weight(
@@ -123,15 +163,10 @@ def load_weight(
     if core.weight_noise is not None:
         die = jax.random.fold_in(jax.random.key(core.chip_seed), site)
         error = random.mixed_normal(die, *values.shape)[0]
-        values = values + (q or 1) * core.weight_noise * error
-    return Levels(values, _parts(values, core), scale, weight_moment(core, values))
-
-
-def _parts(values: jax.Array, core: OpticalCore) -> tuple[jax.Array, ...]:
-    values = jax.lax.stop_gradient(values)
-    if core.bits_weight is None or core.bits_weight > 8:
-        return (values,)
-    return (values,) if core.weight_noise is None else split_fine(values)
+        values = values + rounded((q or 1) * core.weight_noise * error)
+    fine = steps(core.bits_weight, core.weight_noise is not None)
+    parts = split(jax.lax.stop_gradient(values), fine)
+    return Levels(values, parts, scale, weight_moments(core, values))
 
 
 def program(

@@ -1,0 +1,225 @@
+"""Hugging Face directories: whole, sharded, bfloat16, memory, and what is refused."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors import numpy as safetensors
+
+from photonjax.models import (
+    CheckpointError,
+    Decoder,
+    DecoderConfig,
+    load_huggingface,
+    save_huggingface,
+)
+
+CONFIG = DecoderConfig(
+    vocab_size=40,
+    hidden_size=16,
+    intermediate_size=24,
+    num_layers=2,
+    num_heads=4,
+    num_kv_heads=2,
+    head_dim=6,
+    rope_theta=1234.0,
+    max_length=64,
+)
+Q = "model.layers.1.self_attn.q_proj.weight"
+
+
+def _save(directory, config=CONFIG, **kwargs):
+    model = Decoder(config, rngs=nnx.Rngs(0), **kwargs)
+    save_huggingface(model, directory)
+    return model
+
+
+def _assert_same_weights(model, other):
+    for (path, ours), (_, theirs) in zip(
+        nnx.to_flat_state(nnx.state(model)), nnx.to_flat_state(nnx.state(other)), strict=True
+    ):
+        np.testing.assert_array_equal(ours[...], theirs[...], err_msg=str(path))
+
+
+def _edit_config(directory, **changes):
+    path = directory / "config.json"
+    raw = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in raw.items() if value is not ...}))
+
+
+def _shard(directory):
+    """Splits model.safetensors in two with an index, through the safetensors package."""
+    tensors = safetensors.load_file(directory / "model.safetensors")
+    places = {name: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(tensors)}
+    for place in set(places.values()):
+        part = {name: tensor for name, tensor in tensors.items() if places[name] == place}
+        safetensors.save_file(part, directory / place)
+    index = {"metadata": {}, "weight_map": places}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    (directory / "model.safetensors").unlink()
+    return places
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("scan_layers", [False, True])
+def test_round_trip(tmp_path, tied, scan_layers):
+    config = dataclasses.replace(CONFIG, tie_embeddings=tied)
+    model = _save(tmp_path, config, scan_layers=scan_layers)
+    loaded = load_huggingface(tmp_path, scan_layers=scan_layers)
+    assert loaded.config == config
+    _assert_same_weights(model, loaded)
+    other = load_huggingface(tmp_path, scan_layers=not scan_layers)
+    forward = nnx.jit(lambda m: m(jnp.arange(9)[None]))
+    np.testing.assert_allclose(forward(other), forward(model), rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_is_read_and_written(tmp_path):
+    model = _save(tmp_path, param_dtype=jnp.bfloat16)
+    stored = safetensors.load_file(tmp_path / "model.safetensors")[Q]
+    assert stored.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(stored.T, model.layers[1].attn.q_proj.kernel[...])
+    _assert_same_weights(load_huggingface(tmp_path, dtype=jnp.bfloat16), model)
+    wide = load_huggingface(tmp_path)
+    assert wide.embed.embedding.dtype == jnp.float32
+    _assert_same_weights(wide, model)
+
+
+@pytest.mark.parametrize("scan_layers", [False, True])
+def test_shards(tmp_path, scan_layers):
+    model = _save(tmp_path, scan_layers=scan_layers)
+    _shard(tmp_path)
+    _assert_same_weights(load_huggingface(tmp_path, scan_layers=scan_layers), model)
+
+
+def test_a_missing_shard_and_a_shard_without_its_tensor(tmp_path):
+    _save(tmp_path)
+    places = _shard(tmp_path)
+    shard = tmp_path / places[Q]
+    tensors = safetensors.load_file(shard)
+    safetensors.save_file({name: t for name, t in tensors.items() if name != Q}, shard)
+    with pytest.raises(CheckpointError, match=f"{shard.name}.*{Q}.*missing"):
+        load_huggingface(tmp_path)
+    shard.unlink()
+    with pytest.raises(CheckpointError, match=rf"{shard.name}: cannot be read .*fetch"):
+        load_huggingface(tmp_path)
+
+
+def test_config_of_transformers_5(tmp_path):
+    model = _save(tmp_path)
+    rope = {"rope_type": "default", "rope_theta": 99.0}
+    _edit_config(tmp_path, rope_theta=..., rope_parameters=rope)
+    assert load_huggingface(tmp_path).config == dataclasses.replace(model.config, rope_theta=99.0)
+
+
+def test_a_tied_file_may_keep_the_head(tmp_path):
+    model = _save(tmp_path, dataclasses.replace(CONFIG, tie_embeddings=True))
+    path = tmp_path / "model.safetensors"
+    tensors = safetensors.load_file(path)
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    safetensors.save_file(tensors, path)
+    _assert_same_weights(load_huggingface(tmp_path), model)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"architectures": ["MistralForCausalLM"]}, "architecture 'MistralForCausalLM'"),
+        ({"model_type": "qwen2"}, "model_type='qwen2'"),
+        ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
+        ({"attention_bias": True}, "attention_bias=True"),
+        ({"mlp_bias": True}, "mlp_bias=True"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling="),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rope_scaling="),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_parameters="),
+        ({"quantization_config": {"bits": 4}}, "quantization_config="),
+        ({"num_key_value_heads": 3}, "num_kv_heads=3"),
+        ({"hidden_size": ...}, "'hidden_size' is missing"),
+        ({"intermediate_size": 25}, "but the configuration says"),
+        ({"num_hidden_layers": 3}, "model.layers.2."),
+        ({"num_hidden_layers": 1}, "no place for: 'model.layers.1."),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_refuses_by_name(tmp_path, changes, name):
+    _save(tmp_path)
+    _edit_config(tmp_path, **changes)
+    with pytest.raises(CheckpointError) as error:
+        load_huggingface(tmp_path)
+    assert name in str(error.value) and str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.05, 0.5, 0.999])
+def test_truncated_weights(tmp_path, share):
+    _save(tmp_path)
+    path = tmp_path / "model.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: truncated or corrupt"):
+        load_huggingface(tmp_path)
+
+
+def test_integer_weights_and_broken_json(tmp_path):
+    _save(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = safetensors.load_file(path)
+    safetensors.save_file(tensors | {Q: tensors[Q].astype(np.int8)}, path)
+    with pytest.raises(CheckpointError, match=f"{Q}.*I8.*dequantize"):
+        load_huggingface(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="not JSON"):
+        load_huggingface(tmp_path)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_huggingface(tmp_path / "none")
+
+
+def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
+    model = _save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_huggingface(model, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("stored", "dtype", "scan_layers"),
+    [("float32", "float32", True), ("bfloat16", "float32", False), ("float32", "bfloat16", False)],
+)
+def test_peak_memory_is_below_1_3_times_the_weights(tmp_path, stored, dtype, scan_layers):
+    """Resident memory of a process that loads some 200 MB, beyond what a tiny load needed."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("needs /proc")
+    big = dataclasses.replace(CONFIG, hidden_size=768, intermediate_size=2048, vocab_size=16_384)
+    big = dataclasses.replace(big, num_layers=6 if dtype == "float32" else 14, head_dim=96)
+    _save(tmp_path / "big", big, param_dtype=stored)
+    _save(tmp_path / "tiny")
+    program = f"""
+        import re
+        import jax, jax.numpy as jnp
+        from flax import nnx
+        from photonjax.models import load_huggingface
+
+        def load(name):
+            options = dict(dtype=jnp.{dtype}, scan_layers={scan_layers})
+            return load_huggingface("{tmp_path}/" + name, **options)
+
+        def peak():  # not getrusage: its maximum survives exec, so a child starts with its parent's
+            return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+        load("tiny")
+        before = peak()
+        leaves = jax.tree.leaves(nnx.state(load("big"), nnx.Param))
+        print((peak() - before) / sum(leaf.nbytes for leaf in leaves))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
+    )
+    assert 0.9 < float(done.stdout) < 1.3

@@ -1,0 +1,103 @@
+"""Tokenizers: one written into a GGUF file here, and what is refused."""
+
+import gguf
+import pytest
+from tokenizers import pre_tokenizers
+
+from photonjax.models import CheckpointError, load_tokenizer, tokenizer_from_gguf
+
+ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
+MERGES = ["Ġ t", "h e", "Ġt he", "1 2", "Ġ 1", "Ġ Ġ"]
+SPECIAL = ["<|endoftext|>", "<|im_start|>"]
+TEXTS = [
+    "the  the\n",
+    "in 2024, 12 photons; ½ of ٣",
+    "naïve café 你好 😀\t",
+    " 121",
+    "",
+]
+
+
+def write(path, *, model="gpt2", pre="smollm", merges=MERGES, bos=None):
+    """Writes a file with a byte-level vocabulary and a few merges."""
+    tokens = SPECIAL + ALPHABET + [merge.replace(" ", "") for merge in MERGES] + ["<own>"]
+    kinds = [3] * len(SPECIAL) + [1] * (len(tokens) - len(SPECIAL) - 1) + [4]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tokenizer_model(model)
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges(merges)
+    if bos is not None:
+        writer.add_bos_token_id(bos)
+        writer.add_add_bos_token(True)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write(tmp_path / "t.gguf")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe"])
+def test_text_comes_back(tmp_path, pre, text):
+    tokenizer = tokenizer_from_gguf(write(tmp_path / "t.gguf", pre=pre))
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+def test_merges_and_digits_one_by_one(path):
+    tokenizer = load_tokenizer(path)
+    assert tokenizer.encode("the the").tokens == ["t", "he", "Ġthe"]
+    assert tokenizer.encode(" 12").tokens == ["Ġ", "1", "2"]
+
+
+def test_without_the_digit_rule_numbers_merge(tmp_path):
+    tokenizer = tokenizer_from_gguf(write(tmp_path / "t.gguf", pre="gpt-2"))
+    assert tokenizer.encode("12 1").tokens == ["12", "Ġ1"]
+
+
+def test_special_tokens_are_one_token_and_skipped_in_decoding(path):
+    tokenizer = tokenizer_from_gguf(path)
+    encoded = tokenizer.encode("<|im_start|>the<own>")
+    assert encoded.tokens == ["<|im_start|>", "t", "he", "<own>"]
+    assert tokenizer.decode(encoded.ids) == "the<own>"
+
+
+def test_bos_where_the_file_asks_for_it(tmp_path):
+    tokenizer = tokenizer_from_gguf(write(tmp_path / "t.gguf", bos=1))
+    assert tokenizer.encode("the").tokens == ["<|im_start|>", "t", "he"]
+    assert tokenizer.encode("the", add_special_tokens=False).tokens == ["t", "he"]
+
+
+def test_json_file_and_directory(path, tmp_path):
+    tokenizer = tokenizer_from_gguf(path)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    for place in (tmp_path, tmp_path / "tokenizer.json", path):
+        assert load_tokenizer(place).encode(TEXTS[1]).ids == tokenizer.encode(TEXTS[1]).ids
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (dict(model="llama"), "tokenizer model 'llama'"),
+        (dict(pre="tekken"), "pre-tokenizer 'tekken'"),
+        (dict(merges=["q x"]), "merge 'q x'"),
+    ],
+    ids=["model", "pre-tokenizer", "merge"],
+)
+def test_refuses_by_name(tmp_path, options, name):
+    with pytest.raises(CheckpointError, match=name):
+        tokenizer_from_gguf(write(tmp_path / "t.gguf", **options))
+
+
+def test_no_tokenizer(tmp_path):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: no such file"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"not a tokenizer\.json"):
+        load_tokenizer(tmp_path)

@@ -1,0 +1,74 @@
+"""Run by test_mesh.py in a process of its own with 8 virtual devices; prints one JSON object.
+
+For every encoding with every source on: is the sharded product the single-device one, bit for bit?
+"""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import photonjax as pj
+
+NUMBERS = (((1,), (0,)), ((), ()))
+T, K, N = 32, 128, 64
+
+EVERYTHING = pj.OpticalCore(
+    rows=48,  # three tiles, the last one ragged, boundaries not those of the shards
+    cols=24,
+    photons=300.0,
+    receiver_noise_a_per_rthz=1e-12,
+    laser_rin_db_hz=-130.0,
+    input_noise=0.01,
+    weight_noise=0.01,
+    enob=6.0,
+)
+LAYOUTS = {
+    "data and columns": (P("i", None), P(None, "j")),
+    "rows": (P(None, ("i", "j")), P(("i", "j"), None)),
+    "data and rows": (P("i", "j"), P("j", None)),
+}
+# Without the ADC, whose rounding would hide a last-bit difference from all but a few outputs.
+ANALOG = dataclasses.replace(EVERYTHING, bits_out=None, enob=None)
+CORES = {
+    "differential": ANALOG,
+    "offset": dataclasses.replace(ANALOG, encoding="offset"),
+    "homodyne": dataclasses.replace(ANALOG, encoding="homodyne"),
+    "homodyne on its grid": dataclasses.replace(
+        ANALOG, encoding="homodyne", input_noise=None, weight_noise=None
+    ),
+    "exact shot": dataclasses.replace(ANALOG, shot_estimate="exact"),
+    "threefry, 4 bits, ADC": dataclasses.replace(
+        EVERYTHING, sampler="threefry", bits_in=4, bits_weight=4
+    ),
+}
+
+
+def operands():
+    x = jax.random.normal(jax.random.key(1), (T, K))
+    w = jax.random.normal(jax.random.key(2), (K, N))
+    return np.asarray(x), np.asarray(w)
+
+
+def compare(core, mesh) -> dict[str, float]:
+    """Largest difference of each layout from one device, in units of the result's largest value."""
+    x, w = operands()
+    key = jax.random.key(3)
+    run = jax.jit(lambda x, w, key: pj.optical_dot_general(x, w, NUMBERS, core=core, key=key))
+    one = np.asarray(run(x, w, key))
+    found = {}
+    for name, (x_spec, w_spec) in LAYOUTS.items():
+        sharded = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in ((x, x_spec), (w, w_spec))]
+        y = run(*sharded, key)
+        assert len(y.sharding.device_set) == 8, name
+        found[name] = float(np.abs(np.asarray(y) - one).max() / np.abs(one).max())
+    return found
+
+
+if __name__ == "__main__":
+    assert jax.device_count() == 8
+    mesh = jax.make_mesh((4, 2), ("i", "j"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    print(json.dumps({name: compare(core, mesh) for name, core in CORES.items()}))
