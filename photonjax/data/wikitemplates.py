@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 _NAMED = re.compile(r"\s*([A-Za-z_][\w -]*|\d+)\s*=(?!=)")
 _MONTHS = (
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+    "January February March April May June July August September October November December".split()
 )
 _UNITS = {
     "sqmi": "square miles", "sqkm": "square kilometres", "km2": "km²", "m2": "m²", "mi2": "sq mi",
@@ -37,11 +37,15 @@ _CONSTANTS = {
     "pi": "π", "times": "×", "dagger": "†", "ell": "ℓ",
 }  # fmt: skip
 _FIRST = frozenset(
-    ["nowrap", "nobr", "nobreak", "small", "smaller", "big", "larger", "large", "nobold", "noitalic", "no italic", "no bold", "center", "sub", "sc", "smallcaps", "vr", "keypress", "key", "kbd", "vanchor", "visible anchor", "tooltip", "abbr", "math", "mvar", "var", "code", "mono", "strong", "em", "formatnum", "nts", "number", "num", "nihongo", "nihongo2", "korean", "hebrew", "flag", "flagu", "flagcountry", "unicode", "polytonic", "iast", "script", "nastaliq", "linktext", "not a typo", "sic", "plainlist", "flatlist", "usc", "columns-list", "native name", "longitem", "pre"]
+    "nowrap|nobr|nobreak|small|smaller|big|larger|large|nobold|noitalic|no italic|no bold|center|"
+    "sub|sc|smallcaps|vr|keypress|key|kbd|vanchor|visible anchor|tooltip|abbr|math|mvar|var|code|"
+    "mono|strong|em|formatnum|nts|number|num|nihongo|nihongo2|korean|hebrew|flag|flagu|flagcountry|"
+    "unicode|polytonic|iast|script|nastaliq|linktext|not a typo|sic|plainlist|flatlist|usc|"
+    "columns-list|native name|longitem|pre".split("|")
 )
-_SECOND = frozenset(["lang", "font", "color", "colour", "font color", "resize", "rtl-lang", "wikt-lang", "ill"])
-_LAST = frozenset(["transl", "transliteration", "translit", "tlit"])
-_QUOTES = frozenset(["quote", "blockquote", "cquote", "quotation", "bquote", "poemquote", "poem quote"])
+_SECOND = frozenset("lang|font|color|colour|font color|resize|rtl-lang|wikt-lang|ill".split("|"))
+_LAST = frozenset("transl|transliteration|translit|tlit".split("|"))
+_QUOTES = frozenset("quote|blockquote|cquote|quotation|bquote|poemquote|poem quote".split("|"))
 _SHIPS = {"uss": "USS", "hms": "HMS", "ss": "SS", "rms": "RMS", "hmas": "HMAS", "usat": "USAT"}
 
 

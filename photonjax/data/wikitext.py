@@ -25,7 +25,11 @@ import re
 from photonjax.data.wikitemplates import render_template
 
 APPARATUS = frozenset(
-    ["bibliography", "citations", "endnotes", "external links", "footnotes", "further reading", "gallery", "notes", "notes and references", "references", "references and notes", "references and sources", "see also", "sources", "works cited", "publications", "related pages", "external sources", "cited sources", "primary sources", "secondary sources", "additional reading", "external link", "general references", "specific references", "notes and citations", "citations and notes", "literature cited", "links"]
+    "bibliography|citations|endnotes|external links|footnotes|further reading|gallery|notes|"
+    "notes and references|references|references and notes|references and sources|see also|sources|"
+    "works cited|publications|related pages|external sources|cited sources|primary sources|"
+    "secondary sources|additional reading|external link|general references|specific references|"
+    "notes and citations|citations and notes|literature cited|links".split("|")
 )
 """Headings, in lower case, under which a Wikipedia article keeps no prose."""
 
