@@ -28,11 +28,12 @@ import plots
 from bills import Bills
 from flax import nnx
 from harness import RunDirectory, UserError, main, table, user_errors
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 from tqdm import tqdm
 
 import photonjax as pj
 from photonjax import data, models
+from photonjax.hardware import DigitalAccelerator
 from photonjax.ops import Measurement, arithmetic
 
 DIGITAL = "digital"
@@ -43,27 +44,50 @@ def evaluate(config: DictConfig) -> None:
     check(config)
     with user_errors(ValueError, TypeError):
         accelerator = pj.presets.digital(config.digital.preset)
-        cores = {name: make_core(config.core, fields) for name, fields in config.ladder.items()}
+        cores = {
+            name: make_core(config.core, fields, f"ladder.{name}")
+            for name, fields in config.ladder.items()
+        }
         rules = {
             name: make_rules(config.rules, config.ladder[name].get("only"), core)
             for name, core in cores.items()
         }
-    run = RunDirectory("evaluate", config)
-    note(f"results: {run.path}")
+    with RunDirectory("evaluate", config) as run:
+        note(f"results: {run.path}")
+        climb(config, cores, rules, accelerator, run)
+
+
+def climb(
+    config: DictConfig,
+    cores: Mapping[str, pj.OpticalCore],
+    rules: Mapping[str, list[pj.Rule]],
+    accelerator: DigitalAccelerator,
+    run: RunDirectory,
+) -> None:
+    """Load, convert, evaluate and measure every rung, and write what came of it."""
     model, tokenizer = load_model(config.model)
     text = load_text(config, tokenizer)
     note(f"text: {text.description}")
+    check_fit(config, model, text)
+    with user_errors(ValueError, prefix=f"digital {config.digital.preset}: "):
+        bills = Bills(config, model, text.windows.shape, accelerator)
 
     rungs = {DIGITAL: Rung(model)}
     reports = {}
     sample = jnp.asarray(text.calibration)
     with user_errors(ValueError):
         for name in tqdm(cores, desc="program cores", unit="core", disable=None):
-            optical, reports[name] = pj.convert(model, rules[name])
+            with user_errors(ValueError, prefix=f"ladder.{name}: "):
+                optical, reports[name] = pj.convert(model, rules[name])
             if cores[name].bits_out is not None:
                 pj.calibrate(optical, sample, margin=config.calibration.margin)
             pj.hold_weights(optical)
             rungs[name] = Rung(optical)
+    with user_errors(ValueError, prefix=f"digital {config.digital.preset}: "):
+        energies = {
+            name: bills.of(core, reports[name], fields=set(config.ladder[name]))
+            for name, core in cores.items()
+        }
     run.write("conversion.txt", f"{next(iter(reports.values()))}\n")
 
     windows = evaluate_windows(config, rungs, text.windows, run)
@@ -71,35 +95,93 @@ def evaluate(config: DictConfig) -> None:
         name: measure(rungs[name], text.windows[: config.measure_windows], config.seed)
         for name in tqdm(cores, desc="measure sites", unit="core", disable=None)
     }
-    bills = Bills(config, model, text.windows.shape, accelerator)
     cores_rows = [summarize(DIGITAL, windows, {}, None)]
-    for name, core in cores.items():
-        bill = bills.of(core, reports[name], fields=set(config.ladder[name]))
-        cores_rows.append(summarize(name, windows, measured[name], bill))
+    cores_rows += [summarize(name, windows, measured[name], energies[name]) for name in cores]
     write(run, config, text, cores_rows, measured, bills, windows)
 
 
 def check(config: DictConfig) -> None:
     """Refuse what cannot work before anything is loaded."""
-    for key, least in (("windows", 1), ("measure_windows", 1), ("calibration.windows", 1)):
-        value = OmegaConf.select(config, key)
-        if not isinstance(value, int) or value < least:
+
+    def get(key: str) -> Any:
+        value: Any = config
+        for part in key.split("."):
+            if not isinstance(value, DictConfig):
+                raise UserError(f"{key.removesuffix('.' + part)}: {value!r} is not a mapping")
+            value = value.get(part)
+        return value
+
+    integers = {
+        "windows": 1,
+        "measure_windows": 1,
+        "calibration.windows": 1,
+        "data.length": 2,
+        "bill.samples": 1,
+        "seed": 0,
+    }
+    for key, least in integers.items():
+        value = get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UserError(f"{key}: {value!r} is not an integer of {least} or more")
+    if config.seed >= 2**32:
+        raise UserError(f"seed: {config.seed} is above 2**32 - 1; choose a smaller one")
     if config.measure_windows > config.windows:
         raise UserError(
-            f"measure_windows: {config.measure_windows} is more than windows = {config.windows}"
+            f"measure_windows: {config.measure_windows} is more than windows = {config.windows}; "
+            "lower the one or raise the other"
         )
-    if not isinstance(config.seed, int) or not 0 <= config.seed < 2**32:
-        raise UserError(f"seed: {config.seed!r} is not an integer from 0 to 2**32 - 1")
-    if not isinstance(config.data.length, int) or config.data.length < 2:
-        raise UserError(f"data.length: {config.data.length!r} is not an integer of 2 or more")
-    if not config.ladder:
-        raise UserError("ladder: is empty; name at least one core")
-    if DIGITAL in config.ladder:
+    margin = get("calibration.margin")
+    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not 1 <= margin < 1e6:
+        raise UserError(f"calibration.margin: {margin!r} is not a number of 1 or more")
+    if not isinstance(get("model.scan_layers"), bool):
+        raise UserError(f"model.scan_layers: {config.model.scan_layers!r} is not true or false")
+    for key in ("data.corpus", "core.preset", "digital.preset", "bill.dtype", "results_dir"):
+        if not isinstance(get(key), str):
+            raise UserError(f"{key}: {get(key)!r} is not text; see the default with --help")
+    if not isinstance(get("core.fields"), DictConfig):
+        raise UserError(
+            f"core.fields: {get('core.fields')!r} is not a mapping of OpticalCore fields"
+        )
+    _check_ladder(get("ladder"))
+    _check_rules(get("rules"))
+    with user_errors(ValueError):
+        arithmetic()  # measured once; or refuses what the environment asks for
+
+
+def _check_ladder(ladder: Any) -> None:
+    if not ladder or not isinstance(ladder, DictConfig):
+        raise UserError(
+            "ladder: is empty; name at least one core, as in 'ladder={a: {bits_in: 6}}'"
+        )
+    if DIGITAL in ladder:
         raise UserError(f"ladder: {DIGITAL!r} is the name of the baseline; choose another")
+    for name, fields in ladder.items():
+        if not isinstance(fields, DictConfig):
+            raise UserError(
+                f"ladder.{name}: {fields!r} is not a mapping of OpticalCore fields, such as "
+                "{photons: 1e4}"
+            )
+        only = fields.get("only")
+        if only is not None and (not isinstance(only, str) or not only):
+            raise UserError(
+                f"ladder.{name}.only: {only!r} is not a glob over paths, such as '*/q_proj'"
+            )
 
 
-def make_core(group: DictConfig, fields: Mapping[str, Any]) -> pj.OpticalCore:
+def _check_rules(rules: Any) -> None:
+    form = "{pattern: GLOB, optical: true or false, dynamic: true or false}"
+    if not isinstance(rules, ListConfig) or not rules:
+        raise UserError(f"rules: {rules!r} is not a list of {form}")
+    for rule in rules:
+        kinds = {"pattern": str, "optical": bool, "dynamic": bool}
+        fits = isinstance(rule, DictConfig) and {k: type(v) for k, v in rule.items()} == kinds
+        if not fits:
+            raise UserError(f"rules: {rule!r} is not of the form {form}")
+
+
+def make_core(
+    group: DictConfig, fields: Mapping[str, Any], where: str = "core.fields"
+) -> pj.OpticalCore:
     """The preset of the core group with the group's fields and the rung's on top."""
     core = pj.presets.core(group.preset)
     changes = {k: v for k, v in {**group.fields, **fields}.items() if k != "only"}
@@ -107,9 +189,10 @@ def make_core(group: DictConfig, fields: Mapping[str, Any]) -> pj.OpticalCore:
     for name in changes:
         if name not in known:
             raise UserError(
-                f"ladder: OpticalCore has no field {name!r}; it has {', '.join(sorted(known))}"
+                f"{where}: OpticalCore has no field {name!r}; it has {', '.join(sorted(known))}"
             )
-    return dataclasses.replace(core, **changes)
+    with user_errors(ValueError, TypeError, prefix=f"{where}: "):
+        return dataclasses.replace(core, **changes)
 
 
 def make_rules(rules: Any, only: str | None, core: pj.OpticalCore) -> list[pj.Rule]:
@@ -117,6 +200,29 @@ def make_rules(rules: Any, only: str | None, core: pj.OpticalCore) -> list[pj.Ru
     if only is not None and only != "*":
         return [pj.Rule(only, core)]
     return [pj.Rule(r.pattern, core if r.optical else None, dynamic=r.dynamic) for r in rules]
+
+
+def check_fit(config: DictConfig, model: models.Decoder, text: Text) -> None:
+    """Refuse weights that are not numbers, and a text or tokenizer of another model."""
+    path = config.model.path or config.model.artifact
+    for name, value in nnx.to_flat_state(nnx.state(model, nnx.Param)):
+        if not bool(jnp.isfinite(value[...]).all()):
+            raise UserError(
+                f"{path}: weight {'/'.join(map(str, name))} holds NaN or infinity; fetch or export "
+                "the checkpoint again"
+            )
+    most = model.config.max_length
+    if config.data.length > most:
+        raise UserError(
+            f"data.length: {config.data.length} is more than the {most} tokens that {path} was made "
+            f"for; give data.length={most} or less"
+        )
+    largest = int(max(text.windows.max(), text.calibration.max()))
+    if largest >= model.config.vocab_size:
+        raise UserError(
+            f"{path}: its tokenizer gives token {largest}, but the model knows only "
+            f"{model.config.vocab_size}; use the tokenizer that belongs to the weights"
+        )
 
 
 def load_model(config: DictConfig) -> tuple[models.Decoder, Any]:
@@ -145,8 +251,15 @@ def load_text(config: DictConfig, tokenizer: Any) -> Text:
     count, length = config.windows + config.calibration.windows, config.data.length
     with user_errors(data.FetchError, ValueError, OSError):
         corpus = data.load_corpus(config.data.corpus)
+    with user_errors(ValueError, prefix=f"{config.data.corpus}: "):
         tokens, counted = data.tokenize_counted(corpus, tokenizer, limit=count * length)
-        cut = data.windows(tokens, length, count=count)
+    if tokens.size < count * length:
+        raise UserError(
+            f"{config.data.corpus}: the text is too short: {tokens.size:,} tokens, but "
+            f"{config.windows} windows of {length} to evaluate and {config.calibration.windows} to "
+            "calibrate are asked for; lower windows or data.length"
+        )
+    cut = data.windows(tokens, length, count=count)
     description = f"{config.data.corpus}: {counted.windowed(cut)}"
     return Text(cut[: config.windows], cut[config.windows :], description)
 
@@ -188,9 +301,12 @@ def _shapes(state: Any) -> tuple[tuple[tuple[tuple[int, ...], Any], ...], Any]:
 def compare(logits: jax.Array, reference: jax.Array, tokens: jax.Array) -> dict[str, jax.Array]:
     """Sums over the predictions of one window: negative log-likelihood, KL to the reference, agreement."""
     ours, theirs = jax.nn.log_softmax(logits[:-1]), jax.nn.log_softmax(reference[:-1])
+    p, d = jnp.exp(theirs), ours - theirs
+    # p log(p/q) - p + q: the same sum, but no term is negative, whatever the rounding of the others.
+    kl = jnp.where(jnp.abs(d) < 1, p * (jnp.expm1(d) - d), jnp.exp(ours) - p - p * d)
     return {
         "nll": -jnp.take_along_axis(ours, tokens[1:, None], 1).sum(),
-        "kl": jnp.sum(jnp.exp(theirs) * (theirs - ours)),
+        "kl": jnp.sum(kl),
         "agree": jnp.sum(logits[:-1].argmax(-1) == reference[:-1].argmax(-1)),
     }
 
@@ -301,7 +417,8 @@ def write(run, config, text, rows, measured, bills, windows) -> None:
     run.write_csv("sites.csv", sites)
     run.write_plot("perplexity.png", plots.perplexity(rows))
     run.write_plot("site_snr.png", plots.site_snr(sites))
-    report = f"{readable(rows)}\n\n{bills.describe()}\n\nmodel: {config.model.label}\ntext: {text.description}"
+    about = f"model: {config.model.label}\ntext: {text.description}"
+    report = f"{readable(rows)}\n\n{bills.describe()}\n\n{about}"
     run.write("report.txt", report + "\n")
     run.write_json(
         "metrics.json",

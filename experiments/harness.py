@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+# Mappings without fixed keys: overrides may add to them, or replace them, without Hydra's "+".
+OPEN = ("ladder", "core.fields")
 PACKAGES = ("photonjax", "jax", "jaxlib", "flax", "numpy", "datasets", "tokenizers", "gguf")
 
 
@@ -46,7 +49,10 @@ def main(experiment: str, run: Callable[[DictConfig], None]) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted; run the same command again to go on from what was written")
+        sys.exit(
+            "interrupted; to go on from what was written, repeat the command with run=NAME, NAME "
+            "being the last part of the results directory"
+        )
 
 
 def load_config(experiment: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -55,15 +61,46 @@ def load_config(experiment: str, overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
       UserError: naming the override that does not fit.
     """
+    keys = f"see the keys with --help, or read configs/{experiment}.yaml"
     try:
         with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-            config = compose(experiment, overrides=list(overrides))
+            config = compose(experiment, overrides=[o for each in overrides for o in _spell(each)])
+        for key in sorted(OmegaConf.missing_keys(config)):
+            raise UserError(f"config: {key} is not set; give {key}=VALUE")
         OmegaConf.resolve(config)
-    except (HydraException, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split("\n full_key")[0].split()).replace("See ", "see ")
-        keys = "see the keys with --help, or read configs/" + experiment + ".yaml"
-        raise UserError(f"config: {reason.split(' Set the environment')[0]} ({keys})") from None
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"config: {_reason(error)} ({keys})") from None
     return config
+
+
+def _reason(error: Exception) -> str:
+    """Hydra's message on one line, without advice that does not fit here."""
+    text = " ".join(str(error).split())
+    if found := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"{found[1]} is not set; give {found[1]}=VALUE"
+    if found := re.match(r"Could not override '([^']*)'", text):
+        return f"there is no key {found[1]!r}"
+    text = re.sub(
+        r" (full_key: |See https|Config search path|Set the environment variable).*", "", text
+    )
+    if override := getattr(error, "override", None):
+        return f"{override!r}: {text}; write key=value, and quote unusual values: \"key='a=b'\""
+    return text
+
+
+def _spell(override: str) -> list[str]:
+    """An override as Hydra wants it: what is in an open mapping may be new, nothing else may."""
+    mark, key, value = re.fullmatch(r"([+~]*)([^=]*)(.*)", override, re.S).groups()  # type: ignore[union-attr]
+    if not mark and key in OPEN and value.removeprefix("=").lstrip().startswith("{"):
+        return [f"~{key}", f"+{key}{value}"]
+    if any(key == name or key.startswith(f"{name}.") for name in OPEN):
+        return [override if mark or key in OPEN else f"++{override}"]
+    if mark:
+        raise UserError(
+            f"config: {override!r}: keys can be added and removed in {' and '.join(OPEN)} only; "
+            f"leave out {mark!r}"
+        )
+    return [override]
 
 
 def _help(experiment: str) -> str:
@@ -72,19 +109,19 @@ def _help(experiment: str) -> str:
 
 
 @contextlib.contextmanager
-def user_errors(*kinds: type[Exception]) -> Iterator[None]:
+def user_errors(*kinds: type[Exception], prefix: str = "") -> Iterator[None]:
     """Turn errors that libraries raise about what the user gave them into :class:`UserError`."""
     try:
         yield
     except kinds as error:
-        raise UserError(" ".join(str(error).split())) from error
+        raise UserError(prefix + " ".join(str(error).split())) from error
 
 
 class RunDirectory:
     """``results/<experiment>/<run>/``, used by one process at a time and never half-written.
 
     An interrupted run is taken up again by the same config; another config, or a finished run, is
-    refused, so that nothing written before is lost.
+    refused, so that nothing written before is lost. As a context it lets go of the directory.
 
     Args:
       experiment: its name.
@@ -95,9 +132,11 @@ class RunDirectory:
     """
 
     def __init__(self, experiment: str, config: DictConfig):
-        name = config.run or datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        self.path = pathlib.Path(config.results_dir).expanduser() / experiment / str(name)
-        self._config = OmegaConf.to_yaml(config, resolve=True, sort_keys=False)
+        name = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+        name = name if config.run in (None, "") else str(config.run)
+        self.path = pathlib.Path(config.results_dir).expanduser() / experiment / name
+        named = OmegaConf.merge(config, {"run": name})
+        self._config = OmegaConf.to_yaml(named, resolve=True, sort_keys=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.path / ".lock", "w")
@@ -113,7 +152,17 @@ class RunDirectory:
                 f"run: {self.path} is in use by another process; wait for it, or choose another "
                 "name with run=NAME"
             ) from None
-        self._claim()
+        try:
+            self._claim()
+        except UserError:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.close()
 
     def _claim(self) -> None:
         known = self.path / "config.yaml"
@@ -121,7 +170,14 @@ class RunDirectory:
             raise UserError(
                 f"run: {self.path} already holds a finished run; choose another name with run=NAME"
             )
-        if known.exists() and known.read_text() != self._config:
+        before = {".lock", "config.yaml", "versions.json"}  # there before there is any result
+        begun = {f.name for f in self.path.iterdir() if not f.name.startswith(".partial-")} - before
+        if begun and not known.exists():
+            raise UserError(
+                f"run: {self.path} holds files of something else ({min(begun)}); choose another "
+                "name with run=NAME"
+            )
+        if begun and _settings(known.read_text()) != _settings(self._config):
             raise UserError(
                 f"run: {self.path} was begun with another config; choose another name with run=NAME, "
                 f"or repeat the settings in its config.yaml"
@@ -164,7 +220,23 @@ class RunDirectory:
     def read_json(self, name: str) -> Any | None:
         """What an interrupted run left, or None."""
         file = self.path / name
-        return json.loads(file.read_text()) if file.exists() else None
+        try:
+            return json.loads(file.read_text()) if file.exists() else None
+        except ValueError:
+            raise UserError(
+                f"run: {file} is not JSON any more; delete it to begin anew, or choose another name "
+                "with run=NAME"
+            ) from None
+
+
+def _settings(text: str) -> Any:
+    """What a run's results follow from: its config but for where they are written."""
+    try:
+        settings = OmegaConf.to_container(OmegaConf.create(text))
+    except Exception:  # not ours, or edited: whatever it is, it is another config
+        return None
+    places = ("results_dir", "run")
+    return {k: v for k, v in settings.items() if k not in places} if settings else None
 
 
 @functools.cache

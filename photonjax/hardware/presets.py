@@ -74,7 +74,7 @@ def sources(name: str) -> dict[str, Number]:
       ValueError: an unknown name; the error lists the known ones.
 
     >>> sources("display-1024")["photons"].high
-    1000.0
+    1000000.0
     """
     tables = {**{k: numbers for k, (_, numbers) in CORES.items()}, **DIGITALS}
     return dict(tables[_known("machine", name, tables)])

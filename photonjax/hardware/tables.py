@@ -87,7 +87,11 @@ _DISPLAY = {
         1.0, "sqrt(rows)", "wide enough not to clip; sites are calibrated", 0.1, 4.0
     ),
     "photons": _assumed(
-        20.0, "detected/multiply", "43 dB at 1,024 rows (derived: shot noise)", 1.0, 1000.0
+        1e5,
+        "detected/multiply at full scale",
+        "what a 135M language model needs in INT8 (experiments/evaluate.py); it uses 1 % of it on average",
+        1e3,
+        1e6,
     ),
     "receiver_noise_a_per_rthz": _assumed(5e-12, "A/sqrt(Hz)", "a good 1 GHz TIA", 1e-12, 2e-11),
     "laser_rin_db_hz": _assumed(-150.0, "dB/Hz", "a quiet semiconductor laser", -160.0, -140.0),

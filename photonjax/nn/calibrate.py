@@ -52,7 +52,7 @@ def calibrate(model: nnx.Module, *inputs: Any, margin: float = 1.1) -> None:
     start_measuring(model)
     try:
         nnx.jit(lambda m, args: (m(*args), None)[1])(model, inputs)
-        peaks = [dot.measurement[..., _PEAK] for dot in dots]
+        peaks = [dot.measurement[..., _PEAK] for dot in dots if dot.measurement is not None]
     finally:
         stop_measuring(model)
         for dot, (structure, stream) in zip(dots, kept, strict=True):

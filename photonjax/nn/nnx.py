@@ -77,8 +77,10 @@ class OpticalDot(nnx.Module):
         self.held_structure: Any = None
         self.measurement: nnx.Data[SiteMeasurement | None] = nnx.data(None)
         if isinstance(rngs, nnx.Rngs):
-            rngs = rngs["noise"].fork() if not stack else rngs["noise"].split(stack)
-        self.stream: nnx.Data[nnx.RngStream | None] = nnx.data(rngs)
+            stream = rngs["noise"].fork() if not stack else rngs["noise"].split(stack)
+        else:
+            stream = rngs
+        self.stream: nnx.Data[nnx.RngStream | None] = nnx.data(stream)
 
     @property
     def core(self) -> OpticalCore:

@@ -55,7 +55,8 @@ def optical_dot_general(
 
     Variances and their derivations: :mod:`photonjax.ops.noise`. Where ``core.encoding`` is
     ``"offset"``, the detector sees ``p + sum a + sum b`` (the constant K is biased away); laser noise
-    and ADC act on that, and the two known sums are subtracted after it.
+    and ADC act on that, and two sums are subtracted after it: that of the inputs meant, so that input
+    error weighs ``1 + b``, and that of the weights as the die holds them, which calibration measures.
 
     Gradients: rounding and the ADC are straight-through inside their range and saturate outside;
     noise is reparameterised, so derivatives with respect to x, w and the core's continuous fields
@@ -90,7 +91,7 @@ def optical_dot_general(
       >>> y.shape
       (2, 8, 16)
     """
-    y, _ = traced_dot_general(
+    y, _ = _dot_general(
         x,
         w,
         dimension_numbers,
@@ -100,6 +101,7 @@ def optical_dot_general(
         key=key,
         site=site,
         adc_range=adc_range,
+        traced=False,
     )
     return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
@@ -141,7 +143,12 @@ def optical_einsum(
     return jnp.transpose(y, [have.index(a) for a in out_axes])
 
 
-def traced_dot_general(
+def traced_dot_general(*args: Any, **options: Any) -> tuple[jax.Array, ProductTrace]:
+    """:func:`optical_dot_general` without ``out_sharding``, and how the result came about."""
+    return _dot_general(*args, traced=True, **options)
+
+
+def _dot_general(
     x: jax.Array,
     w: Weight,
     dimension_numbers: DimensionNumbers,
@@ -152,8 +159,8 @@ def traced_dot_general(
     key: jax.Array | None = None,
     site: int | jax.Array = 0,
     adc_range: jax.Array | float | None = None,
+    traced: bool,
 ) -> tuple[jax.Array, ProductTrace]:
-    """:func:`optical_dot_general`, and how the result came about."""
     (xc, wc), (xb, wb) = _normalize(x, w, dimension_numbers)
     _check_input(x)
     _check_finite("x", x)
@@ -172,7 +179,7 @@ def traced_dot_general(
     if math.prod(out_shape) == 0 or math.prod(x.shape[a] for a in xc) == 0:
         return jnp.zeros(out_shape, dtype), ProductTrace(jnp.zeros(()), [], [], None)
 
-    options = dict(core=core, precision=precision, adc_range=adc_range)
+    options = dict(core=core, precision=precision, adc_range=adc_range, traced=traced)
     if not xb:
         rows = jnp.transpose(x, (*x_free, *xc)).reshape(math.prod(x.shape[a] for a in x_free), -1)
         trace = matrix_product(rows, _held(w, core, site, wc), key=key, **options)
@@ -253,7 +260,11 @@ def _check_input(x: jax.Array) -> None:
 
 def _check_finite(name: str, array: jax.Array) -> None:
     """Concrete operands only: under a trace, NaN and infinity pass through to the result instead."""
-    if not isinstance(array, jax.core.Tracer) and not bool(jnp.isfinite(array).all()):
+    if isinstance(array, jax.core.Tracer):
+        return
+    with jax.ensure_compile_time_eval():  # a trace may close over a concrete operand
+        finite = bool(jnp.isfinite(array).all())
+    if not finite:
         raise ValueError(
             f"{name} contains NaN or infinity: find where it arises (jax_debug_nans helps) before "
             "it meets a converter, which would hide it"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import time
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import jax
@@ -45,11 +46,13 @@ def arithmetic() -> Arithmetic:
 def _time_products() -> dict[Arithmetic, float]:
     with jax.ensure_compile_time_eval():
         ones = np.ones((1024, 1024), np.int8)
-        runs = {}
+        runs: dict[str, Callable[[], jax.Array]] = {}
         for name, dtype in _CARRIERS.items():
             x = jnp.asarray(ones, dtype)
-            run = jax.jit(lambda a, b: lax.dot(a, b, preferred_element_type=_sum_dtype(a.dtype)))
-            runs[name] = functools.partial(run.lower(x, x).compile(), x, x)
+            multiply = jax.jit(
+                lambda a, b: lax.dot(a, b, preferred_element_type=_sum_dtype(a.dtype))
+            )
+            runs[name] = functools.partial(multiply.lower(x, x).compile(), x, x)
         best = dict.fromkeys(runs, float("inf"))
         for _ in range(12):
             for name, run in runs.items():

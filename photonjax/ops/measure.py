@@ -40,8 +40,9 @@ class Measurement(NamedTuple):
 
     def pool(self, other: Measurement) -> Measurement:
         """Both measurements together."""
-        sums = [a + b for a, b in zip(self[:-1], other[:-1], strict=True)]
-        return Measurement(*sums, jnp.maximum(self.raw_peak, other.raw_peak))
+        sums = [a + b for a, b in zip(self, other, strict=True)]
+        sums[-1] = jnp.maximum(self.raw_peak, other.raw_peak)
+        return Measurement(*sums)
 
     @property
     def snr_db(self) -> jax.Array:

@@ -109,34 +109,58 @@ def photon_counts(
     """
     m = core.photons
     if core.encoding == "offset":
-        counts = jax.random.poisson(key, jax.lax.stop_gradient(m * light)).astype(jnp.float32)
-        deviation = 4 * (counts / m - light)
+        deviation = 4 * _count_fluctuation(key, jax.lax.stop_gradient(m * light)) / m
     else:
         plus_key, minus_key = jax.random.split(key)
         total = jax.lax.stop_gradient(m * light)
         difference = jnp.clip(jax.lax.stop_gradient(m * p), -total, total)
-        plus = jax.random.poisson(plus_key, (total + difference) / 2).astype(jnp.float32)
-        minus = jax.random.poisson(minus_key, (total - difference) / 2).astype(jnp.float32)
-        deviation = (plus - minus) / m - p
+        plus = _count_fluctuation(plus_key, (total + difference) / 2)
+        minus = _count_fluctuation(minus_key, (total - difference) / 2)
+        deviation = (plus - minus) / m
     sigma = jnp.sqrt(jnp.maximum(shot_variance(core, light), jnp.finfo(jnp.float32).tiny))
     return raw + sigma * jax.lax.stop_gradient(deviation / sigma)
 
 
+def _count_fluctuation(key: jax.Array, mean: jax.Array) -> jax.Array:
+    """A Poisson count less its mean, float32.
+
+    ``jax.random.poisson`` decides in float32: from a mean of 2**22 on its variance is wrong, at 2**31 it
+    saturates. Beyond 2**14 the fluctuation of a count of that mean, skewed by 1/128, is scaled to the
+    variance asked for.
+    """
+    countable = jnp.minimum(mean, 2.0**14)
+    count = jax.random.poisson(key, countable).astype(jnp.float32)
+    return (count - countable) * jnp.sqrt(mean / jnp.maximum(countable, 1e-30))
+
+
 def laser_fluctuation(
-    core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int
+    core: OpticalCore,
+    key: jax.Array,
+    rows: int,
+    cols: int,
+    tiles: int,
+    first_row: int | jax.Array = 0,
 ) -> list[jax.Array]:
     """Relative intensity error ``[rows, cols]`` of each k-tile: one draw per row and column tile."""
     col_tiles = -(-cols // core.cols)
     sigma = laser_sigma(core)
     draws = []
-    for draw in normals(core, key, rows, col_tiles, tiles):
+    for draw in normals(core, key, rows, col_tiles, tiles, first_row):
         wide = jnp.broadcast_to(draw[:, :, None], (rows, col_tiles, min(cols, core.cols)))
         draws.append(sigma * wide.reshape(rows, -1)[:, :cols] if col_tiles > 1 else sigma * draw)
     return draws
 
 
-def normals(core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int) -> list[jax.Array]:
+def normals(
+    core: OpticalCore,
+    key: jax.Array,
+    rows: int,
+    cols: int,
+    tiles: int,
+    first_row: int | jax.Array = 0,
+) -> list[jax.Array]:
     """Standard normals ``[rows, cols]`` for each k-tile from the core's sampler."""
     if core.sampler == "mixed":
-        return random.mixed_normal(key, rows, cols, tiles)
-    return [random.normal(jax.random.fold_in(key, t), (rows, cols)) for t in range(tiles)]
+        return random.mixed_normal(key, rows, cols, tiles, first_row)
+    keys = [jax.random.fold_in(key, t) for t in range(tiles)]
+    return [random.normal(k, (rows, cols), first_row) for k in keys]

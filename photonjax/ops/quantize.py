@@ -121,5 +121,6 @@ def quantize(x: jax.Array, bits: int = 8, axis: int | tuple[int, ...] | None = 0
             raise ValueError(f"quantize: axis = {axis} does not exist in shape {x.shape}")
         axes = tuple(sorted(a % x.ndim for a in axes))
     x = x.astype(jnp.float32)
-    scale = full_scale(x, axes) / levels(bits)
-    return QuantizedArray(jnp.round(x / scale).astype(jnp.int8), scale, int(bits), axes)
+    full = full_scale(x, axes)
+    values = jnp.round(x * (levels(bits) / full)).astype(jnp.int8)
+    return QuantizedArray(values, full / levels(bits), int(bits), axes)

@@ -16,6 +16,10 @@ from photonjax.ops import integers, noise
 from photonjax.ops.quantize import full_scale, round_straight_through, rounded
 from photonjax.ops.weights import BASE, Levels, moment, part_weights, split, steps, whole
 
+# Sums of a row block [M, N] that stay in cache, and the fewest rows that keep a product efficient.
+_CACHED_SUMS = 1 << 20
+_LEAST_ROWS = 128
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -41,17 +45,71 @@ def matrix_product(
     precision: Any = None,
     adc_range: jax.Array | float | None = None,
     batched: bool = False,
+    traced: bool = False,
 ) -> ProductTrace:
-    """``[M, K] x [K, N]`` through the core, tile by tile."""
-    (m, terms), n = x.shape, weight.parts[0].shape[1]
-    unit_a, unit_b = core.levels_in or 1, core.levels_weight or 1
+    """``[M, K] x [K, N]`` through the core; without ``traced`` the trace may hold only ``y``."""
     x = x.astype(jnp.float32)
     x_scale = full_scale(x, (1,) if core.input_scale == "per_token" else None)
+    run = functools.partial(
+        _rows_product,
+        weight=weight,
+        core=core,
+        key=key,
+        precision=precision,
+        adc_range=adc_range,
+        batched=batched,
+    )
+    (m, terms), n = x.shape, weight.parts[0].shape[1]
+    blocks = 1 if traced or batched else _row_blocks(core, m, n)
+    if blocks == 1:
+        return run(x, x_scale)
+    rows = m // blocks
+    scales = jnp.broadcast_to(x_scale, (m, 1)).reshape(blocks, rows, 1)
+    firsts = jnp.arange(0, m, rows, dtype=jnp.uint32)
+    block = lambda args: run(args[0], args[1], first_row=args[2]).y  # noqa: E731
+    y = lax.map(block, (x.reshape(blocks, rows, terms), scales, firsts))
+    return ProductTrace(y.reshape(m, n), [], [], None)
+
+
+def _row_blocks(core: OpticalCore, m: int, n: int) -> int:
+    """How many blocks of rows to take in turn, so that their sums stay in a CPU's cache.
+
+    Only where it cannot matter otherwise: on a single device (a loop over a sharded axis would gather
+    it) and where every random number is counted by row.
+    """
+    single = jax.default_backend() == "cpu" and jax.device_count() == 1
+    if not single or core.photon_statistics == "poisson":
+        return 1
+    blocks = 1
+    while (
+        m % (2 * blocks) == 0
+        and m // (2 * blocks) >= _LEAST_ROWS
+        and m // blocks * n > _CACHED_SUMS
+    ):
+        blocks *= 2
+    return blocks
+
+
+def _rows_product(
+    x: jax.Array,
+    x_scale: jax.Array,
+    first_row: int | jax.Array = 0,
+    *,
+    weight: Levels,
+    core: OpticalCore,
+    key: jax.Array | None,
+    precision: Any,
+    adc_range: jax.Array | float | None,
+    batched: bool,
+) -> ProductTrace:
+    """Rows from ``first_row`` on through the core, tile by tile."""
+    (m, terms), n = x.shape, weight.parts[0].shape[1]
+    unit_a, unit_b = core.levels_in or 1, core.levels_weight or 1
     levels = x * (unit_a / x_scale)
     if core.bits_in is not None:
         levels = round_straight_through(levels)
-    tiles = -(-terms // core.rows)
-    draws = _draw(core, key, m, terms, n, tiles)
+    intended, tiles = levels, -(-terms // core.rows)
+    draws = _draw(core, key, m, terms, n, tiles, first_row)
     if draws.input is not None:
         levels = levels + rounded(unit_a * core.input_noise * draws.input)
     a_steps = steps(core.bits_in, draws.input is not None)
@@ -66,11 +124,17 @@ def matrix_product(
         a, b = levels[:, tile], weight.values[tile]
         p = product(a, b, tuple(part[tile] for part in weight.parts))
         p = rounded(p * (1 / (unit_a * unit_b)))
-        offset = 0.0
+        offset: Any = 0.0
+        known: Any = 0.0
         if core.encoding == "offset":
             offset = rounded(moment("offset", a_steps, 1, a) * (1 / unit_a)) + weight.moment[t]
-        raw, light = p + offset, None
-        full = core.adc_range * math.sqrt(used) if adc_range is None else adc_range
+            known = offset
+            if draws.input is not None:  # nobody knows what the modulators really sent
+                sent = moment("offset", steps(core.bits_in, False), 1, intended[:, tile])
+                known = rounded(sent * (1 / unit_a)) + weight.moment[t]
+        raw: Any = p + offset
+        light: Any = None
+        full: Any = core.adc_range * math.sqrt(used) if adc_range is None else adc_range
         if core.photons is not None:
             light = _light(core, a, b, p, weight.moment[t], a_steps, b_steps, product)
         if key is not None:
@@ -84,7 +148,7 @@ def matrix_product(
                 raw = noise.photon_counts(core, jax.random.fold_in(draws.counts, t), light, p, raw)
             if draws.output is not None:
                 raw = raw + rounded(_safe_sqrt(variance) * draws.output[t])
-        total = total + (_adc(core, raw, full) - offset)
+        total = total + (_adc(core, raw, full) - known)
         raws.append(raw)
         ranges.append(jnp.reshape(jnp.asarray(full, jnp.float32), (1, -1)))
         lights.append(light)
@@ -97,24 +161,33 @@ class _Draws:
     input: jax.Array | None = None
     laser: list[jax.Array] | None = None
     output: list[jax.Array] | None = None
-    counts: jax.Array | None = None
+    counts: Any = None
 
 
-def _draw(core: OpticalCore, key: jax.Array | None, m: int, k: int, n: int, tiles: int) -> _Draws:
+def _draw(
+    core: OpticalCore,
+    key: jax.Array | None,
+    m: int,
+    k: int,
+    n: int,
+    tiles: int,
+    first_row: int | jax.Array,
+) -> _Draws:
     """Every random number of one product; each source has a key of its own."""
     if key is None:
         return _Draws()
     output, laser, inputs, counts = (jax.random.fold_in(key, i) for i in range(4))
     gaussian = core.photons is not None and core.photon_statistics == "gaussian"
     at_output = gaussian or core.enob is not None or core.receiver_noise_a_per_rthz is not None
+    disturbed = core.input_noise is not None
     return _Draws(
-        input=noise.normals(core, inputs, m, k, 1)[0] if core.input_noise is not None else None,
+        input=noise.normals(core, inputs, m, k, 1, first_row)[0] if disturbed else None,
         laser=(
-            noise.laser_fluctuation(core, laser, m, n, tiles)
+            noise.laser_fluctuation(core, laser, m, n, tiles, first_row)
             if core.laser_rin_db_hz is not None
             else None
         ),
-        output=noise.normals(core, output, m, n, tiles) if at_output else None,
+        output=noise.normals(core, output, m, n, tiles, first_row) if at_output else None,
         counts=counts if core.photon_statistics == "poisson" else None,
     )
 
@@ -153,8 +226,8 @@ def _safe_sqrt(variance: jax.Array | float) -> jax.Array:
 def _carrier(core: OpticalCore, terms: int, batched: bool) -> jnp.dtype | None:
     if core.bits_in is None or core.bits_weight is None or max(core.bits_in, core.bits_weight) > 8:
         return None
-    largest_a = BASE if core.input_noise is not None else core.levels_in
-    largest_b = BASE if core.weight_noise is not None else core.levels_weight
+    largest_a = BASE if core.input_noise is not None else core.levels_in or 1
+    largest_b = BASE if core.weight_noise is not None else core.levels_weight or 1
     return integers.carrier(largest_a, largest_b, min(core.rows, terms), batched=batched)
 
 
@@ -174,7 +247,7 @@ def _product(a_steps: int, b_steps: int, dtype: jnp.dtype | None, precision: Any
     def product(a, b, parts):
         if dtype is None:
             return multiply(a, whole(parts, b_steps))
-        total = 0.0
+        total: Any = 0.0
         for a_weight, a_part in zip(part_weights(a_steps), split(a, a_steps), strict=True):
             for b_weight, b_part in zip(part_weights(b_steps), parts, strict=True):
                 exact = integers.integer_dot(a_part, b_part, dtype)

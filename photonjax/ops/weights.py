@@ -62,7 +62,7 @@ class Levels:
     values: jax.Array
     parts: tuple[jax.Array, ...]
     scale: jax.Array
-    moment: jax.Array | None
+    moment: Any
 
 
 def steps(bits: int | None, disturbed: bool) -> int:
@@ -96,7 +96,9 @@ def part_weights(steps: int) -> tuple[float, ...]:
 def whole(parts: tuple[jax.Array, ...], steps: int) -> jax.Array:
     """The float32 levels that the parts stand for."""
     weights = part_weights(steps)
-    return sum(w * part.astype(jnp.float32) for w, part in zip(weights, parts, strict=True))
+    return sum(
+        (w * p.astype(jnp.float32) for w, p in zip(weights, parts, strict=True)), jnp.float32(0)
+    )
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
@@ -114,7 +116,7 @@ def moment(encoding: str, steps: int, axis: int, values: jax.Array) -> jax.Array
         return jnp.sum(exact, axis=axis, keepdims=True).astype(jnp.float32)
 
     if encoding != "homodyne":
-        return sum(w * add(part) for w, part in zip(worth, parts, strict=True))
+        return sum((w * add(part) for w, part in zip(worth, parts, strict=True)), jnp.float32(0))
     if len(parts) == 1:
         return add(values * values)
     high, low = parts
@@ -199,7 +201,7 @@ def program(
     loaded = load_weight(w, core, site, lambda array: matrix_of(array, axes))
     parts = loaded.parts
     if core.bits_weight is not None and core.bits_weight <= 8:
-        largest = BASE if len(parts) > 1 else core.levels_weight
+        largest = BASE if len(parts) > 1 else core.levels_weight or 1
         terms = min(core.rows, parts[0].shape[0])
         carrier = integers.carrier(core.levels_in or BASE, largest, terms)
         parts = tuple(part.astype(carrier) for part in parts)

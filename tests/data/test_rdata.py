@@ -1,7 +1,6 @@
 """The reader of R's format reads text and refuses the rest."""
 
-from __future__ import contextlib
-
+import contextlib
 import struct
 
 import pytest
