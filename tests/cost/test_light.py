@@ -212,7 +212,9 @@ def test_bill_under_jit_and_vmap_and_beyond_32_bits():
     assert float(jax.jit(lambda p: f(p).joules)(20.0)) == pytest.approx(exact.joules, rel=1e-5)
     many = jax.vmap(lambda p: f(p).by_component()["laser"])(jnp.array([20.0, 40.0]))
     np.testing.assert_allclose(many / exact.by_component()["laser"], [1, 2], rtol=1e-5)
-    traced = jax.jit(lambda c: bill_of(big, core=c))(core)  # every leaf traced; a Bill comes back
+    traced = jax.jit(lambda c: bill_of(big, core=c))(
+        dataclasses.replace(core, photons=20.0)
+    )  # every leaf traced; a Bill comes back
     assert float(traced.joules) == pytest.approx(exact.joules, rel=1e-4)
 
 

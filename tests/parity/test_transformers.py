@@ -30,7 +30,7 @@ FORMS = {
 }
 TEXT = """In 1905 Einstein's paper on the photoelectric effect said that light comes in quanta, \
 E = hν — 300 nm ≈ 4.13 eV.\n\n    def energy(nm):\n        return 1239.84198 / nm\n\n"Naïve," he'd \
-written; 光は粒子か波か？ <|im_start|>user\nIsn't it both?<|im_end|>\n"""  # noqa: RUF001
+written; 光は粒子か波か？ <|im_start|>user\nIsn't it both?<|im_end|>\n"""
 
 forward = nnx.jit(lambda model, tokens: model(tokens))
 

@@ -1,0 +1,209 @@
+"""A language model and a text small enough to evaluate in seconds, and ways to run the experiments."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import jax
+import pytest
+from flax import nnx
+from jax.experimental.compilation_cache import compilation_cache
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from photonjax import data
+from photonjax.models import Decoder, DecoderConfig, save_huggingface
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NOISE_FREE = "photons: null, receiver_noise_a_per_rthz: null, laser_rin_db_hz: null, enob: null"
+LADDER = (
+    f"ladder={{int16-no-adc: {{{NOISE_FREE}, bits_in: 16, bits_weight: 16, bits_out: null}}, "
+    "noisy: {photons: 3e4}}"
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
+    """A compilation cache that the tests here and the processes they start share."""
+    directory = tmp_path_factory.mktemp("compiled")
+    settings = {
+        "jax_compilation_cache_dir": str(directory),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield directory
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture(autouse=True)
+def ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fixed arithmetic (not measured), and the scripts importable as they import each other."""
+    monkeypatch.setenv("PHOTONJAX_ARITHMETIC", "float32")
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A Hugging Face directory of a random two-layer decoder whose tokens are bytes."""
+    directory = tmp_path_factory.mktemp("tiny")
+    config = DecoderConfig(
+        vocab_size=256,
+        hidden_size=32,
+        intermediate_size=64,
+        num_layers=2,
+        num_heads=4,
+        num_kv_heads=2,
+        tie_embeddings=True,
+        max_length=128,
+    )
+    save_huggingface(Decoder(config, rngs=nnx.Rngs(0)), directory)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.save(str(directory / "tokenizer.json"))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A text file of 120 characters, so of as many tokens."""
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    text = (
+        "The lamp was lit at nine, and its light fell on the page before her. She counted photons."
+    )
+    path.write_text((text + " Then she slept, and the lamp went on without her.")[:120])
+    return path
+
+
+@pytest.fixture(scope="session")
+def arguments(
+    checkpoint: pathlib.Path, corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """Overrides that evaluate the tiny model in seconds; its results go to one directory."""
+    return [
+        "model=local",
+        f"model.path={checkpoint}",
+        f"data.corpus=file:{corpus}",
+        "data.length=32",
+        "windows=2",
+        "bill.samples=20",
+        f"results_dir={tmp_path_factory.mktemp('results')}",
+        LADDER,
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run of an experiment ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line of a user error; asserts that there is exactly one, and no traceback."""
+        assert self.status != 0, self.out
+        assert "Traceback" not in self.out + self.err
+        lines = [line for line in self.err.splitlines() if line.startswith("error:")]
+        notes = [line for line in self.err.splitlines() if line.startswith(("results:", "text:"))]
+        assert len(lines) == 1, self.err
+        assert len(self.err.strip().splitlines()) == len(notes) + 1, self.err
+        return lines[0]
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def evaluate_module(ours: None) -> ModuleType:
+    """experiments/evaluate.py as a module."""
+    return importlib.import_module("evaluate")
+
+
+@pytest.fixture
+def evaluate(
+    evaluate_module: ModuleType, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Run experiments/evaluate.py on the tiny model in this process; later overrides win."""
+    harness = importlib.import_module("harness")
+
+    def run(*overrides: str) -> Outcome:
+        out, err, status = io.StringIO(), io.StringIO(), 0
+        keys = {override.partition("=")[0].lstrip("~") for override in overrides}
+        base = [a for a in arguments if a.partition("=")[0] not in keys]
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *base, *overrides])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                harness.main("evaluate", evaluate_module.evaluate)
+            except SystemExit as end:  # as the interpreter does with it
+                status = end.code if isinstance(end.code, int) else int(end.code is not None)
+                if isinstance(end.code, str):
+                    print(end.code, file=sys.stderr)
+        return Outcome(status, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def evaluate_process(arguments: list[str], compiled_once: pathlib.Path) -> Run:
+    """The same as a process of its own."""
+
+    def run(*overrides: str, base: bool = True) -> Outcome:
+        keys = {override.partition("=")[0] for override in overrides}
+        chosen = [a for a in arguments if base and a.partition("=")[0] not in keys]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "experiments" / "evaluate.py"), *chosen, *overrides],
+            env=os.environ
+            | {
+                "PYTHONPATH": path,
+                "JAX_COMPILATION_CACHE_DIR": str(compiled_once),
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+                "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def results(arguments: list[str]) -> pathlib.Path:
+    """Where runs of the tiny model go."""
+    (place,) = (a.partition("=")[2] for a in arguments if a.startswith("results_dir="))
+    return pathlib.Path(place) / "evaluate"
+
+
+@pytest.fixture
+def real_artifact() -> Callable[[str], pathlib.Path]:
+    """Fetch an artifact into the ordinary cache; without it skip, but fail where CI is set."""
+
+    def fetch(name: str) -> pathlib.Path:
+        try:
+            return data.fetch(name, progress=False)
+        except data.FetchError as error:
+            if os.environ.get("CI"):
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+
+    return fetch
