@@ -20,9 +20,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from evaluate import load_model, make_core
 from flax import nnx
 from harness import RunDirectory, UserError, main, table, user_errors
+from inputs import load_model, make_core
 from jax import lax
 from omegaconf import DictConfig
 from tqdm import tqdm

@@ -143,8 +143,7 @@ def convert(
       layers/0  8 x 16  1       optical  rule 'layers/0'
       layers/1  16 x 4  1       digital  no rule matches
     """
-    graph, state = nnx.split(model)
-    model = nnx.merge(graph, jax.tree.map(lambda array: array, state))  # new Variables, same arrays
+    model = nnx.clone(model)
     found = list(_sites(model))
     if not any(_open(module) for _, module in found):
         raise ValueError(

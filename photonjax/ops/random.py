@@ -103,8 +103,8 @@ def random_words(
 ) -> jax.Array:
     """64 random bits for each of ``count`` indices from ``first`` on: uint32 ``[sets, 2, count]``.
 
-    By threefry-2x32-20: word pair ``[s, :, i]`` is the cipher of the counter ``(i, 2 s + stream)``: it does not depend on
-    ``count`` or ``sets``.
+    By threefry-2x32-20: word pair ``[s, :, i]`` is the cipher of the counter
+    ``(first + i, 2 s + stream)``, whatever ``count`` and ``sets``.
     """
     counters = jnp.broadcast_to(lax.iota(jnp.uint32, count) + jnp.uint32(first), (sets, count))
     tags = jnp.broadcast_to(_U32(2) * lax.iota(jnp.uint32, sets) + _U32(stream), (count, sets)).T
