@@ -70,7 +70,8 @@ _KINDS = {
         reduce_window_min reduce_window_sum""",
     "movement": """
         approx_top_k concatenate copy dynamic_slice dynamic_update_slice gather pad scatter
-        scatter-add scatter_add scatter_max scatter_min scatter_mul scatter_sub sort top_k""",
+        scatter-add scatter_add scatter_max scatter_min scatter_mul scatter_sub sort stack top_k
+        unstack""",
     "layout": """
         after_all bitcast_convert_type broadcast broadcast_in_dim copy_p create_token device_put
         empty empty2 expand_dims iota layout_constraint mesh_cast name optimization_barrier pvary

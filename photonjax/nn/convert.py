@@ -166,6 +166,10 @@ def convert(
         if core is not None:
             dot = OpticalDot(core, site=_site_index(path, stack), stack=stack)
             _install(module, dot)
+        elif rule is not None and rule.core is None and _optical(module):
+            _install(module, None)
+        elif _optical(module):
+            core, reason = _optical(module).core, "optical before this conversion"
         done.append(
             Site(
                 path=path,
@@ -234,11 +238,19 @@ def _open(module: Any) -> bool:
     return callable(getattr(module, "dot_general", None))
 
 
-def _install(module: Any, dot: OpticalDot) -> None:
+def _install(module: Any, dot: OpticalDot | None) -> None:
+    """Let the module multiply through ``dot``, or digitally again."""
     if isinstance(module, nnx.Einsum):
-        module.einsum_op = nnx.data(EinsumOp(dot))
+        module.einsum_op = nnx.data(jnp.einsum if dot is None else EinsumOp(dot))
     else:
-        module.dot_general = nnx.data(dot)
+        module.dot_general = nnx.data(jax.lax.dot_general if dot is None else dot)
+
+
+def _optical(module: Any) -> Any:
+    """The OpticalDot that a module multiplies with already, or None."""
+    hook = getattr(module, "einsum_op" if isinstance(module, nnx.Einsum) else "dot_general", None)
+    hook = hook.dot_general if isinstance(hook, EinsumOp) else hook
+    return hook if isinstance(hook, OpticalDot) else None
 
 
 def _weight(model: nnx.Module, path: str, module: Any) -> _Weight | None:
