@@ -78,12 +78,13 @@ def _rounded_jvp(primals, tangents):
 
 
 def full_scale(x: jax.Array, axis: tuple[int, ...] | None) -> jax.Array:
-    """Largest magnitude along ``axis`` (kept with size 1), 1 where all is zero; carries no gradient.
+    """Largest magnitude along ``axis`` (kept with size 1), 1 where all is below 1e-30, as good as zero
+    (the inverse of a smaller one overflows); carries no gradient.
 
     NaN and infinity in ``x`` survive into the scale, so that they reach the product's result.
     """
     largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=axis, keepdims=True)
-    return jnp.where(largest == 0, jnp.ones_like(largest), largest)
+    return jnp.where(largest < 1e-30, jnp.ones_like(largest), largest)
 
 
 def quantize(x: jax.Array, bits: int = 8, axis: int | tuple[int, ...] | None = 0) -> QuantizedArray:

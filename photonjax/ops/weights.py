@@ -139,7 +139,7 @@ def weight_moments(core: OpticalCore, values: jax.Array) -> jax.Array | None:
     fine = steps(core.bits_weight, core.weight_noise is not None)
     unit = (core.levels_weight or 1) ** (2 if core.encoding == "homodyne" else 1)
     tiles = (values[k : k + core.rows] for k in range(0, values.shape[0], core.rows))
-    return jnp.stack([moment(core.encoding, fine, 0, tile) / unit for tile in tiles])
+    return jnp.stack([rounded(moment(core.encoding, fine, 0, tile) / unit) for tile in tiles])
 
 
 def load_weight(

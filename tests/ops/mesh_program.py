@@ -68,7 +68,25 @@ def compare(core, mesh) -> dict[str, float]:
     return found
 
 
+def explicit(core) -> dict[str, float]:
+    """On a mesh of explicit axes: sharded operands, and the sharding asked of the result."""
+    mesh = jax.make_mesh((4, 2), ("i", "j"), axis_types=(jax.sharding.AxisType.Explicit,) * 2)
+    x, w = operands()
+    key = jax.random.key(3)
+    run = lambda x, w, out: pj.optical_dot_general(
+        x, w, NUMBERS, core=core, key=key, out_sharding=out
+    )
+    one = np.asarray(jax.jit(lambda x, w: run(x, w, None))(x, w))
+    with jax.set_mesh(mesh):
+        out = NamedSharding(mesh, P("i", "j"))
+        y = jax.jit(lambda x, w: run(x, w, out))(x, w)
+        assert y.sharding == out, y.sharding
+        return {"out_sharding": float(np.abs(np.asarray(y) - one).max())}
+
+
 if __name__ == "__main__":
     assert jax.device_count() == 8
     mesh = jax.make_mesh((4, 2), ("i", "j"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    print(json.dumps({name: compare(core, mesh) for name, core in CORES.items()}))
+    found = {name: compare(core, mesh) for name, core in CORES.items()}
+    found["explicit mesh"] = explicit(ANALOG)
+    print(json.dumps(found))

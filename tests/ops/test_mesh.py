@@ -1,0 +1,37 @@
+"""One device and eight: the same bits. The work is done by mesh_program.py, once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import photonjax
+
+HERE = Path(__file__).parent
+
+
+def run_on_eight_devices(program: Path) -> dict:
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",
+        "PHOTONJAX_ARITHMETIC": "int8",
+        "PYTHONPATH": str(Path(photonjax.__file__).parents[1]),
+    }
+    done = subprocess.run(
+        [sys.executable, str(program)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+def test_sharded_products_are_bit_identical():
+    found = run_on_eight_devices(HERE / "mesh_program.py")
+    assert len(found) == 7
+    different = {
+        f"{core}, {layout}": error
+        for core, layouts in found.items()
+        for layout, error in layouts.items()
+        if error
+    }
+    assert not different
