@@ -172,20 +172,21 @@ def evaluate_windows(
     return {name: [done[str(i)][name] for i in range(len(windows))] for name in rungs}
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _measured(graph: Any, state: nnx.State, tokens: jax.Array) -> nnx.State:
+    """The model's state after one window; rungs of equal structure share this program too."""
+    model = nnx.merge(graph, state)
+    model(tokens[None])
+    return nnx.state(model)
+
+
 def measure(rung: Rung, windows: np.ndarray, seed: int) -> dict[str, Measurement]:
     """Signal, error, light and clipping of every site, pooled over windows."""
     pj.nnx.set_noise_key(rung.model, jax.random.key(seed))
     pj.nnx.start_measuring(rung.model)
     graph, state = nnx.split(rung.model)
-
-    @jax.jit
-    def step(state, tokens):
-        model = nnx.merge(graph, state)
-        model(tokens[None])
-        return nnx.state(model)
-
     for window in windows:
-        state = step(state, jnp.asarray(window, jnp.int32))
+        state = _measured(graph, state, jnp.asarray(window, jnp.int32))
     nnx.update(rung.model, state)
     return pj.nnx.stop_measuring(rung.model)
 

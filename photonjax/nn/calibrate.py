@@ -18,6 +18,11 @@ from photonjax.nn.nnx import (
 _PEAK = -1  # of a Measurement's vector: its last entry
 
 
+@nnx.jit
+def _run(model: nnx.Module, inputs: tuple[Any, ...]) -> None:
+    model(*inputs)  # type: ignore[operator]
+
+
 def calibrate(model: nnx.Module, *inputs: Any, margin: float = 1.1) -> None:
     """Give every optical product of a model the ADC range that sample inputs ask for; in place.
 
@@ -51,7 +56,7 @@ def calibrate(model: nnx.Module, *inputs: Any, margin: float = 1.1) -> None:
         dot.stream = nnx.data(None)
     start_measuring(model)
     try:
-        nnx.jit(lambda m, args: (m(*args), None)[1])(model, inputs)
+        _run(model, inputs)
         peaks = [dot.measurement[..., _PEAK] for dot in dots if dot.measurement is not None]
     finally:
         stop_measuring(model)

@@ -145,7 +145,7 @@ def laser_fluctuation(
     col_tiles = -(-cols // core.cols)
     sigma = laser_sigma(core)
     draws = []
-    for draw in normals(core, key, rows, col_tiles, tiles, first_row):
+    for draw in normals(core, key, rows, col_tiles, tiles, first_row, fused=False):
         wide = jnp.broadcast_to(draw[:, :, None], (rows, col_tiles, min(cols, core.cols)))
         draws.append(sigma * wide.reshape(rows, -1)[:, :cols] if col_tiles > 1 else sigma * draw)
     return draws
@@ -158,9 +158,11 @@ def normals(
     cols: int,
     tiles: int,
     first_row: int | jax.Array = 0,
+    *,
+    fused: bool = True,
 ) -> list[jax.Array]:
     """Standard normals ``[rows, cols]`` for each k-tile from the core's sampler."""
     if core.sampler == "mixed":
-        return random.mixed_normal(key, rows, cols, tiles, first_row)
+        return random.mixed_normal(key, rows, cols, tiles, first_row, fused=fused)
     keys = [jax.random.fold_in(key, t) for t in range(tiles)]
     return [random.normal(k, (rows, cols), first_row) for k in keys]
