@@ -91,7 +91,7 @@ def optical_dot_general(
       >>> y.shape
       (2, 8, 16)
     """
-    y, _ = _dot_general(
+    y, _ = traced_dot_general(
         x,
         w,
         dimension_numbers,
@@ -101,7 +101,6 @@ def optical_dot_general(
         key=key,
         site=site,
         adc_range=adc_range,
-        traced=False,
     )
     return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
@@ -143,12 +142,7 @@ def optical_einsum(
     return jnp.transpose(y, [have.index(a) for a in out_axes])
 
 
-def traced_dot_general(*args: Any, **options: Any) -> tuple[jax.Array, ProductTrace]:
-    """:func:`optical_dot_general` without ``out_sharding``, and how the result came about."""
-    return _dot_general(*args, traced=True, **options)
-
-
-def _dot_general(
+def traced_dot_general(
     x: jax.Array,
     w: Weight,
     dimension_numbers: DimensionNumbers,
@@ -159,8 +153,8 @@ def _dot_general(
     key: jax.Array | None = None,
     site: int | jax.Array = 0,
     adc_range: jax.Array | float | None = None,
-    traced: bool,
 ) -> tuple[jax.Array, ProductTrace]:
+    """:func:`optical_dot_general` without ``out_sharding``, and how the result came about."""
     (xc, wc), (xb, wb) = _normalize(x, w, dimension_numbers)
     _check_input(x)
     _check_finite("x", x)
@@ -179,7 +173,7 @@ def _dot_general(
     if math.prod(out_shape) == 0 or math.prod(x.shape[a] for a in xc) == 0:
         return jnp.zeros(out_shape, dtype), ProductTrace(jnp.zeros(()), [], [], None)
 
-    options = dict(core=core, precision=precision, adc_range=adc_range, traced=traced)
+    options = dict(core=core, precision=precision, adc_range=adc_range)
     if not xb:
         rows = jnp.transpose(x, (*x_free, *xc)).reshape(math.prod(x.shape[a] for a in x_free), -1)
         trace = matrix_product(rows, _held(w, core, site, wc), key=key, **options)

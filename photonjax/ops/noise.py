@@ -139,13 +139,12 @@ def laser_fluctuation(
     rows: int,
     cols: int,
     tiles: int,
-    first_row: int | jax.Array = 0,
 ) -> list[jax.Array]:
     """Relative intensity error ``[rows, cols]`` of each k-tile: one draw per row and column tile."""
     col_tiles = -(-cols // core.cols)
     sigma = laser_sigma(core)
     draws = []
-    for draw in normals(core, key, rows, col_tiles, tiles, first_row, fused=False):
+    for draw in normals(core, key, rows, col_tiles, tiles, fused=False):
         wide = jnp.broadcast_to(draw[:, :, None], (rows, col_tiles, min(cols, core.cols)))
         draws.append(sigma * wide.reshape(rows, -1)[:, :cols] if col_tiles > 1 else sigma * draw)
     return draws
@@ -157,12 +156,11 @@ def normals(
     rows: int,
     cols: int,
     tiles: int,
-    first_row: int | jax.Array = 0,
     *,
     fused: bool = True,
 ) -> list[jax.Array]:
     """Standard normals ``[rows, cols]`` for each k-tile from the core's sampler."""
     if core.sampler == "mixed":
-        return random.mixed_normal(key, rows, cols, tiles, first_row, fused=fused)
+        return random.mixed_normal(key, rows, cols, tiles, fused=fused)
     keys = [jax.random.fold_in(key, t) for t in range(tiles)]
-    return [random.normal(k, (rows, cols), first_row) for k in keys]
+    return [random.normal(k, (rows, cols)) for k in keys]

@@ -29,13 +29,12 @@ _F32, _U32 = np.float32, np.uint32
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
-def normal(key: jax.Array, shape: tuple[int, ...], first_row: int | jax.Array = 0) -> jax.Array:
+def normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Standard normal deviates, bit-identical to ``jax.random.normal(key, shape)`` in float32.
 
     Args:
       key: a typed or raw threefry key.
       shape: output shape, fewer than 2**32 elements.
-      first_row: the result is this far down (along axis 0) in an array of longer axis 0.
 
     Returns:
       float32 array of ``shape``.
@@ -60,10 +59,7 @@ def normal(key: jax.Array, shape: tuple[int, ...], first_row: int | jax.Array = 
     words = _key_words(key)
     index = jnp.zeros(shape, jnp.uint32)
     for axis, stride in enumerate(_strides(shape)):
-        position = lax.broadcasted_iota(jnp.uint32, shape, axis)
-        if axis == 0:
-            position = position + jnp.uint32(first_row)
-        index = index + position * _U32(stride)
+        index = index + lax.broadcasted_iota(jnp.uint32, shape, axis) * _U32(stride)
     first, second = _threefry_2x32(words[0], words[1], jnp.zeros_like(index), index)
     # Without the barrier XLA copies 120 integer operations into every consumer and compiles for minutes.
     bits = lax.optimization_barrier(first ^ second)
@@ -78,7 +74,6 @@ def mixed_normal(
     rows: int,
     cols: int,
     tiles: int = 1,
-    first_row: int | jax.Array = 0,
     *,
     fused: bool = True,
 ) -> list[jax.Array]:
@@ -91,7 +86,6 @@ def mixed_normal(
       key: a typed or raw threefry key.
       rows, cols: shape of each array.
       tiles: how many arrays.
-      first_row: index of the first row.
       fused: leave fused multiply-adds to the compiler; see :func:`inverse_normal`.
 
     Returns:
@@ -101,7 +95,7 @@ def mixed_normal(
     fed with a threefry-keyed multilinear hash of row and column; the distribution is tested against
     the normal to 4.5 sigma, the correlations between rows and columns against Marchenko-Pastur.
     """
-    row_words = random_words(key, rows, stream=0, sets=tiles, first=first_row)
+    row_words = random_words(key, rows, stream=0, sets=tiles)
     col_words = random_words(key, cols, stream=1, sets=tiles)
     return [
         inverse_normal(_mix(row_words[t, :, :, None], col_words[t, :, None, :]), fused=fused)
@@ -109,15 +103,13 @@ def mixed_normal(
     ]
 
 
-def random_words(
-    key: jax.Array, count: int, *, stream: int, sets: int = 1, first: int | jax.Array = 0
-) -> jax.Array:
-    """64 random bits for each of ``count`` indices from ``first`` on: uint32 ``[sets, 2, count]``.
+def random_words(key: jax.Array, count: int, *, stream: int, sets: int = 1) -> jax.Array:
+    """64 random bits for each of ``count`` indices: uint32 ``[sets, 2, count]``.
 
     By threefry-2x32-20: word pair ``[s, :, i]`` is the cipher of the counter
-    ``(first + i, 2 s + stream)``, whatever ``count`` and ``sets``.
+    ``(i, 2 s + stream)``, whatever ``count`` and ``sets``.
     """
-    counters = jnp.broadcast_to(lax.iota(jnp.uint32, count) + jnp.uint32(first), (sets, count))
+    counters = jnp.broadcast_to(lax.iota(jnp.uint32, count), (sets, count))
     tags = jnp.broadcast_to(_U32(2) * lax.iota(jnp.uint32, sets) + _U32(stream), (count, sets)).T
     both = jnp.concatenate([counters.ravel(), tags.ravel()])
     # The library call is a loop on CPU: slow per word, but it stays out of the fused kernels.

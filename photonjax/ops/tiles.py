@@ -16,10 +16,6 @@ from photonjax.ops import integers, noise
 from photonjax.ops.quantize import full_scale, round_straight_through, rounded
 from photonjax.ops.weights import BASE, Levels, moment, part_weights, split, steps, whole
 
-# Sums of a row block [M, N] that stay in cache, and the fewest rows that keep a product efficient.
-_CACHED_SUMS = 1 << 20
-_LEAST_ROWS = 128
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -45,71 +41,17 @@ def matrix_product(
     precision: Any = None,
     adc_range: jax.Array | float | None = None,
     batched: bool = False,
-    traced: bool = False,
 ) -> ProductTrace:
-    """``[M, K] x [K, N]`` through the core; without ``traced`` the trace may hold only ``y``."""
-    x = x.astype(jnp.float32)
-    x_scale = full_scale(x, (1,) if core.input_scale == "per_token" else None)
-    run = functools.partial(
-        _rows_product,
-        weight=weight,
-        core=core,
-        key=key,
-        precision=precision,
-        adc_range=adc_range,
-        batched=batched,
-    )
-    (m, terms), n = x.shape, weight.parts[0].shape[1]
-    blocks = 1 if traced or batched else _row_blocks(core, m, n)
-    if blocks == 1:
-        return run(x, x_scale)
-    rows = m // blocks
-    scales = jnp.broadcast_to(x_scale, (m, 1)).reshape(blocks, rows, 1)
-    firsts = jnp.arange(0, m, rows, dtype=jnp.uint32)
-    block = lambda args: run(args[0], args[1], first_row=args[2]).y  # noqa: E731
-    y = lax.map(block, (x.reshape(blocks, rows, terms), scales, firsts))
-    return ProductTrace(y.reshape(m, n), [], [], None)
-
-
-def _row_blocks(core: OpticalCore, m: int, n: int) -> int:
-    """How many blocks of rows to take in turn, so that their sums stay in a CPU's cache.
-
-    Only where it cannot matter otherwise: on a single device (a loop over a sharded axis would gather
-    it) and where every random number is counted by row.
-    """
-    single = jax.default_backend() == "cpu" and jax.device_count() == 1
-    if not single or core.photon_statistics == "poisson":
-        return 1
-    blocks = 1
-    while (
-        m % (2 * blocks) == 0
-        and m // (2 * blocks) >= _LEAST_ROWS
-        and m // blocks * n > _CACHED_SUMS
-    ):
-        blocks *= 2
-    return blocks
-
-
-def _rows_product(
-    x: jax.Array,
-    x_scale: jax.Array,
-    first_row: int | jax.Array = 0,
-    *,
-    weight: Levels,
-    core: OpticalCore,
-    key: jax.Array | None,
-    precision: Any,
-    adc_range: jax.Array | float | None,
-    batched: bool,
-) -> ProductTrace:
-    """Rows from ``first_row`` on through the core, tile by tile."""
+    """``[M, K] x [K, N]`` through the core, tile by tile."""
     (m, terms), n = x.shape, weight.parts[0].shape[1]
     unit_a, unit_b = core.levels_in or 1, core.levels_weight or 1
+    x = x.astype(jnp.float32)
+    x_scale = full_scale(x, (1,) if core.input_scale == "per_token" else None)
     levels = x * (unit_a / x_scale)
     if core.bits_in is not None:
         levels = round_straight_through(levels)
     intended, tiles = levels, -(-terms // core.rows)
-    draws = _draw(core, key, m, terms, n, tiles, first_row)
+    draws = _draw(core, key, m, terms, n, tiles)
     if draws.input is not None:
         levels = levels + rounded(unit_a * core.input_noise * draws.input)
     a_steps = steps(core.bits_in, draws.input is not None)
@@ -152,7 +94,8 @@ def _rows_product(
         raws.append(raw)
         ranges.append(jnp.reshape(jnp.asarray(full, jnp.float32), (1, -1)))
         lights.append(light)
-    y = total * (x_scale * weight.scale)
+    # Consumers that read y twice would otherwise each work it out again, noise and all.
+    y = lax.optimization_barrier(total * (x_scale * weight.scale))
     return ProductTrace(y, raws, ranges, lights if core.photons is not None else None)
 
 
@@ -164,15 +107,7 @@ class _Draws:
     counts: Any = None
 
 
-def _draw(
-    core: OpticalCore,
-    key: jax.Array | None,
-    m: int,
-    k: int,
-    n: int,
-    tiles: int,
-    first_row: int | jax.Array,
-) -> _Draws:
+def _draw(core: OpticalCore, key: jax.Array | None, m: int, k: int, n: int, tiles: int) -> _Draws:
     """Every random number of one product; each source has a key of its own."""
     if key is None:
         return _Draws()
@@ -181,13 +116,13 @@ def _draw(
     at_output = gaussian or core.enob is not None or core.receiver_noise_a_per_rthz is not None
     disturbed = core.input_noise is not None
     return _Draws(
-        input=noise.normals(core, inputs, m, k, 1, first_row)[0] if disturbed else None,
+        input=noise.normals(core, inputs, m, k, 1)[0] if disturbed else None,
         laser=(
-            noise.laser_fluctuation(core, laser, m, n, tiles, first_row)
+            noise.laser_fluctuation(core, laser, m, n, tiles)
             if core.laser_rin_db_hz is not None
             else None
         ),
-        output=noise.normals(core, output, m, n, tiles, first_row) if at_output else None,
+        output=noise.normals(core, output, m, n, tiles) if at_output else None,
         counts=counts if core.photon_statistics == "poisson" else None,
     )
 
