@@ -17,6 +17,9 @@ from photonjax.ops.quantize import QuantizedArray, full_scale, round_straight_th
 # and a low small integer, (high * BASE + low) / steps, so that sums stay exact on any mesh.
 BASE = 128
 
+# Keeps a die's errors apart from dynamic noise started from a key of the same seed.
+_STATIC = 0x5747
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +166,8 @@ def load_weight(
         if q is not None:
             values = round_straight_through(values)
     if core.weight_noise is not None:
-        die = jax.random.fold_in(jax.random.key(core.chip_seed), site)
+        chip = jax.random.fold_in(jax.random.key(core.chip_seed), _STATIC)
+        die = jax.random.fold_in(chip, site)
         error = random.mixed_normal(die, *values.shape)[0]
         values = values + rounded((q or 1) * core.weight_noise * error)
     fine = steps(core.bits_weight, core.weight_noise is not None)
