@@ -20,6 +20,7 @@ from photonjax.ops.weights import (
     matrix_of,
     static_part,
     steps,
+    stored,
     whole,
 )
 
@@ -185,7 +186,8 @@ def traced_dot_general(
 def _held(w: Weight, core: OpticalCore, site: Any, contracting: tuple[int, ...]) -> Levels:
     if isinstance(w, ProgrammedWeight):
         fine = steps(core.bits_weight, core.weight_noise is not None)
-        return Levels(whole(w.parts, fine), w.parts, w.scale, w.moment)
+        parts = tuple(stored(part) for part in w.parts)
+        return Levels(whole(parts, fine), parts, w.scale, w.moment)
     return load_weight(w, core, site, lambda array: matrix_of(array, contracting))
 
 

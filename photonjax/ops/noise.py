@@ -134,33 +134,38 @@ def _count_fluctuation(key: jax.Array, mean: jax.Array) -> jax.Array:
 
 
 def laser_fluctuation(
-    core: OpticalCore,
-    key: jax.Array,
-    rows: int,
-    cols: int,
-    tiles: int,
+    core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int
 ) -> list[jax.Array]:
-    """Relative intensity error ``[rows, cols]`` of each k-tile: one draw per row and column tile."""
+    """Relative intensity error of each k-tile: ``[rows, column tiles]``."""
     col_tiles = -(-cols // core.cols)
     sigma = laser_sigma(core)
-    draws = []
-    for draw in normals(core, key, rows, col_tiles, tiles, fused=False):
-        wide = jnp.broadcast_to(draw[:, :, None], (rows, col_tiles, min(cols, core.cols)))
-        draws.append(sigma * wide.reshape(rows, -1)[:, :cols] if col_tiles > 1 else sigma * draw)
-    return draws
+    return [
+        sigma * deviates(draw, fused=False) for draw in draws(core, key, rows, col_tiles, tiles)
+    ]
 
 
-def normals(
-    core: OpticalCore,
-    key: jax.Array,
-    rows: int,
-    cols: int,
-    tiles: int,
-    *,
-    fused: bool = True,
-) -> list[jax.Array]:
-    """Standard normals ``[rows, cols]`` for each k-tile from the core's sampler."""
+def over_columns(core: OpticalCore, of_tiles: jax.Array, cols: int) -> jax.Array:
+    """Spread ``[rows, column tiles]`` over the columns of each tile: something that broadcasts to
+    ``[rows, cols]``."""
+    rows, tiles = of_tiles.shape
+    if tiles == 1:
+        return of_tiles
+    wide = jnp.broadcast_to(of_tiles[:, :, None], (rows, tiles, core.cols))
+    return wide.reshape(rows, -1)[:, :cols]
+
+
+# Row and column words (the mixed sampler), or the deviates themselves.
+Draw = tuple[jax.Array, jax.Array] | jax.Array
+
+
+def draws(core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int) -> list[Draw]:
+    """For each k-tile, what :func:`deviates` makes ``[rows, cols]`` standard normals of."""
     if core.sampler == "mixed":
-        return random.mixed_normal(key, rows, cols, tiles, fused=fused)
+        return list(random.mixed_words(key, rows, cols, tiles))
     keys = [jax.random.fold_in(key, t) for t in range(tiles)]
     return [random.normal(k, (rows, cols)) for k in keys]
+
+
+def deviates(draw: Draw, *, fused: bool = True) -> jax.Array:
+    """Standard normals from one of :func:`draws`."""
+    return random.deviate(draw, fused=fused) if isinstance(draw, tuple) else draw

@@ -95,12 +95,22 @@ def mixed_normal(
     fed with a threefry-keyed multilinear hash of row and column; the distribution is tested against
     the normal to 4.5 sigma, the correlations between rows and columns against Marchenko-Pastur.
     """
+    return [deviate(words, fused=fused) for words in mixed_words(key, rows, cols, tiles)]
+
+
+def mixed_words(
+    key: jax.Array, rows: int, cols: int, tiles: int = 1
+) -> list[tuple[jax.Array, jax.Array]]:
+    """What :func:`mixed_normal` draws: per tile, two words for each row ``[2, rows, 1]`` and column
+    ``[2, 1, cols]``; :func:`deviate` makes normal deviates of them, element by element."""
     row_words = random_words(key, rows, stream=0, sets=tiles)
     col_words = random_words(key, cols, stream=1, sets=tiles)
-    return [
-        inverse_normal(_mix(row_words[t, :, :, None], col_words[t, :, None, :]), fused=fused)
-        for t in range(tiles)
-    ]
+    return [(row_words[t, :, :, None], col_words[t, :, None, :]) for t in range(tiles)]
+
+
+def deviate(words: tuple[jax.Array, jax.Array], *, fused: bool = True) -> jax.Array:
+    """Standard normal deviates ``[rows, cols]`` from the words of :func:`mixed_words`."""
+    return inverse_normal(_mix(*words), fused=fused)
 
 
 def random_words(key: jax.Array, count: int, *, stream: int, sets: int = 1) -> jax.Array:

@@ -14,6 +14,7 @@ from jax import lax
 from photonjax.hardware.core import OpticalCore
 from photonjax.ops import integers, noise
 from photonjax.ops.quantize import full_scale, round_straight_through, rounded
+from photonjax.ops.staging import apart
 from photonjax.ops.weights import BASE, Levels, moment, part_weights, split, steps, whole
 
 
@@ -44,7 +45,7 @@ def matrix_product(
 ) -> ProductTrace:
     """``[M, K] x [K, N]`` through the core, tile by tile."""
     (m, terms), n = x.shape, weight.parts[0].shape[1]
-    unit_a, unit_b = core.levels_in or 1, core.levels_weight or 1
+    unit_a = core.levels_in or 1
     x = x.astype(jnp.float32)
     x_scale = full_scale(x, (1,) if core.input_scale == "per_token" else None)
     levels = x * (unit_a / x_scale)
@@ -58,52 +59,111 @@ def matrix_product(
     b_steps = steps(core.bits_weight, core.weight_noise is not None)
     product = _product(a_steps, b_steps, _carrier(core, terms, batched), precision)
 
+    bare = dataclasses.replace(core, costs=None)
     total: Any = 0.0
-    raws, ranges, lights = [], [], []
+    raws: list[Any] = []
+    ranges: list[Any] = []
+    lights: list[Any] = []
     for t in range(tiles):
-        tile = slice(t * core.rows, min((t + 1) * core.rows, terms))
-        used = tile.stop - tile.start
-        a, b = levels[:, tile], weight.values[tile]
-        p = product(a, b, tuple(part[tile] for part in weight.parts))
-        p = rounded(p * (1 / (unit_a * unit_b)))
-        offset: Any = 0.0
-        known: Any = 0.0
-        if core.encoding == "offset":
-            offset = rounded(moment("offset", a_steps, 1, a) * (1 / unit_a)) + weight.moment[t]
-            known = offset
-            if draws.input is not None:  # nobody knows what the modulators really sent
-                sent = moment("offset", steps(core.bits_in, False), 1, intended[:, tile])
-                known = rounded(sent * (1 / unit_a)) + weight.moment[t]
-        raw: Any = p + offset
-        light: Any = None
-        full: Any = core.adc_range * math.sqrt(used) if adc_range is None else adc_range
-        if core.photons is not None:
-            light = _light(core, a, b, p, weight.moment[t], a_steps, b_steps, product)
-        if key is not None:
-            if draws.laser is not None:
-                bias = used if core.encoding == "offset" else 0.0
-                raw = raw + rounded((raw + bias) * draws.laser[t])
-            variance = noise.converter_variance(core, full) + noise.receiver_variance(core)
-            if core.photons is not None and core.photon_statistics == "gaussian":
-                variance = variance + rounded(noise.shot_variance(core, light))
-            elif core.photons is not None:
-                raw = noise.photon_counts(core, jax.random.fold_in(draws.counts, t), light, p, raw)
-            if draws.output is not None:
-                raw = raw + rounded(_safe_sqrt(variance) * draws.output[t])
-        total = total + (_adc(core, raw, full) - known)
-        raws.append(raw)
+        columns = slice(t * core.rows, min((t + 1) * core.rows, terms))
+        a, b = levels[:, columns], weight.values[columns]
+        parts = tuple(part[columns] for part in weight.parts)
+        full: Any = core.adc_range * math.sqrt(a.shape[1]) if adc_range is None else adc_range
+        tile = _Tile(
+            terms=a.shape[1],
+            product=product(a, b, parts),
+            row=None if weight.moment is None else _row_moment(core, a, a_steps),
+            col=None if weight.moment is None else weight.moment[t],
+            # With input error nobody knows what the modulators really sent.
+            known=_row_moment(core, intended[:, columns], steps(core.bits_in, False))
+            if core.encoding == "offset"
+            else None,
+            magnitudes=_magnitudes(core, a, b, b_steps, product),
+            full=full,
+            laser=None if draws.laser is None else draws.laser[t],
+            output=None if draws.output is None else draws.output[t],
+            counts=None if draws.counts is None else jax.random.fold_in(draws.counts, t),
+        )
+        scales = (x_scale, weight.scale) if t == tiles - 1 else None
+        total = _read(bare, tile, total, scales)
+        # Recomputed, where anybody asks for it, rather than kept.
+        raws.append(_detect(bare, tile))
         ranges.append(jnp.reshape(jnp.asarray(full, jnp.float32), (1, -1)))
-        lights.append(light)
-    # Consumers that read y twice would otherwise each work it out again, noise and all.
-    y = lax.optimization_barrier(total * (x_scale * weight.scale))
-    return ProductTrace(y, raws, ranges, lights if core.photons is not None else None)
+        lights.append(_light(bare, tile))
+    return ProductTrace(total, raws, ranges, lights if core.photons is not None else None)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Tile:
+    """One k-tile on its way to the converter; None where the core has no use for a part.
+
+    ``product`` ``[M, N]`` in units of levels; ``row`` ``[M, 1]`` and ``col`` ``[1, N]`` the moments of what
+    was modulated, in full scales, ``known`` that of the inputs meant; ``magnitudes`` ``[M, N]`` the
+    exact ``sum |a||b|``; ``full`` the converter's range; ``laser`` ``[M, column tiles]``; ``output`` the
+    draws of the noise at the detector; ``counts`` a key for photon counting.
+    """
+
+    product: jax.Array
+    row: Any
+    col: Any
+    known: Any
+    magnitudes: Any
+    full: Any
+    laser: Any
+    output: Any
+    counts: Any
+    terms: int = dataclasses.field(metadata={"static": True})
+
+    def sum(self, core: OpticalCore) -> jax.Array:
+        """The analog sum ``p``."""
+        unit = (core.levels_in or 1) * (core.levels_weight or 1)
+        return rounded(self.product * (1 / unit))
+
+
+def _light(core: OpticalCore, tile: _Tile) -> Any:
+    """Detected light of each output sample, in units of ``core.photons``."""
+    if core.photons is None:
+        return None
+    if tile.magnitudes is not None:
+        return tile.magnitudes
+    col = tile.col * (1 / tile.terms) if core.encoding == "differential" else tile.col
+    return noise.detected_light(core, tile.row, col, tile.sum(core), tile.terms)
+
+
+def _detect(core: OpticalCore, tile: _Tile) -> jax.Array:
+    """What one k-tile's detectors hand to their converter: ``[M, N]``, in units of ``p``."""
+    p = tile.sum(core)
+    raw = p + (tile.row + tile.col) if core.encoding == "offset" else p
+    light = _light(core, tile)
+    if tile.laser is not None:
+        bias = tile.terms if core.encoding == "offset" else 0.0
+        raw = raw + rounded((raw + bias) * noise.over_columns(core, tile.laser, p.shape[1]))
+    if tile.counts is not None:
+        raw = noise.photon_counts(core, tile.counts, light, p, raw)
+    if tile.output is not None:
+        variance = noise.converter_variance(core, tile.full) + noise.receiver_variance(core)
+        if core.photons is not None and core.photon_statistics == "gaussian":
+            variance = variance + rounded(noise.shot_variance(core, light))
+        raw = raw + rounded(_safe_sqrt(variance) * noise.deviates(tile.output))
+    return raw
+
+
+@apart
+def _read(core: OpticalCore, tile: _Tile, total: Any, scales: Any) -> jax.Array:
+    """Detect and digitise one k-tile and add it to those before; scale the sum after the last."""
+    out = _adc(core, _detect(core, tile), tile.full)
+    if core.encoding == "offset":
+        out = out - (tile.known + tile.col)
+    out = total + out
+    return out if scales is None else out * (scales[0] * scales[1])
 
 
 @dataclasses.dataclass(frozen=True)
 class _Draws:
     input: jax.Array | None = None
     laser: list[jax.Array] | None = None
-    output: list[jax.Array] | None = None
+    output: list[noise.Draw] | None = None
     counts: Any = None
 
 
@@ -116,30 +176,32 @@ def _draw(core: OpticalCore, key: jax.Array | None, m: int, k: int, n: int, tile
     at_output = gaussian or core.enob is not None or core.receiver_noise_a_per_rthz is not None
     disturbed = core.input_noise is not None
     return _Draws(
-        input=noise.normals(core, inputs, m, k, 1)[0] if disturbed else None,
+        input=noise.deviates(noise.draws(core, inputs, m, k, 1)[0]) if disturbed else None,
         laser=(
             noise.laser_fluctuation(core, laser, m, n, tiles)
             if core.laser_rin_db_hz is not None
             else None
         ),
-        output=noise.normals(core, output, m, n, tiles) if at_output else None,
+        output=noise.draws(core, output, m, n, tiles) if at_output else None,
         counts=counts if core.photon_statistics == "poisson" else None,
     )
 
 
-def _light(core, a, b, p, column: jax.Array, a_steps: int, b_steps: int, product) -> jax.Array:
-    """Detected light of each output sample of one k-tile, in units of ``core.photons``."""
-    unit_a, unit_b, terms = core.levels_in or 1, core.levels_weight or 1, a.shape[1]
-    exact = core.shot_estimate == "exact" or core.photon_statistics == "poisson"
-    if core.encoding == "differential" and exact:
-        magnitudes = jnp.abs(b)
-        parts = split(jax.lax.stop_gradient(magnitudes), b_steps)
-        return product(jnp.abs(a), magnitudes, parts) * (1 / (unit_a * unit_b))
-    row = moment(core.encoding, a_steps, 1, a)
-    if core.encoding == "differential":
-        return noise.detected_light(core, row * (1 / unit_a), column * (1 / terms), p, terms)
+def _row_moment(core: OpticalCore, a: jax.Array, a_steps: int) -> jax.Array:
+    """The encoding's :func:`moment` of each input, in full scales: ``[M, 1]``."""
     power = 2 if core.encoding == "homodyne" else 1
-    return noise.detected_light(core, rounded(row * (1 / unit_a**power)), column, p, terms)
+    return rounded(moment(core.encoding, a_steps, 1, a) * (1 / (core.levels_in or 1) ** power))
+
+
+def _magnitudes(core: OpticalCore, a, b, b_steps: int, product) -> jax.Array | None:
+    """Exact ``sum |a||b|`` of a k-tile, where the core asks for it: a second product."""
+    exact = core.shot_estimate == "exact" or core.photon_statistics == "poisson"
+    if core.photons is None or core.encoding != "differential" or not exact:
+        return None
+    sizes = jnp.abs(b)
+    parts = split(jax.lax.stop_gradient(sizes), b_steps)
+    unit = (core.levels_in or 1) * (core.levels_weight or 1)
+    return product(jnp.abs(a), sizes, parts) * (1 / unit)
 
 
 def _adc(core: OpticalCore, raw: jax.Array, full_range: jax.Array | float) -> jax.Array:

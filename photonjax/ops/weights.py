@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from photonjax.hardware.core import OpticalCore
 from photonjax.ops import integers, random
@@ -114,9 +115,13 @@ def moment(encoding: str, steps: int, axis: int, values: jax.Array) -> jax.Array
     values = jnp.abs(values) if encoding == "differential" else values
     parts, worth = split(values, steps), part_weights(steps)
 
+    # The order of a sum makes no difference in int32, nor in float32 up to 2**24.
+    power = 2 if encoding == "homodyne" else 1
+    float_exact = steps == 0 or BASE**power * values.shape[axis] <= 2**24
+
     def add(terms: jax.Array) -> jax.Array:
-        exact = terms.astype(jnp.int32) if steps else terms
-        return jnp.sum(exact, axis=axis, keepdims=True).astype(jnp.float32)
+        terms = terms if float_exact else terms.astype(jnp.int32)
+        return jnp.sum(terms, axis=axis, keepdims=True).astype(jnp.float32)
 
     if encoding != "homodyne":
         return sum((w * add(part) for w, part in zip(worth, parts, strict=True)), jnp.float32(0))
@@ -208,9 +213,19 @@ def program(
         largest = BASE if len(parts) > 1 else core.levels_weight or 1
         terms = min(core.rows, parts[0].shape[0])
         carrier = integers.carrier(core.levels_in or BASE, largest, terms)
-        parts = tuple(part.astype(carrier) for part in parts)
+        parts = tuple(_store(part.astype(carrier)) for part in parts)
     held = ProgrammedWeight(parts, loaded.scale, loaded.moment, w.shape, axes, static_part(core))
     return jax.lax.stop_gradient(held)
+
+
+def _store(part: jax.Array) -> jax.Array:
+    """bfloat16 as its bits: XLA's CPU backend slices a stack of bfloat16 by way of float32."""
+    return lax.bitcast_convert_type(part, jnp.uint16) if part.dtype == jnp.bfloat16 else part
+
+
+def stored(part: jax.Array) -> jax.Array:
+    """The integers that a :class:`ProgrammedWeight` holds, in the dtype they multiply in."""
+    return lax.bitcast_convert_type(part, jnp.bfloat16) if part.dtype == jnp.uint16 else part
 
 
 def matrix_of(array: jax.Array, contracting: tuple[int, ...]) -> jax.Array:
