@@ -77,17 +77,16 @@ def carrier(largest_a: int, largest_b: int, terms: int, *, batched: bool = False
 
 
 def integer_dot(a: jax.Array, b: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """``[M, K] x [K, N]`` product of integer-valued arrays, carried in ``dtype``; exact, as float32.
+    """``[M, K] x [K, N]`` product of integer-valued arrays, carried in ``dtype``; exact, int32 or float32.
 
     Sums beyond 2**24 (int8 carrier only) are rounded once, when int32 becomes float32.
     """
-    product = lax.dot_general(
+    return lax.dot_general(
         a.astype(dtype),
         b.astype(dtype),
         (((a.ndim - 1,), (0,)), ((), ())),
         preferred_element_type=_sum_dtype(dtype),
     )
-    return product.astype(jnp.float32)
 
 
 def _sum_dtype(dtype) -> jnp.dtype:

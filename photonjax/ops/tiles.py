@@ -57,7 +57,8 @@ def matrix_product(
         levels = levels + rounded(unit_a * core.input_noise * draws.input)
     a_steps = steps(core.bits_in, draws.input is not None)
     b_steps = steps(core.bits_weight, core.weight_noise is not None)
-    product = _product(a_steps, b_steps, _carrier(core, terms, batched), precision)
+    arithmetic = (a_steps, b_steps, _carrier(core, terms, batched), precision)
+    product, run = _product(*arithmetic), _run(*arithmetic)
 
     bare = dataclasses.replace(core, costs=None)
     total: Any = 0.0
@@ -71,7 +72,7 @@ def matrix_product(
         full: Any = core.adc_range * math.sqrt(a.shape[1]) if adc_range is None else adc_range
         tile = _Tile(
             terms=a.shape[1],
-            product=product(a, b, parts),
+            product=None,
             row=None if weight.moment is None else _row_moment(core, a, a_steps),
             col=None if weight.moment is None else weight.moment[t],
             # With input error nobody knows what the modulators really sent.
@@ -85,8 +86,9 @@ def matrix_product(
             counts=None if draws.counts is None else jax.random.fold_in(draws.counts, t),
         )
         scales = (x_scale, weight.scale) if t == tiles - 1 else None
-        total = _read(bare, tile, total, scales)
+        total = run(bare, a, b, parts, tile, total, scales)
         # Recomputed, where anybody asks for it, rather than kept.
+        tile = dataclasses.replace(tile, product=product(a, b, parts))
         raws.append(_detect(bare, tile))
         ranges.append(jnp.reshape(jnp.asarray(full, jnp.float32), (1, -1)))
         lights.append(_light(bare, tile))
@@ -98,13 +100,14 @@ def matrix_product(
 class _Tile:
     """One k-tile on its way to the converter; None where the core has no use for a part.
 
-    ``product`` ``[M, N]`` in units of levels; ``row`` ``[M, 1]`` and ``col`` ``[1, N]`` the moments of what
-    was modulated, in full scales, ``known`` that of the inputs meant; ``magnitudes`` ``[M, N]`` the
-    exact ``sum |a||b|``; ``full`` the converter's range; ``laser`` ``[M, column tiles]``; ``output`` the
-    draws of the noise at the detector; ``counts`` a key for photon counting.
+    ``product`` ``[M, N]`` in units of levels, or exact integers and what they are worth; ``row``
+    ``[M, 1]`` and ``col`` ``[1, N]`` the moments of what was modulated, in full scales, ``known`` that of
+    the inputs meant; ``magnitudes`` ``[M, N]`` the exact ``sum |a||b|``; ``full`` the converter's range;
+    ``laser`` ``[M, column tiles]``; ``output`` the draws of the noise at the detector; ``counts`` a key
+    for photon counting.
     """
 
-    product: jax.Array
+    product: Any
     row: Any
     col: Any
     known: Any
@@ -118,7 +121,10 @@ class _Tile:
     def sum(self, core: OpticalCore) -> jax.Array:
         """The analog sum ``p``."""
         unit = (core.levels_in or 1) * (core.levels_weight or 1)
-        return rounded(self.product * (1 / unit))
+        product = self.product
+        if isinstance(product, tuple):
+            product = _weighted(product)
+        return rounded(product * (1 / unit))
 
 
 def _light(core: OpticalCore, tile: _Tile) -> Any:
@@ -244,12 +250,7 @@ def _product(a_steps: int, b_steps: int, dtype: jnp.dtype | None, precision: Any
     def product(a, b, parts):
         if dtype is None:
             return multiply(a, whole(parts, b_steps))
-        total: Any = 0.0
-        for a_weight, a_part in zip(part_weights(a_steps), split(a, a_steps), strict=True):
-            for b_weight, b_part in zip(part_weights(b_steps), parts, strict=True):
-                exact = integers.integer_dot(a_part, b_part, dtype)
-                total = total + exact * (a_weight * b_weight)
-        return total
+        return _weighted(_exact_products(a_steps, b_steps, dtype, a, parts))
 
     def jvp(primals, tangents):
         (a, b, parts), (da, db, _) = primals, tangents
@@ -264,3 +265,58 @@ def _product(a_steps: int, b_steps: int, dtype: jnp.dtype | None, precision: Any
 
     product.defjvp(jvp, symbolic_zeros=True)
     return product
+
+
+def _exact_products(a_steps: int, b_steps: int, dtype, a, parts) -> tuple[Any, ...]:
+    """Products of the integers that stand for both operands, each with its worth in levels."""
+    return tuple(
+        (a_weight * b_weight, integers.integer_dot(a_part, b_part, dtype))
+        for a_weight, a_part in zip(part_weights(a_steps), split(a, a_steps), strict=True)
+        for b_weight, b_part in zip(part_weights(b_steps), parts, strict=True)
+    )
+
+
+def _weighted(products: tuple[Any, ...]) -> jax.Array:
+    total: Any = 0.0
+    for worth, product in products:
+        total = total + product.astype(jnp.float32) * worth
+    return total
+
+
+@functools.cache
+def _run(a_steps: int, b_steps: int, dtype: jnp.dtype | None, precision: Any):
+    """Multiply and :func:`_read` one tile.
+
+    The forward program reads the integer sums as they are; under differentiation :func:`_product`
+    stands in, whose float32 result is the same and has a derivative.
+    """
+    product = _product(a_steps, b_steps, dtype, precision)
+
+    def differentiable(core, a, b, parts, tile, total, scales):
+        tile = dataclasses.replace(tile, product=product(a, b, parts))
+        return _read(core, tile, total, scales)
+
+    if dtype is None:
+        return differentiable
+
+    @jax.custom_jvp
+    def run(core, a, b, parts, tile, total, scales):
+        exact = _exact_products(a_steps, b_steps, dtype, a, parts)
+        return _read(core, dataclasses.replace(tile, product=exact), total, scales)
+
+    def jvp(primals, tangents):
+        leaves, tree = jax.tree.flatten(primals)
+        is_zero = lambda t: type(t) is jax.custom_derivatives.SymbolicZero  # noqa: E731
+        changes = jax.tree.leaves(tangents, is_leaf=is_zero)
+        moving = [i for i, change in enumerate(changes) if not is_zero(change)]
+
+        def of_moving(*values):
+            every = list(leaves)
+            for i, value in zip(moving, values, strict=True):
+                every[i] = value
+            return differentiable(*jax.tree.unflatten(tree, every))
+
+        return jax.jvp(of_moving, [leaves[i] for i in moving], [changes[i] for i in moving])
+
+    run.defjvp(jvp, symbolic_zeros=True)
+    return run
