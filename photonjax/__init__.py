@@ -5,17 +5,23 @@ quantization (:mod:`photonjax.hardware`), products on them (:mod:`photonjax.ops`
 models (:mod:`photonjax.nn`), and what it all costs (:mod:`photonjax.cost`).
 """
 
+import importlib
+from typing import Any
+
 from photonjax import cost, nn
 from photonjax.hardware import CoreCosts, DigitalAccelerator, OpticalCore, presets
 from photonjax.inventory import Inventory, MatmulSite, matmuls, take_inventory
 from photonjax.nn import nnx
 from photonjax.nn.calibrate import calibrate
 from photonjax.nn.convert import ConversionReport, Rule, convert, hold_weights, release_weights
+from photonjax.nn.transform import optical
 from photonjax.ops import (
     ProgrammedWeight,
     QuantizedArray,
+    characterize,
     optical_dot_general,
     optical_einsum,
+    over_chips,
     program,
     quantize,
 )
@@ -31,14 +37,17 @@ __all__ = [
     "QuantizedArray",
     "Rule",
     "calibrate",
+    "characterize",
     "convert",
     "cost",
     "hold_weights",
     "matmuls",
     "nn",
     "nnx",
+    "optical",
     "optical_dot_general",
     "optical_einsum",
+    "over_chips",
     "presets",
     "program",
     "quantize",
@@ -47,3 +56,10 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Flax Linen is imported when it is asked for."""
+    if name == "linen":
+        return importlib.import_module("photonjax.nn.linen")
+    raise AttributeError(f"module 'photonjax' has no attribute {name!r}")

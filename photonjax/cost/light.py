@@ -7,50 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from photonjax.cost.bill import Bill, Entry
+from photonjax.cost.counts import RAILS, Counts, count, number_bytes
 from photonjax.cost.digital import maximum, other_entries, other_notes, product_entry
 from photonjax.hardware.core import OpticalCore
+from photonjax.hardware.costs import PHOTON_J_M
 from photonjax.hardware.digital import DigitalAccelerator
 from photonjax.inventory import Inventory, MatmulSite
 
-__all__ = ["RAILS", "RESULT_BYTES", "Rails", "on_core"]
-
-PHOTON_J_M = 6.62607015e-34 * 299792458.0
-"""Planck's constant times the speed of light [J m]: a photon's energy times its wavelength (exact, SI)."""
-
-RESULT_BYTES = 2
-"""Bytes in which a finished output number is written back (16-bit activations)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Rails:
-    """How many physical parts an encoding needs for one number.
-
-    Attributes:
-      inputs: modulators, each with its DAC, per input.
-      cells: cells of the array per weight.
-      lit: optical paths per multiply that the laser must light so that any of them can deliver full
-        scale, in units of ``photons``.
-    """
-
-    inputs: int
-    cells: int
-    lit: int
-
-
-RAILS = {
-    "differential": Rails(inputs=2, cells=4, lit=4),
-    "offset": Rails(inputs=1, cells=1, lit=1),
-    "homodyne": Rails(inputs=1, cells=1, lit=1),
-}
-"""Parts by encoding; in each, one receiver (a detector or a balanced pair, one amplifier) and one ADC
-per output.
-
-``differential``: an input is lit on its plus or its minus rail, and each rail meets a plus and a minus
-cell of the weight (++ and -- lead to one detector of the pair, +- and -+ to the other), so four paths
-are lit for the one that carries light: modulators absorb, and dark rails waste what the laser gave
-them. Steering light between rails instead of absorbing it would save up to 4x.
-``offset``: one modulator, one cell, one detector.
-``homodyne``: the fields of input and weight each carry half of the ``photons`` at full scale."""
+__all__ = ["light_entry", "on_core"]
 
 
 def on_core(
@@ -63,34 +27,36 @@ def on_core(
 ) -> Bill:
     """The bill of a program whose products run on light, as far as ``where`` says so.
 
-    A site of ``c = count batch`` products [T, K] x [K, N] (T = M) covers kt = ceil(K / rows) by
-    nt = ceil(N / cols) tiles; a half-empty tile costs what a full one does. With r = :data:`RAILS`
-    of the encoding, P cores, and the fields of ``core.costs`` by their names:
+    What a site of products [T, K] x [K, N] uses of each kind of part is counted by
+    :func:`photonjax.cost.counts.count`, whose names stand here for those numbers. With r =
+    :data:`RAILS` of the encoding, P cores, and the fields of ``core.costs`` by their names:
 
-        loads   = c kt nt      every execution writes its tiles anew, weights or computed operands
-        symbols = loads T
         compute = symbols / (symbol_rate P)                                              [s]
-        loading = max(loads load_time / P, weight bytes / weight_memory_bytes_per_s)     [s]
+        loading = max(loads load_time / P, parameter bytes / weight_memory_bytes_per_s)  [s]
         load    = max(loading - compute, 0) if double buffered, else loading             [s]
         seconds = compute + load
 
         laser          E symbols + E symbol_rate P laser_idle_fraction load, where one symbol takes
-                       E = rows cols r.lit photons (h c / wavelength) / quantum_efficiency
+                       E = rows cols vectors r.lit photons (h c / wavelength) / quantum_efficiency
                            10**(link_loss_db / 10) / wall_plug_efficiency
-        dac, modulator symbols rows r.inputs, each
-        receiver, adc  symbols cols, each
+        dac, modulator (inputs + weights) r.inputs, each
+        receiver       detections receiver_energy
+        amplifier, adc conversions, each
         weight write   loads rows cols r.cells load_energy
         weight hold    rows cols r.cells P hold_power seconds
-        activations    c T K nt bits_in / 8 read, c T N 2 bytes written, and computed operands
-                       c K N bits_weight / 8 read for loading; times activation_energy_j_per_byte
-        partial sums   c T N (kt - 1) accumulate; ``offset``: c T (N kt + K) more to take offsets off
-        weight memory  c K N bits_weight / 8 weight_memory_energy_j_per_byte, for parameters
+        activations    (fetched_inputs + results) bytes, and those of computed operands written or
+                       of any weights streamed; times activation_energy_j_per_byte
+        memory: name   the sum over kinds of numbers of count, bytes and accesses, times
+                       energy_j_per_byte
+        partial sums   additions accumulate_energy
+        weight memory  parameter bytes weight_memory_energy_j_per_byte
         static         static_power seconds, over the digital part's seconds too
 
     Derivation: each line is a number of parts used times what one use takes; E is the definition of
     ``photons`` (detected, per multiply, at full scale) carried back through detector, link and plug.
-    Neglected: a site's first load, which nothing overlaps. ``photons=None`` charges no laser,
-    ``bits_in=None`` no DAC, ``bits_out=None`` no ADC; numbers without bits travel as 32-bit ones.
+    Streamed weights are neither written nor held, and take no load time. Neglected: a site's first
+    load, which nothing overlaps. ``photons=None`` charges no laser, ``bits_in=None`` no DAC,
+    ``bits_out=None`` no ADC; numbers without bits travel as 32-bit ones.
 
     Args:
       inventory: of the program (:func:`photonjax.take_inventory`).
@@ -148,27 +114,35 @@ def on_core(
 
 def light_entry(site: MatmulSite, core: OpticalCore) -> Entry:
     """One product on light; the formulas are those of :func:`on_core`."""
+    costs = core.costs
+    assert costs is not None
+    uses = count(site, core)
+    parameter_bytes = uses.parameters * number_bytes(core.bits_weight)
+    compute = uses.symbols / (core.symbol_rate_hz * costs.cores)
+    loading = 0.0 if costs.streamed else uses.loads * costs.load_time_s / costs.cores
+    if site.stationary and costs.weight_memory_bytes_per_s is not None:
+        loading = maximum(loading, parameter_bytes / costs.weight_memory_bytes_per_s)
+    load = maximum(loading - compute, 0.0) if costs.double_buffered else loading
+    joules = {
+        **_optics(uses, core, load, compute + load),
+        **_electronics(uses, core),
+        **_memory(uses, site, core),
+    }
+    if site.stationary:
+        joules["weight memory"] = parameter_bytes * costs.weight_memory_energy_j_per_byte
+    return _with_static(
+        Entry(site.path, "light", joules, {"compute": compute, "load": load}), costs.static_power_w
+    )
+
+
+def _optics(uses: Counts, core: OpticalCore, load: Any, seconds: Any) -> dict[str, Any]:
+    """Laser, and the array's cells."""
     costs, rails = core.costs, RAILS[core.encoding]
     assert costs is not None
-    executions, T, K, N = site.count * site.batch, site.M, site.K, site.N
-    kt, nt = -(-K // core.rows), -(-N // core.cols)
-    # floats: traced integers would overflow at 2**31
-    cells = float(core.rows * core.cols)
-    loads = float(executions * kt * nt)
-    symbols = loads * T
-    weight_bytes = float(executions * K * N) * _bytes(core.bits_weight)
-
-    compute = symbols / (core.symbol_rate_hz * costs.cores)
-    loading = loads * costs.load_time_s / costs.cores
-    if site.stationary and costs.weight_memory_bytes_per_s is not None:
-        loading = maximum(loading, weight_bytes / costs.weight_memory_bytes_per_s)
-    load = maximum(loading - compute, 0.0) if costs.double_buffered else loading
-    seconds = compute + load
-
     joules: dict[str, Any] = {}
     if core.photons is not None:
         light = (
-            cells
+            float(core.rows * core.cols * costs.vectors)
             * rails.lit
             * core.photons
             * (PHOTON_J_M / costs.wavelength_m)
@@ -176,33 +150,56 @@ def light_entry(site: MatmulSite, core: OpticalCore) -> Entry:
         )
         symbol_j = light * 10.0 ** (costs.link_loss_db / 10.0) / costs.wall_plug_efficiency
         waiting = core.symbol_rate_hz * costs.cores * costs.laser_idle_fraction * load
-        joules["laser"] = symbol_j * (symbols + waiting)
-    if core.bits_in is not None:
-        joules["dac"] = symbols * core.rows * rails.inputs * costs.dac_energy_j
-    joules["modulator"] = symbols * core.rows * rails.inputs * costs.modulator_energy_j
-    joules["receiver"] = symbols * core.cols * costs.receiver_energy_j
+        joules["laser"] = symbol_j * (uses.symbols + waiting)
+    if not costs.streamed:
+        cells = float(core.rows * core.cols) * rails.cells
+        joules["weight write"] = uses.loads * cells * costs.load_energy_j
+        joules["weight hold"] = cells * costs.cores * costs.hold_power_w * seconds
+    return joules
+
+
+def _electronics(uses: Counts, core: OpticalCore) -> dict[str, Any]:
+    """Modulators, receivers and converters."""
+    costs, rails = core.costs, RAILS[core.encoding]
+    assert costs is not None
+    driven = 0.0 if core.bits_in is None else uses.inputs
+    driven += 0.0 if core.bits_weight is None else uses.weights
+    joules = {
+        "dac": driven * rails.inputs * costs.dac_energy_j,
+        "modulator": (uses.inputs + uses.weights) * rails.inputs * costs.modulator_energy_j,
+        "receiver": uses.detections * costs.receiver_energy_j,
+        "amplifier": uses.conversions * costs.amplifier_energy_j,
+        "partial sums": uses.additions * costs.accumulate_energy_j,
+    }
     if core.bits_out is not None:
-        joules["adc"] = symbols * core.cols * costs.adc_energy_j
-    joules["weight write"] = loads * cells * rails.cells * costs.load_energy_j
-    joules["weight hold"] = cells * rails.cells * costs.cores * costs.hold_power_w * seconds
-    moved = float(executions * T) * (K * nt * _bytes(core.bits_in) + N * RESULT_BYTES)
-    moved += 0.0 if site.stationary else weight_bytes
-    joules["activations"] = moved * costs.activation_energy_j_per_byte
-    offsets = N * kt + K if core.encoding == "offset" else 0
-    joules["partial sums"] = (
-        float(executions * T * (N * (kt - 1) + offsets)) * costs.accumulate_energy_j
-    )
-    if site.stationary:
-        joules["weight memory"] = weight_bytes * costs.weight_memory_energy_j_per_byte
-    return _with_static(
-        Entry(site.path, "light", joules, {"compute": compute, "load": load}), costs.static_power_w
-    )
+        joules["adc"] = uses.conversions * costs.adc_energy_j
+    return joules
+
+
+def _memory(uses: Counts, site: MatmulSite, core: OpticalCore) -> dict[str, Any]:
+    """Memory on the chip: one energy per byte for everything that moves, and the levels of a hierarchy."""
+    costs = core.costs
+    assert costs is not None
+    input_bytes, weight_bytes = number_bytes(core.bits_in), number_bytes(core.bits_weight)
+    moved = uses.fetched_inputs * input_bytes + uses.results * costs.result_bytes
+    if costs.streamed:
+        moved += uses.weights * weight_bytes
+    elif not site.stationary:
+        moved += uses.fetched_weights * weight_bytes
+    joules = {"activations": moved * costs.activation_energy_j_per_byte}
+    for level in costs.memories:
+        passed = (
+            level.samples * (uses.inputs * input_bytes + uses.weights * weight_bytes)
+            + level.fetches
+            * (uses.fetched_inputs * input_bytes + uses.fetched_weights * weight_bytes)
+            + level.results * uses.results * costs.result_bytes
+            + level.conversions * uses.conversions * costs.result_bytes
+            + level.weights * uses.parameters * weight_bytes
+        )
+        joules[f"memory: {level.name}"] = passed * level.energy_j_per_byte
+    return joules
 
 
 def _with_static(entry: Entry, power_w: Any) -> Entry:
     joules = {**entry.joules, "static": power_w * sum(entry.seconds.values())}
     return dataclasses.replace(entry, joules=joules)
-
-
-def _bytes(bits: int | None) -> float:
-    return 4.0 if bits is None else bits / 8.0

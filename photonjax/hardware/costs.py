@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 from photonjax.hardware.pytree import check_leaves, leaf, register
+
+__all__ = ["PHOTON_J_M", "CoreCosts", "Memory", "SharedCosts"]
+
+PHOTON_J_M = 6.62607015e-34 * 299792458.0
+"""Planck's constant times the speed of light [J m]: a photon's energy times its wavelength (exact, SI)."""
 
 
 @register
@@ -80,13 +85,138 @@ class CoreCosts:
     cores: int = 1
     double_buffered: bool = True
 
+    # What SharedCosts makes into fields. Without an annotation they are none here: every core has parts
+    # of its own, one vector passes at a time, weights are loaded.
+    vectors = 1
+    input_sharing = 1
+    readout_sharing = 1
+    accumulation = 1
+    streamed = False
+    gated = False
+    operand_buffer_bytes = cast("int | None", None)
+    result_bytes = 2.0
+    amplifier_energy_j = 0.0
+    memories = cast("tuple[Memory, ...]", ())
+
     def __post_init__(self) -> None:
-        if isinstance(self.cores, bool) or not isinstance(self.cores, int):
-            raise TypeError(f"CoreCosts.cores = {self.cores!r} is not an integer")
-        if not 1 <= self.cores <= 1 << 20:
-            raise ValueError(f"CoreCosts.cores = {self.cores} is outside 1 ... {1 << 20}")
-        if not isinstance(self.double_buffered, bool):
-            raise TypeError(
-                f"CoreCosts.double_buffered = {self.double_buffered!r} is not True or False"
-            )
+        _check_count(self, "cores")
+        _check_flag(self, "double_buffered")
         check_leaves(self)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """A level of on-chip memory, or the wires to it: how often numbers pass it, and what that takes.
+
+    Every count is a number of accesses, reads and writes alike, for each number of its kind. The
+    kinds are counted by :func:`photonjax.cost.counts.count`.
+
+    Attributes:
+      name: of the level; its component in a bill is ``memory: name``.
+      energy_j_per_byte: of one access [J/B].
+      samples: accesses per number that a modulator takes.
+      fetches: per operand number brought to the cores: a weight once, an input anew for every block of
+        output columns, unless cores share it.
+      results: per finished output number, and per partial sum that leaves the cores' reach and comes
+        back.
+      conversions: per number that an ADC delivers.
+      weights: per weight number that comes from the weight memory.
+
+    >>> Memory("registers", 1e-12, samples=-1)
+    Traceback (most recent call last):
+    ...
+    ValueError: Memory.samples = -1 is outside [0.0, inf)
+    """
+
+    name: str
+    energy_j_per_byte: Any = leaf(low=0.0)
+    samples: Any = leaf(0.0, low=0.0)
+    fetches: Any = leaf(0.0, low=0.0)
+    results: Any = leaf(0.0, low=0.0)
+    conversions: Any = leaf(0.0, low=0.0)
+    weights: Any = leaf(0.0, low=0.0)
+
+    def __post_init__(self) -> None:
+        check_leaves(self)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class SharedCosts(CoreCosts):
+    """:class:`CoreCosts` of a machine that shares parts, streams both operands, or has a memory hierarchy.
+
+    The defaults of the further fields mean the same machine as a :class:`CoreCosts`.
+
+    Attributes:
+      vectors: input vectors that one array multiplies by its weights in one symbol (a crossbar: each has
+        ``rows`` input modulators and ``cols`` receivers of its own).
+      input_sharing: cores that one set of input modulators lights; they work on different columns.
+      readout_sharing: cores whose photocurrents are added before one amplifier and one ADC; they work
+        on different k-tiles.
+      accumulation: consecutive symbols that a receiver adds up before one conversion.
+      streamed: weights are modulated anew each symbol, as inputs are, by ``rows * cols`` modulators and
+        DACs per core; nothing is loaded or held.
+      gated: modulators, DACs, receivers and ADCs of a tile's unused rows, columns and vectors take
+        nothing. The laser always lights the whole array.
+      operand_buffer_bytes: what a core can keep of its columns' weights, all of K, beside the array [B].
+        Where they do not fit, K is worked off in pieces, and partial sums go out and come back in
+        between. ``None``: they fit.
+      result_bytes: of an output number or a partial sum in memory.
+      amplifier_energy_j: per conversion, of an amplifier that works once per conversion [J]; one that
+        works each symbol belongs to ``receiver_energy_j``.
+      memories: levels of on-chip memory, charged beside ``activation_energy_j_per_byte``.
+
+    Example:
+      >>> from photonjax.hardware.costs import SharedCosts
+      >>> SharedCosts(cores=8, vectors=12, input_sharing=4, streamed=True).vectors
+      12
+      >>> SharedCosts(cores=8, input_sharing=3)
+      Traceback (most recent call last):
+      ...
+      ValueError: SharedCosts.input_sharing = 3 does not divide its 8 cores
+    """
+
+    vectors: int = 1
+    input_sharing: int = 1
+    readout_sharing: int = 1
+    accumulation: int = 1
+    streamed: bool = False
+    gated: bool = False
+    operand_buffer_bytes: int | None = None
+    result_bytes: Any = leaf(2.0, low=0.0)
+    amplifier_energy_j: Any = leaf(0.0, low=0.0)
+    memories: tuple[Memory, ...] = leaf(())
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("vectors", "input_sharing", "readout_sharing", "accumulation"):
+            _check_count(self, name)
+        for name in ("input_sharing", "readout_sharing"):
+            if self.cores % getattr(self, name):
+                raise ValueError(
+                    f"SharedCosts.{name} = {getattr(self, name)} does not divide its {self.cores} cores"
+                )
+        if self.operand_buffer_bytes is not None:
+            _check_count(self, "operand_buffer_bytes", 1 << 40)
+        for name in ("streamed", "gated"):
+            _check_flag(self, name)
+        if not isinstance(self.memories, tuple) or any(
+            not isinstance(m, Memory) for m in self.memories
+        ):
+            raise TypeError(f"SharedCosts.memories = {self.memories!r} is not a tuple of Memory")
+
+
+def _check_count(obj: Any, name: str, high: int = 1 << 20) -> None:
+    kind, value = type(obj).__name__, getattr(obj, name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{kind}.{name} = {value!r} is not an integer")
+    if not 1 <= value <= high:
+        raise ValueError(f"{kind}.{name} = {value} is outside 1 ... {high}")
+
+
+def _check_flag(obj: Any, name: str) -> None:
+    if not isinstance(getattr(obj, name), bool):
+        raise TypeError(
+            f"{type(obj).__name__}.{name} = {getattr(obj, name)!r} is not True or False"
+        )

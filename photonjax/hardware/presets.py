@@ -14,18 +14,21 @@ from typing import Any
 from photonjax.hardware.core import OpticalCore
 from photonjax.hardware.costs import CoreCosts
 from photonjax.hardware.digital import DigitalAccelerator
+from photonjax.hardware.literature import LITERATURE
 from photonjax.hardware.tables import CORES, DIGITALS, Number
 
 __all__ = ["Number", "core", "cores", "describe", "digital", "digitals", "sources"]
+
+_CORES = {**CORES, **LITERATURE}
 
 
 def cores() -> list[str]:
     """Names that :func:`core` knows.
 
     >>> cores()
-    ['ideal', 'display-1024']
+    ['ideal', 'display-1024', 'mzi-mesh', 'microring-bank', 'coherent-crossbar', 'pace-like-64']
     """
-    return list(CORES)
+    return list(_CORES)
 
 
 def digitals() -> list[str]:
@@ -46,9 +49,10 @@ def core(name: str) -> OpticalCore:
     >>> core("display-1024").rows
     1024
     """
-    settings, numbers = CORES[_known("core", name, CORES)]
+    settings, numbers = _CORES[_known("core", name, _CORES)]
     fields, costs = _nest({**settings, **{k: n.value for k, n in numbers.items()}}, "costs")
-    return OpticalCore(**fields, costs=CoreCosts(**costs))
+    fields.setdefault("costs", CoreCosts(**costs))
+    return OpticalCore(**fields)
 
 
 def digital(name: str) -> DigitalAccelerator:
@@ -76,7 +80,7 @@ def sources(name: str) -> dict[str, Number]:
     >>> sources("display-1024")["photons"].high
     1000000.0
     """
-    tables = {**{k: numbers for k, (_, numbers) in CORES.items()}, **DIGITALS}
+    tables = {**{k: numbers for k, (_, numbers) in _CORES.items()}, **DIGITALS}
     return dict(tables[_known("machine", name, tables)])
 
 

@@ -26,24 +26,36 @@ def leaf(default: Any = dataclasses.MISSING, **limits: Any) -> Any:
     return dataclasses.field(default=default, metadata={"leaf": True, **limits})
 
 
+def static_or_leaf(default: Any) -> Any:
+    """A field that is static while it is a plain Python value, and a leaf once it is an array."""
+    return dataclasses.field(default=default, metadata={"either": True})
+
+
 def register(cls: T) -> T:
     """Register a frozen dataclass as a pytree whose leaves are the fields made by :func:`leaf`."""
     names = [f.name for f in dataclasses.fields(cls)]
     leaves = tuple(f.name for f in dataclasses.fields(cls) if f.metadata.get("leaf"))
-    static = tuple(n for n in names if n not in leaves)
+    either = tuple(f.name for f in dataclasses.fields(cls) if f.metadata.get("either"))
+    static = tuple(n for n in names if n not in leaves and n not in either)
 
     def flatten_with_keys(obj: Any):
-        children = [(jax.tree_util.GetAttrKey(n), getattr(obj, n)) for n in leaves]
-        return children, tuple(getattr(obj, n) for n in static)
+        values, aux = flatten(obj)
+        keys = [jax.tree_util.GetAttrKey(n) for n in (*leaves, *aux[0])]
+        return list(zip(keys, values, strict=True)), aux
 
     def flatten(obj: Any):
-        return [getattr(obj, n) for n in leaves], tuple(getattr(obj, n) for n in static)
+        """Children, and (fields of ``either`` among them, the static rest)."""
+        arrays = tuple(n for n in either if not isinstance(getattr(obj, n), (int, float, str)))
+        fixed = (*static, *(n for n in either if n not in arrays))
+        children = [getattr(obj, n) for n in (*leaves, *arrays)]
+        return children, (arrays, tuple((n, getattr(obj, n)) for n in fixed))
 
     def unflatten(aux: Any, children: Any):
         obj: Any = object.__new__(cls)
-        for name, value in zip(leaves, children, strict=True):
+        arrays, fixed = aux
+        for name, value in zip((*leaves, *arrays), children, strict=True):
             object.__setattr__(obj, name, value)
-        for name, value in zip(static, aux, strict=True):
+        for name, value in fixed:
             object.__setattr__(obj, name, value)
         return obj
 

@@ -13,7 +13,7 @@ from photonjax.hardware.converters import (
     dac_exponential_w,
 )
 
-__all__ = ["CORES", "DIGITALS", "Number"]
+__all__ = ["CORES", "DIGITALS", "Number", "assumed"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Number:
             )
 
 
-def _assumed(value: Any, unit: str, why: str, low: float, high: float) -> Number:
+def assumed(value: Any, unit: str, why: str, low: float, high: float) -> Number:
+    """A number that nobody has published, why it was chosen, and its range."""
     return Number(value, unit, why, low, high, assumed=True)
 
 
@@ -58,8 +59,8 @@ _SURVEY = "Murmann ADC survey 2025-06, ENOB 7.2-8.2 at 1-12 GS/s"
 _EXACT = "an ideal part"
 
 _IDEAL = {
-    "rows": _assumed(1024, "inputs", "as display-1024", 64, 4096),
-    "cols": _assumed(1024, "outputs", "as display-1024", 64, 4096),
+    "rows": assumed(1024, "inputs", "as display-1024", 64, 4096),
+    "cols": assumed(1024, "outputs", "as display-1024", 64, 4096),
     "bits_in": Number(16, "bits", _EXACT),
     "bits_weight": Number(16, "bits", _EXACT),
     "bits_out": Number(None, "bits", "no ADC"),
@@ -72,7 +73,7 @@ _IDEAL = {
 # encoding, clock and powers are not published.
 _DISPLAY = {
     "rows": Number(1024, "inputs", "Lumai Iris Nova, vendor's statement (second-hand)"),
-    "cols": _assumed(
+    "cols": assumed(
         1024,
         "outputs",
         "square, as its inputs; Matrix Max is 2048 x 2048 (second-hand)",
@@ -81,34 +82,34 @@ _DISPLAY = {
     ),
     "bits_in": Number(8, "bits", "Lumai Iris Nova: INT4, INT8 (second-hand)"),
     "bits_weight": Number(8, "bits", "Lumai Iris Nova: INT4, INT8 (second-hand)"),
-    "bits_out": _assumed(10, "bits", "two more than the ENOB at least", 8, 12),
-    "enob": _assumed(8.5, "bits", "survey's 7.2-8.2 at 1-12 GS/s, slow end", 7.0, 10.0),
-    "adc_range": _assumed(
+    "bits_out": assumed(10, "bits", "two more than the ENOB at least", 8, 12),
+    "enob": assumed(8.5, "bits", "survey's 7.2-8.2 at 1-12 GS/s, slow end", 7.0, 10.0),
+    "adc_range": assumed(
         1.0, "sqrt(rows)", "wide enough not to clip; sites are calibrated", 0.1, 4.0
     ),
-    "photons": _assumed(
+    "photons": assumed(
         1e5,
         "detected/multiply at full scale",
         "what a 135M language model needs in INT8 (experiments/evaluate.py); it uses 1 % of it on average",
         1e3,
         1e6,
     ),
-    "receiver_noise_a_per_rthz": _assumed(5e-12, "A/sqrt(Hz)", "a good 1 GHz TIA", 1e-12, 2e-11),
-    "laser_rin_db_hz": _assumed(-150.0, "dB/Hz", "a quiet semiconductor laser", -160.0, -140.0),
-    "symbol_rate_hz": _assumed(
+    "receiver_noise_a_per_rthz": assumed(5e-12, "A/sqrt(Hz)", "a good 1 GHz TIA", 1e-12, 2e-11),
+    "laser_rin_db_hz": assumed(-150.0, "dB/Hz", "a quiet semiconductor laser", -160.0, -140.0),
+    "symbol_rate_hz": assumed(
         1e9, "Hz", "clock not published; PACE runs its data at 1 GHz", 1e8, 1e10
     ),
-    "costs.wavelength_m": _assumed(
+    "costs.wavelength_m": assumed(
         1550e-9, "m", "telecom parts; displays serve the visible too", 520e-9, 1550e-9
     ),
-    "costs.quantum_efficiency": _assumed(
+    "costs.quantum_efficiency": assumed(
         0.8, "", "responsivity 1 A/W at 1550 nm is 0.80", 0.5, 0.95
     ),
-    "costs.link_loss_db": _assumed(6.0, "dB", "input modulator 3, display and optics 3", 3.0, 15.0),
+    "costs.link_loss_db": assumed(6.0, "dB", "input modulator 3, display and optics 3", 3.0, 15.0),
     "costs.wall_plug_efficiency": Number(
         0.20, "", "semiconductor lasers: typical 0.20, low 0.08", 0.08, 0.20
     ),
-    "costs.laser_idle_fraction": _assumed(1.0, "", "not gated while weights are written", 0.0, 1.0),
+    "costs.laser_idle_fraction": assumed(1.0, "", "not gated while weights are written", 0.0, 1.0),
     "costs.dac_energy_j": Number(
         10e-12,
         "J/sample",
@@ -116,35 +117,35 @@ _DISPLAY = {
         dac_exponential_w(8, 1e9) / 1e9,
         20e-12,
     ),
-    "costs.modulator_energy_j": _assumed(
+    "costs.modulator_energy_j": assumed(
         0.56e-12,
         "J/symbol",
         f"{_LT}: 2.8 mW at 5 GHz; high: the same power at 1 GHz",
         0.05e-12,
         2.8e-12,
     ),
-    "costs.receiver_energy_j": _assumed(
+    "costs.receiver_energy_j": assumed(
         1.04e-12,
         "J/sample",
         f"{_LT}: TIA 3 mW and two detectors of 1.1 mW at 5 GHz; high: the same power at 1 GHz",
         0.1e-12,
         5.2e-12,
     ),
-    "costs.adc_energy_j": _assumed(
+    "costs.adc_energy_j": assumed(
         adc_walden_j(8.5, WALDEN_P10_J),
         "J/sample",
         f"{_SURVEY}: Walden figure of the tenth percentile at ENOB 8.5; low: the best; high: the median",
         adc_walden_j(8.5, WALDEN_BEST_J),
         adc_walden_j(8.5, WALDEN_MEDIAN_J),
     ),
-    "costs.load_time_s": _assumed(
+    "costs.load_time_s": assumed(
         1e-3, "s/array", "a 1 kHz display; low: PACE's 10 MHz; high: 60 Hz", 1e-7, 1 / 60
     ),
-    "costs.load_energy_j": _assumed(
+    "costs.load_energy_j": assumed(
         1e-11, "J/cell", "8 bits over a 1 pJ/bit link and 1 pJ of pixel", 1e-12, 1e-10
     ),
-    "costs.hold_power_w": _assumed(5e-7, "W/cell", "a panel of 4 M pixels takes 2 W", 1e-8, 5e-6),
-    "costs.static_power_w": _assumed(
+    "costs.hold_power_w": assumed(5e-7, "W/cell", "a panel of 4 M pixels takes 2 W", 1e-8, 5e-6),
+    "costs.static_power_w": assumed(
         50.0, "W", "control and digital logic of one server", 10.0, 500.0
     ),
     "costs.activation_energy_j_per_byte": Number(
@@ -154,7 +155,7 @@ _DISPLAY = {
         0.46e-12,
         31.2e-12,
     ),
-    "costs.accumulate_energy_j": _assumed(
+    "costs.accumulate_energy_j": assumed(
         0.25e-12,
         "J/add",
         f"a 32-bit add 0.1 pJ and registers ({_LT}: 0.073 pJ per 2 B)",
@@ -164,8 +165,8 @@ _DISPLAY = {
     "costs.weight_memory_energy_j_per_byte": Number(
         31.2e-12, "J/B", f"{_LT}: DRAM 62.4 pJ per 2 B"
     ),
-    "costs.weight_memory_bytes_per_s": _assumed(3.35e12, "B/s", "as an H100's HBM", 1e11, 8e12),
-    "costs.cores": _assumed(1, "arrays", "one display", 1, 64),
+    "costs.weight_memory_bytes_per_s": assumed(3.35e12, "B/s", "as an H100's HBM", 1e11, 8e12),
+    "costs.cores": assumed(1, "arrays", "one display", 1, 64),
 }
 
 CORES: dict[str, tuple[dict[str, Any], dict[str, Number]]] = {
@@ -185,36 +186,36 @@ DIGITALS: dict[str, dict[str, Number]] = {
         "ops_per_s.int8": Number(1979e12, "op/s", _H100),
         "ops_per_s.float8": Number(1979e12, "op/s", _H100),
         "ops_per_s.float32": Number(67e12, "op/s", f"{_H100}, vector units (second-hand)"),
-        "mac_energy_j.bfloat16": _assumed(0.3e-12, "J/MAC", _FLOOR, 0.1e-12, 1.42e-12),
-        "mac_energy_j.int8": _assumed(
+        "mac_energy_j.bfloat16": assumed(0.3e-12, "J/MAC", _FLOOR, 0.1e-12, 1.42e-12),
+        "mac_energy_j.int8": assumed(
             0.15e-12, "J/MAC", f"half of bfloat16's; {_FLOOR}", 0.05e-12, 0.71e-12
         ),
-        "mac_energy_j.float8": _assumed(
+        "mac_energy_j.float8": assumed(
             0.15e-12, "J/MAC", f"half of bfloat16's; {_FLOOR}", 0.05e-12, 0.71e-12
         ),
-        "mac_energy_j.float32": _assumed(
+        "mac_energy_j.float32": assumed(
             1.2e-12, "J/MAC", f"four times bfloat16's; {_FLOOR}", 0.4e-12, 20.9e-12
         ),
         "vector_ops_per_s": Number(67e12, "op/s", f"{_H100}, float32 (second-hand)"),
         "bandwidth_bytes_per_s": Number(3.35e12, "B/s", _H100),
         "power_w": Number(700.0, "W", f"{_H100}, thermal design power"),
-        "utilisation": _assumed(
+        "utilisation": assumed(
             0.5, "", "high: 2.0 pJ/MAC measured against 1.42 at peak", 0.3, 0.71
         ),
     },
     "tpu-v5e": {
         "ops_per_s.bfloat16": Number(197e12, "op/s", _TPU),
         "ops_per_s.int8": Number(393e12, "op/s", _TPU),
-        "mac_energy_j.bfloat16": _assumed(0.3e-12, "J/MAC", _FLOOR, 0.1e-12, 2.1e-12),
-        "mac_energy_j.int8": _assumed(
+        "mac_energy_j.bfloat16": assumed(0.3e-12, "J/MAC", _FLOOR, 0.1e-12, 2.1e-12),
+        "mac_energy_j.int8": assumed(
             0.15e-12, "J/MAC", f"half of bfloat16's; {_FLOOR}", 0.05e-12, 1.05e-12
         ),
-        "vector_ops_per_s": _assumed(
+        "vector_ops_per_s": assumed(
             4e12, "op/s", "a fiftieth of the matrix rate; not published", 1e12, 2e13
         ),
         "bandwidth_bytes_per_s": Number(800e9, "B/s", _TPU),
-        "power_w": _assumed(200.0, "W", "not published", 100.0, 300.0),
-        "utilisation": _assumed(0.5, "", "as h100-sxm", 0.3, 0.7),
+        "power_w": assumed(200.0, "W", "not published", 100.0, 300.0),
+        "utilisation": assumed(0.5, "", "as h100-sxm", 0.3, 0.7),
     },
     "300-fJ-per-MAC": {
         f"mac_energy_j.{dtype}": Number(0.3e-12, "J/MAC", "Anderson et al., TMLR 2024, abstract")

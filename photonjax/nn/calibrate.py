@@ -1,4 +1,4 @@
-"""Receiver gain as users of hardware set it: one fixed ADC range per site, from sample inputs."""
+"""Fixed ranges as users of hardware set them: of each site's ADC and drivers, from sample inputs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from photonjax.nn.nnx import (
     start_measuring,
     stop_measuring,
 )
+from photonjax.ops.measure import Measurement
 
-_PEAK = -1  # of a Measurement's vector: its last entry
+# Of a Measurement's vector.
+_RAW_PEAK, _INPUT_PEAK = (Measurement._fields.index(name) for name in ("raw_peak", "input_peak"))
 
 
 @nnx.jit
@@ -24,11 +26,12 @@ def _run(model: nnx.Module, inputs: tuple[Any, ...]) -> None:
 
 
 def calibrate(model: nnx.Module, *inputs: Any, margin: float = 1.1) -> None:
-    """Give every optical product of a model the ADC range that sample inputs ask for; in place.
+    """Give every optical product of a model the ranges that sample inputs ask for; in place.
 
-    Runs the model once on the inputs, without noise and without ADCs, and sets each site's range to
-    ``margin`` times the largest magnitude that its ADC would have met. A site's tiles share a range.
-    Signals beyond it saturate later, so the sample should be like the data to come.
+    Runs the model once on the inputs, without noise and without ADCs, and sets each site's ADC range
+    to ``margin`` times the largest magnitude that its ADC would have met; a site's tiles share a
+    range. Where a core's ``input_scale`` is ``"static"``, its full scale becomes ``margin`` times
+    the largest input. Signals beyond saturate later, so the sample should be like the data to come.
 
     Args:
       model: a converted NNX model.
@@ -52,15 +55,21 @@ def calibrate(model: nnx.Module, *inputs: Any, margin: float = 1.1) -> None:
         raise ValueError("calibrate: the model has no optical products; convert it first")
     kept = [(dot.structure, dot.stream) for dot in dots]
     for dot in dots:
-        dot.structure = replace_unchecked(dot.structure, bits_out=None, enob=None)
+        loose = {"input_scale": "per_tensor"} if dot.structure.input_scale == "static" else {}
+        dot.structure = replace_unchecked(
+            dot.structure, bits_out=None, enob=None, inl_lsb=None, **loose
+        )
         dot.stream = nnx.data(None)
     start_measuring(model)
     try:
         _run(model, inputs)
-        peaks = [dot.measurement[..., _PEAK] for dot in dots if dot.measurement is not None]
+        found = [dot.measurement[...] for dot in dots if dot.measurement is not None]
     finally:
         stop_measuring(model)
         for dot, (structure, stream) in zip(dots, kept, strict=True):
             dot.structure, dot.stream = structure, nnx.data(stream)
-    for dot, peak in zip(dots, peaks, strict=True):
-        dot.adc_range = nnx.data(HardwareParam(margin * jnp.maximum(peak, 1e-6)))
+    for dot, values in zip(dots, found, strict=True):
+        peak = margin * jnp.maximum(values, 1e-6)
+        dot.adc_range = nnx.data(HardwareParam(peak[..., _RAW_PEAK]))
+        if dot.structure.input_scale == "static":
+            dot.input_range = nnx.data(HardwareParam(peak[..., _INPUT_PEAK]))

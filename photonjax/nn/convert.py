@@ -181,7 +181,7 @@ def convert(
                 core=core,
             )
         )
-    _check_rules(rules, matched, used, [site.path for site in done])
+    check_rules(rules, matched, used, [site.path for site in done])
     if noise:
         set_noise_key(model, jax.random.key(0) if key is None else key)
     return model, ConversionReport(tuple(done))
@@ -322,9 +322,8 @@ def _decide(rule: Rule | None, module: Any, weight: _Weight | None):
     return rule.core, f"rule {rule.pattern!r}{dynamic}"
 
 
-def _check_rules(
-    rules: Sequence[Rule], matched: set[int], used: set[int], paths: list[str]
-) -> None:
+def check_rules(rules: Sequence[Rule], matched: set[int], used: set[int], paths: list[str]) -> None:
+    """Raise ``ValueError`` for a rule that matches none of the paths, or decides nothing."""
     for i, rule in enumerate(rules):
         if i not in matched:
             raise ValueError(

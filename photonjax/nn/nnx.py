@@ -25,7 +25,7 @@ class SiteIndex(nnx.Variable):
 
 
 class SiteMeasurement(nnx.Variable):
-    """A :class:`~photonjax.ops.Measurement` as a vector, pooled over calls (float32 ``[9]``)."""
+    """A :class:`~photonjax.ops.Measurement` as a vector, pooled over calls (float32 vector)."""
 
 
 class HeldWeight(nnx.Variable):
@@ -69,10 +69,15 @@ class OpticalDot(nnx.Module):
             if value is not None
         }
         blank = {name: 0.0 if name in fields else None for name in _continuous(core)}
-        self.structure = replace_unchecked(core, **blank, costs=None)
+        seed = core.chip_seed  # an array cannot be part of a module's static structure
+        fixed = seed if isinstance(seed, int) else 0
+        self.structure = replace_unchecked(core, **blank, costs=None, chip_seed=fixed)
         self.hardware = nnx.Dict({name: HardwareParam(v) for name, v in fields.items()})
         self.site = SiteIndex(jnp.broadcast_to(jnp.asarray(site, jnp.uint32), stack))
         self.adc_range: nnx.Data[HardwareParam | None] = nnx.data(None)
+        self.input_range: nnx.Data[HardwareParam | None] = nnx.data(None)
+        own = None if isinstance(seed, int) else SiteIndex(jnp.broadcast_to(seed, stack))
+        self.chip: nnx.Data[SiteIndex | None] = nnx.data(own)
         self.held: nnx.Data[nnx.Dict | None] = nnx.data(None)
         self.held_structure: Any = None
         self.measurement: nnx.Data[SiteMeasurement | None] = nnx.data(None)
@@ -90,6 +95,8 @@ class OpticalDot(nnx.Module):
             for name, variable in self.hardware.items()
             if getattr(self.structure, name) is not None
         }
+        if self.chip is not None:
+            present["chip_seed"] = self.chip[...]
         return replace_unchecked(self.structure, **present)
 
     def __call__(
@@ -109,6 +116,7 @@ class OpticalDot(nnx.Module):
             key=None if self.stream is None else self.stream(),
             site=self.site[...],
             adc_range=None if self.adc_range is None else self.adc_range[...],
+            input_range=None if self.input_range is None else self.input_range[...],
         )
         held = w if self.held is None else _assemble(self.held, self.held_structure)
         if self.measurement is None:
@@ -250,6 +258,34 @@ def set_hardware(model: nnx.Module, **fields: Any) -> None:
                 )
             variable = dot.hardware[name]
             variable[...] = jnp.broadcast_to(jnp.asarray(value, jnp.float32), variable[...].shape)
+
+
+def set_chip(model: nnx.Module, seed: int | jax.Array) -> None:
+    """Give every optical core of a model the static errors of another die; in place.
+
+    Works under jit and vmap on a merged model, so that an ensemble of dies is one program::
+
+        def logits(seed):
+            model = nnx.merge(graph, state)
+            pj.nnx.set_chip(model, seed)
+            return model(tokens)
+
+        jax.vmap(logits)(jnp.arange(8))
+
+    Args:
+      model: a converted model without held weights (those belong to the die they were made for).
+      seed: of the die, as ``OpticalCore.chip_seed``; may be traced.
+
+    Raises:
+      ValueError: if a weight is held.
+    """
+    for path, dot in optical_dots(model):
+        if dot.held is not None:
+            raise ValueError(
+                f"{path}: its held weight belongs to one die; release_weights(model) first"
+            )
+        site = dot.site[...]
+        dot.chip = nnx.data(SiteIndex(jnp.broadcast_to(jnp.asarray(seed, jnp.uint32), site.shape)))
 
 
 def start_measuring(model: nnx.Module) -> None:

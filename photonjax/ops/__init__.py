@@ -1,6 +1,9 @@
 """What light does to one matrix product: pure functions on arrays."""
 
 from photonjax.ops import random as random
+from photonjax.ops.dies import Correction as Correction
+from photonjax.ops.dies import characterize as characterize
+from photonjax.ops.dies import over_chips as over_chips
 from photonjax.ops.dot import optical_dot_general as optical_dot_general
 from photonjax.ops.dot import optical_einsum as optical_einsum
 from photonjax.ops.integers import arithmetic as arithmetic

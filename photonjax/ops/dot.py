@@ -15,12 +15,13 @@ from photonjax.ops.tiles import ProductTrace, matrix_product
 from photonjax.ops.weights import (
     Levels,
     ProgrammedWeight,
+    Slice,
     check_weight,
     load_weight,
     matrix_of,
     static_part,
-    steps,
     stored,
+    weight_steps,
     whole,
 )
 
@@ -40,6 +41,7 @@ def optical_dot_general(
     key: jax.Array | None = None,
     site: int | jax.Array = 0,
     adc_range: jax.Array | float | None = None,
+    input_range: jax.Array | float | None = None,
 ) -> jax.Array:
     """``lax.dot_general`` as an optical core does it.
 
@@ -75,7 +77,9 @@ def optical_dot_general(
       key: draws the dynamic noise. ``None``: no random noise. Static errors are drawn from
         ``core.chip_seed`` and ``site`` alone.
       site: integer that names this product on the chip.
-      adc_range: ADC full scale in units of ``p``, in place of ``core.adc_range * sqrt(rows used)``.
+      adc_range: ADC full scale in units of ``p``, in place of ``core.adc_range * sqrt(rows used)``: a
+        number, or one for each output ``[N]``.
+      input_range: full scale of x for ``input_scale="static"``, in place of ``core.input_range``.
 
     Returns:
       array of ``lax.dot_general``'s shape: batch axes, free axes of x, free axes of w.
@@ -102,6 +106,7 @@ def optical_dot_general(
         key=key,
         site=site,
         adc_range=adc_range,
+        input_range=input_range,
     )
     return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
@@ -154,6 +159,7 @@ def traced_dot_general(
     key: jax.Array | None = None,
     site: int | jax.Array = 0,
     adc_range: jax.Array | float | None = None,
+    input_range: jax.Array | float | None = None,
 ) -> tuple[jax.Array, ProductTrace]:
     """:func:`optical_dot_general` without ``out_sharding``, and how the result came about."""
     (xc, wc), (xb, wb) = _normalize(x, w, dimension_numbers)
@@ -174,7 +180,7 @@ def traced_dot_general(
     if math.prod(out_shape) == 0 or math.prod(x.shape[a] for a in xc) == 0:
         return jnp.zeros(out_shape, dtype), ProductTrace(jnp.zeros(()), [], [], None)
 
-    options = dict(core=core, precision=precision, adc_range=adc_range)
+    options = dict(core=core, precision=precision, adc_range=adc_range, input_range=input_range)
     if not xb:
         rows = jnp.transpose(x, (*x_free, *xc)).reshape(math.prod(x.shape[a] for a in x_free), -1)
         trace = matrix_product(rows, _held(w, core, site, wc), key=key, **options)
@@ -185,9 +191,12 @@ def traced_dot_general(
 
 def _held(w: Weight, core: OpticalCore, site: Any, contracting: tuple[int, ...]) -> Levels:
     if isinstance(w, ProgrammedWeight):
-        fine = steps(core.bits_weight, core.weight_noise is not None)
-        parts = tuple(stored(part) for part in w.parts)
-        return Levels(whole(parts, fine), parts, w.scale, w.moment)
+        held = [tuple(stored(part) for part in parts) for parts in w.parts]
+        slices = [
+            Slice(whole(parts, weight_steps(core)), parts, moment)
+            for parts, moment in zip(held, w.moment, strict=True)
+        ]
+        return Levels(slices, w.scale, w.columns)
     return load_weight(w, core, site, lambda array: matrix_of(array, contracting))
 
 

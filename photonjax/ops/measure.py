@@ -26,6 +26,7 @@ class Measurement(NamedTuple):
       clipped: ADC samples at or beyond the ends of the range. samples: all ADC samples.
       raw_square: sum of squares of the ADC's inputs, in units of ``p``.
       raw_peak: largest magnitude of them (pooled by maximum).
+      input_peak: largest magnitude of the inputs (pooled by maximum).
     """
 
     signal: jax.Array
@@ -37,12 +38,15 @@ class Measurement(NamedTuple):
     samples: jax.Array
     raw_square: jax.Array
     raw_peak: jax.Array
+    input_peak: jax.Array
 
     def pool(self, other: Measurement) -> Measurement:
         """Both measurements together."""
         sums = [a + b for a, b in zip(self, other, strict=True)]
-        sums[-1] = jnp.maximum(self.raw_peak, other.raw_peak)
-        return Measurement(*sums)
+        return Measurement(*sums)._replace(
+            raw_peak=jnp.maximum(self.raw_peak, other.raw_peak),
+            input_peak=jnp.maximum(self.input_peak, other.input_peak),
+        )
 
     @property
     def snr_db(self) -> jax.Array:
@@ -88,11 +92,17 @@ def measured_dot_general(
         precision=lax.Precision.HIGHEST,
     )
     terms = math.prod(x.shape[a] for a in dimension_numbers[0][0])
-    return y, _measure(options["core"], y.astype(jnp.float32), ideal, trace, terms)
+    peak = jnp.max(jnp.abs(x)).astype(jnp.float32)
+    return y, _measure(options["core"], y.astype(jnp.float32), ideal, trace, terms, peak)
 
 
 def _measure(
-    core: OpticalCore, y: jax.Array, ideal: jax.Array, trace: ProductTrace, terms: int
+    core: OpticalCore,
+    y: jax.Array,
+    ideal: jax.Array,
+    trace: ProductTrace,
+    terms: int,
+    input_peak: jax.Array,
 ) -> Measurement:
     raw = jnp.stack(jnp.broadcast_arrays(*trace.raw))
     half = 1.0 if core.bits_out is None else 2 ** (core.bits_out - 1)
@@ -114,4 +124,5 @@ def _measure(
         samples=jnp.float32(raw.size),
         raw_square=jnp.sum(jnp.square(raw)),
         raw_peak=jnp.max(jnp.abs(raw)),
+        input_peak=input_peak,
     )

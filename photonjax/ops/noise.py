@@ -15,31 +15,62 @@ Shot noise, derived from independent Poisson counts on each detector:
   variance is ``(1/2m) sum (a**2 + b**2)``. Choosing the split of light between the fields that
   minimises it gives Hamerly et al., PRX 9, 021032 (2019): ``|A|**2 |x|**2 / (N N' n_mac)``. With m
   counted per field rather than in total, the prefactor reads 1/4m.
+* ``quadrature``. Fields ``sqrt(m) a_k b_kn`` add up to ``sqrt(m) p`` in one waveguide; m is here the
+  photons that a single full-scale multiply brings to it. Against a strong local oscillator of L photons a balanced
+  pair counts a difference of ``2 sqrt(L m) p`` with variance L: ``1 / (4 m)``, whatever the operands, the
+  vacuum's quarter. (The oscillator's light is not counted as detected; the signal's, ``m p**2``, is.)
+
+Finite extinction ratio (``extinction="balanced"``): a modulator's transmission runs from ``e`` to 1,
+``e = 10**(-extinction_db/10)``; in units of its swing ``1 - e`` every rail leaks ``h = e / (1 - e)``.
+
+* ``differential``: rails ``max(+-a, 0) + h``. Their difference is ``a``: the mean cancels; their sum is
+  ``|a| + 2h``, so ``S`` becomes ``sum (|a| + 2h)(|b| + 2h) = S + 2h (sum |a| + sum |b|) + 4 h**2 K``.
+* ``offset``: ``a' + h = (c + a)/2`` with ``c = 1 + 2h``: ``4 N / m = c**2 K + c (sum a + sum b) + p``.
+* ``homodyne``: a leak field of power ``h`` in quadrature adds light, not signal: ``a**2 + h``, ``b**2 + h``.
+* ``quadrature``: a leak in the other quadrature is not seen.
 
 Receiver (thermal) noise: white current noise ``i_n`` [A/sqrt(Hz), one-sided] integrated over a symbol
 ``tau`` gives a charge of variance ``i_n**2 tau / 2``, so ``sigma_e = (i_n / e) sqrt(tau / 2)`` electrons
 per detector: ``2 (sigma_e/m)**2`` for balanced pairs, ``16 (sigma_e/m)**2`` for ``offset``.
 
+Dark current ``I_d``: ``n_d = I_d tau / e`` electrons per detector and symbol, a Poisson count whose mean is
+subtracted: variance ``2 n_d / m**2`` for balanced pairs, ``16 n_d / m**2`` for ``offset``.
+
 Laser intensity noise: over the detection bandwidth ``B = 1/(2 tau)`` of an integrate-and-dump receiver,
-``delta ~ N(0, RIN B)`` multiplies all the light of a symbol, the offsets of ``offset`` included.
+``delta ~ N(0, RIN B)`` multiplies all the light of a symbol, the offsets of ``offset`` included. (What the
+fluctuation adds to shot noise is of second order and left out.)
+
+Output: an error of each sample in proportion to it, ``p (1 + output_relative_noise eps)``, for what a
+machine's makers give as such (dispersion, phase noise of its interferometers).
+
+Saturation: a detector gives ``min(N, N_s)`` of N electrons (in ``differential``,
+``N+- = m (S +- p)/2``, noise included in p): a hard limit, of each detector of a pair by itself.
+
+Columns: ``p (1 + gain_error g_n) + offset_error r o_n``, g and o standard normals of the die, r the ADC's
+full scale.
 
 ADC: an ideal b-bit quantizer over ``[-r, r]`` has noise ``(2r)**2 4**-b / 12``; an ENOB below b adds
-``(2r)**2 (4**-ENOB - 4**-b) / 12``.
+``(2r)**2 (4**-ENOB - 4**-b) / 12``. Its integral nonlinearity bends code c of ``-2**(b-1) ... 2**(b-1)`` to
+``c +- inl_lsb sin(pi c / 2**(b-1))``, the sign fixed for each column of a die: nought at both ends
+and in the middle, ``inl_lsb`` at its worst.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from photonjax.hardware.core import OpticalCore
 from photonjax.ops import random
+from photonjax.ops.quantize import rounded
 
 ELEMENTARY_CHARGE_C = 1.602176634e-19  # exact, SI (2019)
 
 # What a count is worth in p * m, and how many detectors carry receiver noise.
-_GAIN = {"differential": 1.0, "offset": 4.0, "homodyne": 1.0}
-_DETECTORS = {"differential": 2, "offset": 1, "homodyne": 2}
+_GAIN = {"differential": 1.0, "offset": 4.0, "homodyne": 1.0, "quadrature": 0.0}
+_DETECTORS = {"differential": 2, "offset": 1, "homodyne": 2, "quadrature": 2}
 
 
 def shot_variance(core: OpticalCore, light: jax.Array) -> jax.Array:
@@ -49,7 +80,27 @@ def shot_variance(core: OpticalCore, light: jax.Array) -> jax.Array:
       core: supplies encoding and photons.
       light: mean detected electrons divided by ``core.photons`` (:func:`detected_light`), >= 0.
     """
+    if core.encoding == "quadrature":
+        return jnp.ones_like(light) / (4 * core.photons)
     return _GAIN[core.encoding] ** 2 * light / core.photons
+
+
+def leak(core: OpticalCore) -> jax.Array | float:
+    """Light through a dark rail, in units of a modulator's swing (0 without ``extinction_db``)."""
+    if core.extinction_db is None or core.extinction != "balanced":
+        return 0.0
+    least = 10 ** (-core.extinction_db / 10)
+    return least / (1 - least)
+
+
+def bias(core: OpticalCore, row: jax.Array, col: jax.Array) -> jax.Array:
+    """What ``offset`` detectors see on top of ``p``: ``c (sum a + sum b)``, less ``c**2 K``."""
+    return (1 + 2 * leak(core)) * (row + col)
+
+
+def constant(core: OpticalCore, terms: int) -> jax.Array | float:
+    """The constant part of the light of ``offset``: ``c**2 K``; 0 for other encodings."""
+    return (1 + 2 * leak(core)) ** 2 * terms if core.encoding == "offset" else 0.0
 
 
 def detected_light(
@@ -59,15 +110,21 @@ def detected_light(
 
     Args:
       row: ``[M, 1]`` input moment: ``sum |a|`` (differential), ``sum a`` (offset), ``sum a**2`` (homodyne).
-      col: ``[1, N]`` weight moment: ``mean |b|`` (differential, rank-one estimate), ``sum b``, ``sum b**2``.
-      p: ``[M, N]`` noiseless sums; only ``offset`` looks at them.
+      col: ``[1, N]`` weight moment: ``sum |b|``, ``sum b``, ``sum b**2``.
+      p: ``[M, N]``: the noiseless sums (``offset``, ``quadrature``), or the exact ``sum |a||b|``
+        (``differential``; None for the rank-one estimate ``sum |a| sum |b| / K``).
       terms: number of summed products ``K``.
     """
+    h = leak(core)
+    leaks = core.extinction_db is not None and core.extinction == "balanced"
     if core.encoding == "differential":
-        return row * col
+        light = row * (col * (1 / terms)) if p is None else p
+        return light + rounded(2 * h * (row + col) + 4 * h**2 * terms) if leaks else light
     if core.encoding == "offset":
-        return jnp.maximum(terms + row + col + p, 0.0) / 4
-    return (row + col) / 2
+        return jnp.maximum(constant(core, terms) + bias(core, row, col) + p, 0.0) / 4
+    if core.encoding == "quadrature":
+        return p * p
+    return (row + col) / 2 + h * terms
 
 
 def receiver_variance(core: OpticalCore) -> jax.Array | float:
@@ -80,9 +137,39 @@ def receiver_variance(core: OpticalCore) -> jax.Array | float:
     return _DETECTORS[core.encoding] * gain**2 * sigma_squared
 
 
+def dark_electrons(core: OpticalCore) -> jax.Array | float:
+    """Mean dark count of one detector and symbol (0 if the core has none)."""
+    if core.dark_current_a is None:
+        return 0.0
+    return core.dark_current_a / (ELEMENTARY_CHARGE_C * core.symbol_rate_hz)
+
+
+def dark_variance(core: OpticalCore) -> jax.Array | float:
+    """Variance of ``p`` from the detectors' dark counts."""
+    if core.dark_current_a is None or core.photons is None:
+        return 0.0
+    gain = _GAIN[core.encoding] / core.photons
+    return _DETECTORS[core.encoding] * gain**2 * dark_electrons(core)
+
+
+def intensity_variance(rin_db_hz: Any, symbol_rate_hz: Any) -> jax.Array:
+    """Relative variance of a symbol's intensity: ``RIN * symbol_rate / 2``."""
+    return 10 ** (rin_db_hz / 10) * symbol_rate_hz / 2
+
+
+def saturated(core: OpticalCore, raw: jax.Array, light: jax.Array, terms: int) -> jax.Array:
+    """``raw`` (offsets included, without ``constant``) from detectors that hold so many electrons."""
+    most = core.saturation_electrons / core.photons
+    if core.encoding == "offset":
+        fixed = constant(core, terms)
+        return jnp.minimum(raw + fixed, 4 * most) - fixed
+    plus, minus = (light + raw) / 2, (light - raw) / 2
+    return raw - jnp.maximum(plus - most, 0.0) + jnp.maximum(minus - most, 0.0)
+
+
 def laser_sigma(core: OpticalCore) -> jax.Array:
     """Standard deviation of a symbol's relative intensity: ``sqrt(RIN * symbol_rate / 2)``."""
-    return jnp.sqrt(10 ** (core.laser_rin_db_hz / 10) * core.symbol_rate_hz / 2)
+    return jnp.sqrt(intensity_variance(core.laser_rin_db_hz, core.symbol_rate_hz))
 
 
 def converter_variance(core: OpticalCore, adc_range: jax.Array) -> jax.Array | float:
@@ -107,17 +194,18 @@ def photon_counts(
       p: ``[M, N]`` noiseless sums.
       raw: ``[M, N]`` what the receiver puts out without noise: ``p``, with its offsets if any.
     """
-    m = core.photons
+    m, dark = core.photons, jax.lax.stop_gradient(dark_electrons(core))
     if core.encoding == "offset":
-        deviation = 4 * _count_fluctuation(key, jax.lax.stop_gradient(m * light)) / m
+        deviation = 4 * _count_fluctuation(key, jax.lax.stop_gradient(m * light) + dark) / m
     else:
         plus_key, minus_key = jax.random.split(key)
         total = jax.lax.stop_gradient(m * light)
         difference = jnp.clip(jax.lax.stop_gradient(m * p), -total, total)
-        plus = _count_fluctuation(plus_key, (total + difference) / 2)
-        minus = _count_fluctuation(minus_key, (total - difference) / 2)
+        plus = _count_fluctuation(plus_key, (total + difference) / 2 + dark)
+        minus = _count_fluctuation(minus_key, (total - difference) / 2 + dark)
         deviation = (plus - minus) / m
-    sigma = jnp.sqrt(jnp.maximum(shot_variance(core, light), jnp.finfo(jnp.float32).tiny))
+    variance = shot_variance(core, light) + dark_variance(core)
+    sigma = jnp.sqrt(jnp.maximum(variance, jnp.finfo(jnp.float32).tiny))
     return raw + sigma * jax.lax.stop_gradient(deviation / sigma)
 
 
@@ -154,6 +242,13 @@ def over_columns(core: OpticalCore, of_tiles: jax.Array, cols: int) -> jax.Array
     return wide.reshape(rows, -1)[:, :cols]
 
 
+def safe_sqrt(variance: jax.Array | float) -> jax.Array:
+    """Square root whose derivative at zero is zero, not infinite."""
+    variance = jnp.asarray(variance, jnp.float32)
+    positive = variance > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+
+
 # Row and column words (the mixed sampler), or the deviates themselves.
 Draw = tuple[jax.Array, jax.Array] | jax.Array
 
@@ -169,3 +264,10 @@ def draws(core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int) -
 def deviates(draw: Draw, *, fused: bool = True) -> jax.Array:
     """Standard normals from one of :func:`draws`."""
     return random.deviate(draw, fused=fused) if isinstance(draw, tuple) else draw
+
+
+def uniforms(core: OpticalCore, key: jax.Array, rows: int, cols: int) -> jax.Array:
+    """Uniform deviates in (0, 1) ``[rows, cols]`` from the core's sampler."""
+    if core.sampler == "mixed":
+        return random.uniform(random.mixed_words(key, rows, cols)[0])
+    return jax.random.uniform(key, (rows, cols))

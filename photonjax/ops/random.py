@@ -113,6 +113,11 @@ def deviate(words: tuple[jax.Array, jax.Array], *, fused: bool = True) -> jax.Ar
     return inverse_normal(_mix(*words), fused=fused)
 
 
+def uniform(words: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """Uniform deviates in (0, 1), multiples of 2**-24 plus 2**-25, from :func:`mixed_words`."""
+    return ((_mix(*words) >> _U32(8)).astype(jnp.float32) + _F32(0.5)) * _F32(2.0**-24)
+
+
 def random_words(key: jax.Array, count: int, *, stream: int, sets: int = 1) -> jax.Array:
     """64 random bits for each of ``count`` indices: uint32 ``[sets, 2, count]``.
 

@@ -11,15 +11,19 @@ import jax.numpy as jnp
 from jax import lax
 
 from photonjax.hardware.core import OpticalCore
-from photonjax.ops import integers, random
-from photonjax.ops.quantize import QuantizedArray, full_scale, round_straight_through, rounded
+from photonjax.ops import chip, integers
+from photonjax.ops.levels import digits, modulated, scale_of, unit_of
+from photonjax.ops.modulate import analog
+from photonjax.ops.quantize import QuantizedArray, rounded
 
 # Analog errors move integers off their grid. They are carried on a finer one (:func:`steps`), as a high
 # and a low small integer, (high * BASE + low) / steps, so that sums stay exact on any mesh.
 BASE = 128
 
-# Keeps a die's errors apart from dynamic noise started from a key of the same seed.
-_STATIC = 0x5747
+_DECIDES = """rows cols encoding bits_in bits_weight slices_weight weight_scale scale_exponents weight_curve
+lookup extinction photons weight_noise seconds_since_programming drift_exponent drift_spread
+flicker_noise dead_share stuck_share crosstalk_rows crosstalk_cols gain_error offset_error
+inl_lsb""".split()
 
 
 @jax.tree_util.register_dataclass
@@ -31,17 +35,19 @@ class ProgrammedWeight:
     programmed for. Carries no gradient.
 
     Attributes:
-      parts: one integer-valued array ``[K, N]``, or two (high, low) where the die has errors, or one
-        float array beyond 8 bits.
-      scale: ``[1, N]`` (or ``[1, 1]``) size of full scale, ``|b| = 1``.
-      moment: ``[tiles, 1, N]`` weight moment of each k-tile that the encoding needs, or None.
+      parts: for each bit slice one integer-valued array ``[K, N]``, or two (high, low) where the die
+        has errors, or one float array beyond 8 bits.
+      scale: ``[1, N]``, ``[1, 1]`` or ``[tiles, 1, N]``: size of full scale, ``|b| = 1``.
+      moment: for each slice the ``[tiles, 1, N]`` weight moment that the encoding needs, or None.
+      columns: ``[3, 1, N]`` draws of the die's columns (:func:`photonjax.ops.chip.columns`), or None.
       shape: shape of the weight before it became a matrix. contracting: its contracted axes.
-      core: the core it was programmed for, without its continuous values.
+      static_core: what of the core decided how the weight is held.
     """
 
-    parts: tuple[jax.Array, ...]
+    parts: tuple[tuple[jax.Array, ...], ...]
     scale: jax.Array
-    moment: jax.Array | None
+    moment: tuple[Any, ...]
+    columns: jax.Array | None
     shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     contracting: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     static_core: tuple[Any, ...] = dataclasses.field(metadata={"static": True})
@@ -56,20 +62,32 @@ class ProgrammedWeight:
 
 
 @dataclasses.dataclass(frozen=True)
-class Levels:
-    """A weight matrix in units of levels, ready to multiply.
+class Slice:
+    """One bit slice of a weight matrix, in units of its levels, ready to multiply.
 
     ``values`` is float32 ``[K, N]`` and carries the gradient; ``parts`` are the integers that the
-    forward product reads (the float itself beyond 8 bits).
+    forward product reads (the float itself beyond 8 bits); ``moment`` as in :class:`ProgrammedWeight`.
     """
 
     values: jax.Array
     parts: tuple[jax.Array, ...]
-    scale: jax.Array
     moment: Any
 
 
-def steps(bits: int | None, disturbed: bool) -> int:
+@dataclasses.dataclass(frozen=True)
+class Levels:
+    """A weight as the array holds it: its slices, least significant first, and what they share."""
+
+    slices: list[Slice]
+    scale: jax.Array
+    columns: Any
+
+    def scale_of_tile(self, tile: int) -> jax.Array:
+        """``[1, N]`` or ``[1, 1]``."""
+        return self.scale[tile] if self.scale.ndim == 3 else self.scale
+
+
+def steps(bits: int | None, disturbed: bool, slices: int = 1) -> int:
     """How finely an operand's levels are carried: steps per level, or 0 for floating point.
 
     Analog errors get steps of 1/8192 of 128 levels of 8 bits, of 8 levels of 4 bits and so on, so that
@@ -77,7 +95,16 @@ def steps(bits: int | None, disturbed: bool) -> int:
     """
     if bits is None or bits > 8:
         return 0
-    return 2 ** (14 - bits) if disturbed else 1
+    return 2 ** (13 - (unit_of(bits, slices) - 1).bit_length()) if disturbed else 1
+
+
+def carrier_of(core: OpticalCore, terms: int, *, batched: bool = False) -> jnp.dtype | None:
+    """The dtype in which a tile's levels multiply exactly; None beyond 8 bits: floating point."""
+    if core.bits_in is None or core.bits_weight is None or max(core.bits_in, core.bits_weight) > 8:
+        return None
+    largest_a = BASE if analog(core) else unit_of(core.bits_in, core.slices_in)
+    largest_b = BASE if core.disturbs_weights else unit_of(core.bits_weight, core.slices_weight)
+    return integers.carrier(largest_a, largest_b, min(core.rows, terms), batched=batched)
 
 
 def split(values: jax.Array, steps: int) -> tuple[jax.Array, ...]:
@@ -140,14 +167,22 @@ def _moment_jvp(encoding, steps, axis, primals, tangents):
     return moment(encoding, steps, axis, values), tangent
 
 
+def weight_steps(core: OpticalCore) -> int:
+    """:func:`steps` of the core's weights."""
+    return steps(core.bits_weight, core.disturbs_weights, core.slices_weight)
+
+
 def weight_moments(core: OpticalCore, values: jax.Array) -> jax.Array | None:
     """Per k-tile column :func:`moment` ``[tiles, 1, N]``, in full scales, where the core needs it."""
-    if core.photons is None and core.encoding != "offset":
+    lit = core.photons is not None and core.encoding != "quadrature"
+    if not lit and core.encoding != "offset":
         return None
-    fine = steps(core.bits_weight, core.weight_noise is not None)
-    unit = (core.levels_weight or 1) ** (2 if core.encoding == "homodyne" else 1)
+    unit = unit_of(core.bits_weight, core.slices_weight) ** (
+        2 if core.encoding == "homodyne" else 1
+    )
     tiles = (values[k : k + core.rows] for k in range(0, values.shape[0], core.rows))
-    return jnp.stack([rounded(moment(core.encoding, fine, 0, tile) / unit) for tile in tiles])
+    sums = [moment(core.encoding, weight_steps(core), 0, tile) for tile in tiles]
+    return jnp.stack([rounded(total / unit) for total in sums])
 
 
 def load_weight(
@@ -164,20 +199,31 @@ def load_weight(
     if isinstance(w, QuantizedArray):
         values = as_matrix(w.values).astype(jnp.float32)
         scale = as_matrix(jnp.broadcast_to(w.scale, w.shape))[:1] * w.levels
+        if core.weight_curve != "linear":
+            values = modulated(core, values, jnp.float32(w.levels), core.weight_curve, q)
     else:
         matrix = as_matrix(w).astype(jnp.float32)
-        scale = full_scale(matrix, (0,) if core.weight_scale == "per_column" else None)
-        values = matrix * ((q or 1) / scale)
-        if q is not None:
-            values = round_straight_through(values)
-    if core.weight_noise is not None:
-        chip = jax.random.fold_in(jax.random.key(core.chip_seed), _STATIC)
-        die = jax.random.fold_in(chip, site)
-        error = random.mixed_normal(die, *values.shape)[0]
-        values = values + rounded((q or 1) * core.weight_noise * error)
-    fine = steps(core.bits_weight, core.weight_noise is not None)
-    parts = split(jax.lax.stop_gradient(values), fine)
-    return Levels(values, parts, scale, weight_moments(core, values))
+        scale, full = _weight_scale(core, matrix)
+        values = modulated(core, matrix, full, core.weight_curve, q)
+    unit = unit_of(core.bits_weight, core.slices_weight)
+    slices = []
+    for i, digit in enumerate(digits(values, core.bits_weight or 0, core.slices_weight)):
+        held = chip.cells(core, digit, unit, chip.die_key(core, site, i))
+        parts = split(jax.lax.stop_gradient(held), weight_steps(core))
+        slices.append(Slice(held, parts, weight_moments(core, held)))
+    return Levels(slices, scale, chip.columns(core, values.shape[1], chip.die_key(core, site)))
+
+
+def _weight_scale(core: OpticalCore, matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Full scales as kept (see :class:`ProgrammedWeight`), and as they divide the matrix."""
+    if core.weight_scale != "per_tile":
+        scale = scale_of(core, matrix, (0,) if core.weight_scale == "per_column" else None)
+        return scale, scale
+    starts = range(0, matrix.shape[0], core.rows)
+    tiles = [matrix[k : k + core.rows] for k in starts]
+    scales = [scale_of(core, tile, (0,)) for tile in tiles]
+    wide = [jnp.broadcast_to(s, tile.shape) for s, tile in zip(scales, tiles, strict=True)]
+    return jnp.stack(scales), jnp.concatenate(wide)
 
 
 def program(
@@ -208,13 +254,13 @@ def program(
     axes = tuple(a % w.ndim for a in axes)
     check_weight(w, core, axes)
     loaded = load_weight(w, core, site, lambda array: matrix_of(array, axes))
-    parts = loaded.parts
+    parts = [one.parts for one in loaded.slices]
     if core.bits_weight is not None and core.bits_weight <= 8:
-        largest = BASE if len(parts) > 1 else core.levels_weight or 1
-        terms = min(core.rows, parts[0].shape[0])
-        carrier = integers.carrier(core.levels_in or BASE, largest, terms)
-        parts = tuple(_store(part.astype(carrier)) for part in parts)
-    held = ProgrammedWeight(parts, loaded.scale, loaded.moment, w.shape, axes, static_part(core))
+        carrier = carrier_of(core, parts[0][0].shape[0])
+        parts = [tuple(_store(part.astype(carrier)) for part in own) for own in parts]
+    moments = tuple(one.moment for one in loaded.slices)
+    shared = (w.shape, axes, static_part(core))
+    held = ProgrammedWeight(tuple(parts), loaded.scale, moments, loaded.columns, *shared)
     return jax.lax.stop_gradient(held)
 
 
@@ -239,17 +285,15 @@ def matrix_of(array: jax.Array, contracting: tuple[int, ...]) -> jax.Array:
 
 
 def static_part(core: OpticalCore) -> tuple[Any, ...]:
-    """What of a core decides how a weight is held."""
-    return (
-        core.rows,
-        core.encoding,
-        core.bits_in,
-        core.bits_weight,
-        core.weight_scale,
-        core.chip_seed,
-        core.photons is None,
-        core.weight_noise is None,
-    )
+    """What of a core decides how a weight is held: all that is static, and which sources there are."""
+    fixed = [
+        getattr(core, f.name)
+        for f in dataclasses.fields(core)
+        if f.name in _DECIDES and not f.metadata.get("leaf")
+    ]
+    present = [name for name in _DECIDES if getattr(core, name) is not None]
+    seed = core.chip_seed if isinstance(core.chip_seed, int) else None
+    return (*fixed, *present, seed)
 
 
 def check_weight(w: Any, core: OpticalCore, contracting: tuple[int, ...]) -> None:

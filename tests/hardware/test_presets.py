@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photonjax.hardware import CoreCosts, Number, converters, presets
+from photonjax.hardware import CoreCosts, Number, architectures, converters, presets
+from photonjax.ops import measured_dot_general
 
 NAMES = presets.cores() + presets.digitals()
 
@@ -34,6 +35,7 @@ def test_every_number_has_an_entry(name):
     table, machine = presets.sources(name), _build(name)
     found = dict(_fields(machine))
     free = {"chip_seed"}  # which die, not a property
+    free |= {"averages", "slices_in", "slices_weight"}  # how it is driven
     if name == "ideal":  # its parts cost nothing: the defaults of CoreCosts
         free |= {f"costs.{k}" for k, _ in _fields(CoreCosts())}
     if name == "300-fJ-per-MAC":  # no whole chip
@@ -73,7 +75,7 @@ def test_unknown_names_list_the_known():
         presets.core("display-1023")
     with pytest.raises(ValueError, match="known: h100-sxm, tpu-v5e, 300-fJ-per-MAC"):
         presets.digital("abacus")
-    with pytest.raises(ValueError, match="known: ideal, display-1024, h100-sxm"):
+    with pytest.raises(ValueError, match="known: ideal, display-1024, mzi-mesh, .*, h100-sxm"):
         presets.sources("abacus")
 
 
@@ -81,6 +83,35 @@ def test_ideal_core_has_no_noise_and_no_converter_at_the_output():
     core = presets.core("ideal")
     assert (core.bits_in, core.bits_weight, core.bits_out) == (16, 16, None)
     assert not core.dynamic and core.weight_noise is None
+
+
+@pytest.mark.parametrize("name", presets.cores())
+def test_every_core_multiplies(name):
+    x, w = (jax.random.normal(jax.random.key(i), (64, 64)) for i in (0, 1))
+    numbers = (((1,), (0,)), ((), ()))
+    key = jax.random.key(2)
+    _, m = measured_dot_general(x, w, numbers, core=presets.core(name), key=key)
+    assert 5 < float(m.snr_db) < 100
+    assert float(m.clipped_share) < 0.02
+
+
+def test_the_crossbar_is_the_one_that_is_billed():
+    core = presets.core("coherent-crossbar")
+    billed = architectures.lightening_transformer(bits=core.bits_in).core()
+    for field in ("rows", "cols", "encoding", "bits_in", "bits_weight", "bits_out"):
+        assert getattr(core, field) == getattr(billed, field)
+    assert core.photons == pytest.approx(billed.photons)
+    assert core.symbol_rate_hz == billed.symbol_rate_hz
+
+
+def test_a_ring_bank_holds_together():
+    core = presets.core("microring-bank")
+    # parked half-way to the next channel: what it drops there is its extinction
+    spacing = float(core.resonance_detuning)
+    assert 3.41 < spacing < 4.61  # linewidths
+    assert 10 ** (-core.extinction_db / 10) == pytest.approx(1 / (1 + spacing**2))
+    assert core.crosstalk_rows == pytest.approx(1 / (1 + 4 * spacing**2))
+    assert core.symbol_rate_hz < 1e12 / (spacing * core.rows)  # narrower than the line
 
 
 def test_published_numbers_are_reproduced():

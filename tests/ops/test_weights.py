@@ -73,8 +73,8 @@ def test_programmed_weight_of_many_axes():
     x = jax.random.normal(jax.random.key(5), (7, 8, 5))
     numbers = (((1, 2), (2, 1)), ((), ()))
     held = pj.program(w, CORE, contracting=(2, 1))
-    assert held.shape == w.shape and held.parts[0].shape == (40, 6)
-    assert stored(held.parts[0]).dtype in (jnp.int8, jnp.bfloat16, jnp.float32)
+    assert held.shape == w.shape and held.parts[0][0].shape == (40, 6)
+    assert stored(held.parts[0][0]).dtype in (jnp.int8, jnp.bfloat16, jnp.float32)
     np.testing.assert_array_equal(product(x, held, numbers=numbers), product(x, w, numbers=numbers))
 
 

@@ -1,0 +1,109 @@
+"""One die: the static errors of its cells and of its columns.
+
+Drawn from ``core.chip_seed`` and a site's number, the same at every call. With ``b`` a cell's level, in
+full scales, in the order in which they come about:
+
+* Floor (``extinction`` other than ``balanced``): as for inputs (:mod:`photonjax.ops.modulate`), the signs of
+  dithered cells fixed at programming.
+* Programming: ``b + weight_noise eps``.
+* Drift: ``b (t / t_c)**-nu`` with ``nu ~ N(drift_exponent, drift_spread**2)`` for each cell and
+  ``t_c = 20 s``, from ``t_c`` on; flicker: ``b (1 + q sqrt(ln((t + t_r) / (2 t_r))) eps)`` with
+  ``t_r = 250 ns``. The forms, ``t_c`` and ``t_r`` are those published for phase-change cells (Joshi et al.,
+  Nat. Commun. 11, 2473 (2020); Nandakumar et al., ICECS 2019), which photonic memories share.
+* Dead cells give 0, stuck ones +1 or -1, each with its probability.
+* Crosstalk: of a cell's light the share x lands on each neighbour, ``b_k (1 - 2x) + x (b_(k-1) + b_(k+1))``,
+  along the inputs (``crosstalk_rows``) and the outputs (``crosstalk_cols``); at an array's edge the light is
+  lost. Two crosstalk kernels commute.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from photonjax.hardware.core import OpticalCore
+from photonjax.ops import random
+from photonjax.ops.modulate import at_floor
+from photonjax.ops.quantize import rounded
+
+DRIFT_START_S = 20.0
+FLICKER_READ_S = 250e-9
+
+# Keeps a die's errors apart from dynamic noise started from a key of the same seed.
+_STATIC = 0x5747
+_SLOPES, _FLICKER, _DEFECTS, _SIGNS, _DITHER, _COLUMNS = range(1, 7)
+
+
+def die_key(core: OpticalCore, site: int | jax.Array, slice_: int = 0) -> jax.Array:
+    """Where the static errors of one site (and bit slice) come from."""
+    chip = jax.random.fold_in(jax.random.key(core.chip_seed), _STATIC)
+    key = jax.random.fold_in(chip, site)
+    return key if slice_ == 0 else jax.random.fold_in(key, 0x100 + slice_)
+
+
+def cells(core: OpticalCore, b: jax.Array, unit: int, key: jax.Array) -> jax.Array:
+    """Levels ``[K, N]`` (in units of ``unit`` to full scale) as the die's cells hold them."""
+    if not core.disturbs_weights:
+        return b
+
+    def draw(stream: int) -> jax.Array:
+        return random.mixed_normal(jax.random.fold_in(key, stream), *b.shape)[0]
+
+    def uniform(stream: int) -> jax.Array:
+        return random.uniform(random.mixed_words(jax.random.fold_in(key, stream), *b.shape)[0])
+
+    if core.extinction != "balanced":
+        b = at_floor(core, b, unit, uniform(_DITHER) if core.extinction == "dither" else None)
+    if core.weight_noise is not None:
+        b = b + rounded(unit * core.weight_noise * random.mixed_normal(key, *b.shape)[0])
+    if core.seconds_since_programming is not None:
+        b = aged(core, b, draw)
+    if core.dead_share is not None or core.stuck_share is not None:
+        where = uniform(_DEFECTS)
+        dead: Any = 0.0 if core.dead_share is None else core.dead_share
+        stuck: Any = 0.0 if core.stuck_share is None else core.stuck_share
+        end = jnp.where(uniform(_SIGNS) < 0.5, -1.0, 1.0) * unit
+        b = jnp.where(where < dead, 0.0, jnp.where(where > 1 - stuck, end, b))
+    if core.crosstalk_rows is not None:
+        b = _spread(b, core.crosstalk_rows, core.rows, 0)
+    if core.crosstalk_cols is not None:
+        b = _spread(b, core.crosstalk_cols, core.cols, 1)
+    return b
+
+
+def aged(core: OpticalCore, b: jax.Array, draw: Any) -> jax.Array:
+    """Drift and flicker; ``draw(stream)`` gives standard normals of ``b``'s shape."""
+    t = jnp.float32(core.seconds_since_programming)
+    if core.drift_exponent is not None or core.drift_spread is not None:
+        nu: Any = 0.0 if core.drift_exponent is None else core.drift_exponent
+        if core.drift_spread is not None:
+            nu = nu + core.drift_spread * draw(_SLOPES)
+        b = rounded(b * jnp.exp(-nu * jnp.log(jnp.maximum(t / DRIFT_START_S, 1.0))))
+    if core.flicker_noise is not None:
+        growth = jnp.log((t + FLICKER_READ_S) / (2 * FLICKER_READ_S))
+        spread = core.flicker_noise * jnp.sqrt(jnp.maximum(growth, 1e-12))
+        b = b + rounded(b * rounded(spread * draw(_FLICKER)))
+    return b
+
+
+def columns(core: OpticalCore, cols: int, key: jax.Array) -> jax.Array | None:
+    """Draws ``[3, 1, cols]`` of each column: gain and offset (standard normals), sign of the ADC's bend."""
+    if core.gain_error is None and core.offset_error is None and core.inl_lsb is None:
+        return None
+    gain, offset, bend = random.mixed_normal(
+        jax.random.fold_in(key, _COLUMNS), 3, cols, 1, fused=False
+    )[0]
+    return jnp.stack([gain, offset, jnp.where(bend < 0, -1.0, 1.0)])[:, None, :]
+
+
+def _spread(b: jax.Array, share: Any, size: int, axis: int) -> jax.Array:
+    """Nearest-neighbour crosstalk within arrays of ``size`` cells along ``axis``."""
+    index = jnp.arange(b.shape[axis])
+    index = index[:, None] if axis == 0 else index[None, :]
+    first, last = index % size == 0, (index % size == size - 1) | (index == b.shape[axis] - 1)
+    neighbours = jnp.where(first, 0.0, jnp.roll(b, 1, axis)) + jnp.where(
+        last, 0.0, jnp.roll(b, -1, axis)
+    )
+    return b + rounded(share * (neighbours - 2 * b))

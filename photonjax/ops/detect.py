@@ -1,0 +1,114 @@
+"""From light to numbers: one k-tile's detectors, its noise and its converter."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from photonjax.hardware.core import OpticalCore
+from photonjax.ops import noise
+from photonjax.ops.exact import weighted
+from photonjax.ops.levels import unit_of
+from photonjax.ops.quantize import round_straight_through, rounded
+from photonjax.ops.staging import apart
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """One k-tile on its way to the converter; None where the core has no use for a part.
+
+    ``product`` ``[M, N]`` in units of levels, or exact integers and what they are worth; ``row``
+    ``[M, 1]`` and ``col`` ``[1, N]`` the moments of what was modulated, in full scales, ``known`` that of
+    the inputs meant; ``magnitudes`` ``[M, N]`` the exact ``sum |a||b|``; ``full`` the converter's range;
+    ``laser`` ``[M, column tiles]``; ``output`` the draws of the noise at the detector; ``counts`` a key
+    for photon counting; ``columns`` ``[3, 1, N]`` draws of the die's receivers.
+    """
+
+    product: Any
+    row: Any
+    col: Any
+    known: Any
+    magnitudes: Any
+    full: Any
+    laser: Any
+    output: Any
+    counts: Any
+    columns: Any
+    terms: int = dataclasses.field(metadata={"static": True})
+
+    def sum(self, core: OpticalCore) -> jax.Array:
+        """The analog sum ``p``."""
+        units = unit_of(core.bits_in, core.slices_in) * unit_of(
+            core.bits_weight, core.slices_weight
+        )
+        product = self.product
+        if isinstance(product, tuple):
+            product = weighted(product)
+        return rounded(product * (1 / units))
+
+
+def light_of(core: OpticalCore, tile: Tile) -> Any:
+    """Detected light of each output sample, in units of ``core.photons``; None without."""
+    if core.photons is None:
+        return None
+    p = tile.magnitudes if core.encoding == "differential" else tile.sum(core)
+    return noise.detected_light(core, tile.row, tile.col, p, tile.terms)
+
+
+def detect(core: OpticalCore, tile: Tile) -> jax.Array:
+    """What one k-tile's receivers hand to their converter: ``[M, N]``, in units of ``p``."""
+    p = tile.sum(core)
+    offset = core.encoding == "offset"
+    raw = p + noise.bias(core, tile.row, tile.col) if offset else p
+    light = light_of(core, tile)
+    if tile.laser is not None:
+        all_light = raw + noise.constant(core, tile.terms)
+        raw = raw + rounded(all_light * noise.over_columns(core, tile.laser, p.shape[1]))
+    if tile.counts is not None:
+        raw = noise.photon_counts(core, tile.counts, light, p, raw)
+    if tile.output is not None:
+        variance = noise.converter_variance(core, tile.full) + noise.receiver_variance(core)
+        if core.photons is not None and core.photon_statistics == "gaussian":
+            variance = variance + noise.dark_variance(core)
+            variance = variance + rounded(noise.shot_variance(core, light))
+        if core.output_relative_noise is not None:
+            variance = variance + rounded((core.output_relative_noise * p) ** 2)
+        raw = raw + rounded(noise.safe_sqrt(variance) * noise.deviates(tile.output))
+    if core.saturation_electrons is not None:
+        raw = noise.saturated(core, raw, light, tile.terms)
+    if core.gain_error is not None:
+        raw = raw + rounded(raw * (core.gain_error * tile.columns[0]))
+    if core.offset_error is not None:
+        raw = raw + rounded(core.offset_error * tile.full * tile.columns[1])
+    return raw
+
+
+def digitise(core: OpticalCore, raw: jax.Array, full: jax.Array | float, bend: Any) -> jax.Array:
+    """Mid-tread quantizer of ``bits_out`` over ``[-r, r)``; saturates; straight-through inside.
+
+    Args:
+      raw: ``[M, N]``. full: the range r. bend: sign of each column's integral nonlinearity.
+    """
+    if core.bits_out is None:
+        return raw
+    half = 2 ** (core.bits_out - 1)
+    step = full / half
+    code = raw / step
+    if core.inl_lsb is not None:
+        inside = jnp.clip(code, -half, half)
+        code = code + rounded(core.inl_lsb * bend * jnp.sin(inside * (jnp.pi / half)))
+    return rounded(round_straight_through(jnp.clip(code, -half, half - 1)) * step)
+
+
+@apart
+def read(core: OpticalCore, tile: Tile, total: Any, scales: Any) -> jax.Array:
+    """Detect and digitise one k-tile, scale it, and add it to what came before."""
+    bend = None if core.inl_lsb is None else tile.columns[2]
+    out = digitise(core, detect(core, tile), tile.full, bend)
+    if core.encoding == "offset":
+        out = out - noise.bias(core, tile.known, tile.col)
+    return total + rounded(out * (scales[0] * scales[1]))

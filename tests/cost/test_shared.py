@@ -1,0 +1,248 @@
+"""Shared parts, streamed operands, analog accumulation and memory levels, against hand counts."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from photonjax.cost import Counts, count, on_core
+from photonjax.hardware import CoreCosts, OpticalCore
+from photonjax.hardware.architectures import lightening_transformer
+from photonjax.hardware.costs import Memory, SharedCosts
+from photonjax.inventory import Inventory, MatmulSite
+
+
+def site(M, K, N, *, batch=1, count=1, stationary=True):
+    return MatmulSite("w", batch, M, K, N, count, "int8", stationary)
+
+
+def bill_of(*sites, core):
+    return on_core(Inventory(list(sites), []), core, where=lambda s: True)
+
+
+def machine(rows=2, cols=3, **costs):
+    return OpticalCore(
+        rows=rows, cols=cols, encoding="homodyne", symbol_rate_hz=1.0, costs=SharedCosts(**costs)
+    )
+
+
+SHARED = dict(vectors=2, cores=4, input_sharing=2, readout_sharing=2, accumulation=3, streamed=True)
+# 5 vectors, 9 terms, 4 outputs on 2 x 3 arrays that take 2 vectors at once:
+# kt = 5 (of 2), nt = 2 (of 3), tt = 3 (of 2): whole tiles are 6 vectors, 10 terms, 6 outputs.
+PRODUCT = site(5, 9, 4)
+
+
+def test_counts_of_a_shared_machine_equal_hand_counts():
+    counts = count(PRODUCT, machine(**SHARED))
+    assert counts == Counts(
+        loads=5 * 2,
+        symbols=5 * 2 * 3,
+        inputs=2 * 6 * 10 / 2,  # once for each of 2 column tiles, half of it by shared light
+        weights=3 * 10 * 6,  # once for each of 3 pairs of vectors
+        detections=5 * 6 * 6,
+        conversions=6 * 6,  # 5 k-tiles are 2 runs of 3, which two cores add up: one conversion
+        additions=0,
+        fetched_inputs=2 * 5 * 9 / 2,
+        fetched_weights=9 * 4,
+        results=5 * 4,
+        parameters=9 * 4,
+    )
+
+
+def test_gating_leaves_only_what_is_there():
+    whole, gated = (count(PRODUCT, machine(**SHARED, gated=g)) for g in (False, True))
+    assert (gated.inputs, gated.weights) == (2 * 5 * 9 / 2, 3 * 9 * 4)
+    assert (gated.detections, gated.conversions) == (5 * 5 * 4, 5 * 4)
+    for name in ("loads", "symbols", "additions", "fetched_inputs", "results", "parameters"):
+        assert getattr(gated, name) == getattr(whole, name)
+
+
+@pytest.mark.parametrize(
+    ("accumulation", "readout_sharing", "readouts"),
+    [(1, 1, 5), (1, 2, 3), (2, 1, 3), (2, 2, 2), (3, 1, 2), (3, 2, 1), (5, 1, 1), (9, 4, 1)],
+)
+def test_analog_sums_save_conversions(accumulation, readout_sharing, readouts):
+    core = machine(
+        cores=4,
+        accumulation=accumulation,
+        readout_sharing=readout_sharing,
+        adc_energy_j=1.0,
+        amplifier_energy_j=10.0,
+        receiver_energy_j=100.0,
+        accumulate_energy_j=1.0,
+        gated=True,
+    )
+    joules = bill_of(PRODUCT, core=core).by_component()
+    assert joules["adc"] == 20 * readouts and joules["amplifier"] == 200 * readouts
+    assert joules["receiver"] == 100 * 20 * 5  # light falls on the detectors every symbol
+    assert joules["partial sums"] == 20 * (readouts - 1)
+
+
+def test_both_operands_are_modulated_and_nothing_is_loaded():
+    core = machine(
+        **SHARED,
+        dac_energy_j=1.0,
+        modulator_energy_j=2.0,
+        load_time_s=100.0,
+        load_energy_j=1.0,
+        hold_power_w=1.0,
+    )
+    bill = bill_of(PRODUCT, core=core)
+    joules = bill.by_component()
+    assert joules["dac"] == 60 + 180 and joules["modulator"] == 2 * (60 + 180)
+    assert not {"weight write", "weight hold"} & joules.keys()
+    assert bill.by_component("seconds") == {"compute": 30 / 4, "load": 0.0}
+    rails = bill_of(PRODUCT, core=dataclasses.replace(core, encoding="differential"))
+    assert rails.by_component()["dac"] == 2 * (60 + 180)
+
+
+def test_streamed_parameters_still_wait_for_their_memory():
+    core = machine(**SHARED, weight_memory_bytes_per_s=0.5, weight_memory_energy_j_per_byte=1.0)
+    bill = bill_of(PRODUCT, core=core)
+    assert bill.seconds == 36 / 0.5  # 36 bytes at half a byte a second outlast 7.5 s
+    assert bill.by_component()["weight memory"] == 36
+    assert bill_of(dataclasses.replace(PRODUCT, stationary=False), core=core).seconds == 30 / 4
+
+
+def test_an_array_lights_all_its_vectors():
+    one, two = (dataclasses.replace(machine(vectors=v), photons=1.0) for v in (1, 2))
+    # 5 vectors take 5 symbols of one, or 3 of two
+    a, b = (bill_of(PRODUCT, core=c).by_component()["laser"] for c in (one, two))
+    assert b / a == pytest.approx(2 * 3 / 5)
+
+
+def test_memory_levels_by_hand():
+    kinds = ("samples", "fetches", "results", "conversions", "weights")
+    levels = tuple(Memory(kind, 1.0, **{kind: 1.0}) for kind in kinds)
+    core = machine(**SHARED, gated=True, memories=levels, result_bytes=2.0, operand_buffer_bytes=10)
+    core = dataclasses.replace(core, bits_in=4, bits_weight=8)
+    joules = bill_of(PRODUCT, core=core).by_component()
+    assert joules["memory: samples"] == 45 / 2 + 108
+    assert joules["memory: fetches"] == 45 / 2 + 36
+    # 3 columns of 9 one-byte weights in 10 bytes: 3 pieces, so results go out thrice, come back twice
+    assert joules["memory: results"] == 2 * 20 * 5
+    assert joules["memory: conversions"] == 2 * 20
+    assert joules["memory: weights"] == 36
+    dynamic = bill_of(dataclasses.replace(PRODUCT, stationary=False), core=core).by_component()
+    assert dynamic["memory: weights"] == 0
+    twice = (Memory("all", 3.0, **dict.fromkeys(kinds, 2.0)),)
+    core = dataclasses.replace(core, costs=dataclasses.replace(core.costs, memories=twice))
+    total = sum(joules[f"memory: {kind}"] for kind in kinds)
+    assert bill_of(PRODUCT, core=core).by_component()["memory: all"] == pytest.approx(6 * total)
+
+
+def test_flat_memory_of_a_streaming_machine():
+    core = machine(**SHARED, gated=True, activation_energy_j_per_byte=1.0)
+    # inputs brought once for two cores, weights at every modulation, results of two bytes
+    assert bill_of(PRODUCT, core=core).by_component()["activations"] == 45 + 108 + 2 * 20
+
+
+def test_slices_and_averages_are_passes():
+    core = machine(vectors=2, dac_energy_j=1.0, accumulate_energy_j=1.0, load_energy_j=1.0)
+    sliced = dataclasses.replace(core, slices_in=2, slices_weight=3, averages=4)
+    a, b = (count(PRODUCT, c) for c in (core, sliced))
+    for name in ("symbols", "inputs", "detections", "conversions"):
+        assert getattr(b, name) == 24 * getattr(a, name)
+    assert b.loads == 3 * a.loads
+    assert b.additions == 20 * (24 * 5 - 1) and a.additions == 20 * 4
+    assert (b.fetched_inputs, b.results) == (a.fetched_inputs, a.results)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    *[st.integers(1, 3000)] * 3,
+    st.sampled_from(["differential", "offset", "homodyne"]),
+    st.booleans(),
+)
+def test_defaults_are_a_machine_of_separate_cores(M, K, N, encoding, stationary):
+    rng = np.random.default_rng(M + K + N)
+    fields = [
+        f.name
+        for f in dataclasses.fields(CoreCosts)
+        if f.name.endswith(("_j", "_w", "_s", "_j_per_byte"))
+    ]
+    values = {name: float(rng.uniform(0.1, 2.0)) for name in fields} | {"cores": 3}
+    plain = OpticalCore(rows=64, cols=48, encoding=encoding, photons=1e3, costs=CoreCosts(**values))
+    shared = dataclasses.replace(plain, costs=SharedCosts(**values))
+    product = site(M, K, N, batch=2, count=3, stationary=stationary)
+    a, b = (bill_of(product, core=c) for c in (plain, shared))
+    assert a.by_component() == b.by_component()
+    assert a.by_component("seconds") == b.by_component("seconds")
+
+
+SITES = (site(197, 192, 576, count=12), site(64, 197, 190, batch=3, stationary=False))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(1e-3, 1e3))
+def test_scaling_every_energy_scales_the_bill(c):
+    core = lightening_transformer().core()
+    names = [
+        f.name
+        for f in dataclasses.fields(SharedCosts)
+        if f.name.endswith(("_energy_j", "_power_w", "_j_per_byte"))
+    ]
+    memories = tuple(
+        dataclasses.replace(m, energy_j_per_byte=c * m.energy_j_per_byte)
+        for m in core.costs.memories
+    )
+    scaled = {name: c * getattr(core.costs, name) for name in names} | {"memories": memories}
+    more = dataclasses.replace(
+        core, photons=c * core.photons, costs=dataclasses.replace(core.costs, **scaled)
+    )
+    a, b = (bill_of(*SITES, core=x) for x in (core, more))
+    assert b.joules == pytest.approx(c * a.joules, rel=1e-9)
+    assert b.seconds == a.seconds
+
+
+@pytest.mark.parametrize("what", ["joules", "seconds"])
+def test_gradients_equal_finite_differences(what):
+    core = lightening_transformer().core()
+    starved = dataclasses.replace(
+        core.costs, weight_memory_bytes_per_s=1e9, laser_idle_fraction=0.5
+    )
+    core = dataclasses.replace(core, costs=starved)  # so that the memory's rate matters
+    f = lambda core: getattr(bill_of(*SITES, core=core), what)
+    leaves, tree = jax.tree.flatten(core)
+    grads = jax.tree.leaves(jax.grad(f)(core))
+    assert len(grads) == len(leaves) > 40
+    moved = 0
+    for i, (x, g) in enumerate(zip(leaves, grads, strict=True)):
+        h = 1e-5 * abs(x) or 1e-6  # the bill is linear in whatever is zero here
+        # unflatten does not validate, so that a step may leave a field's limits
+        up, down = ([*leaves[:i], v, *leaves[i + 1 :]] for v in (x + h, x - h))
+        slope = (f(jax.tree.unflatten(tree, up)) - f(jax.tree.unflatten(tree, down))) / (2 * h)
+        assert float(g) == pytest.approx(slope, rel=2e-3, abs=1e-9 * f(core) / (abs(x) or 1.0)), i
+        moved += slope != 0
+    assert moved > (20 if what == "joules" else 1)
+
+
+def test_under_jit():
+    core = lightening_transformer().core()
+    traced = jax.jit(lambda c: bill_of(*SITES, core=c))(core)
+    exact = bill_of(*SITES, core=core)
+    assert float(traced.joules) == pytest.approx(exact.joules, rel=1e-5)
+    assert float(traced.seconds) == pytest.approx(exact.seconds, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"vectors": 0}, ValueError, r"SharedCosts.vectors = 0 is outside 1 \.\.\."),
+        ({"accumulation": 1.5}, TypeError, "SharedCosts.accumulation = 1.5 is not an integer"),
+        ({"streamed": 1}, TypeError, "SharedCosts.streamed = 1 is not True or False"),
+        ({"cores": 4, "readout_sharing": 3}, ValueError, "does not divide its 4 cores"),
+        ({"operand_buffer_bytes": 0}, ValueError, "operand_buffer_bytes = 0 is outside"),
+        ({"memories": [Memory("a", 1.0)]}, TypeError, "not a tuple of Memory"),
+        ({"amplifier_energy_j": -1.0}, ValueError, "SharedCosts.amplifier_energy_j = -1.0"),
+        ({"cores": 0}, ValueError, "SharedCosts.cores = 0 is outside"),
+    ],
+)
+def test_impossible_machines_are_refused(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        SharedCosts(**kwargs)
+    with pytest.raises(ValueError, match=r"Memory.energy_j_per_byte = -1.0 is outside"):
+        Memory("a", -1.0)
