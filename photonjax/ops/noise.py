@@ -16,9 +16,10 @@ Shot noise, derived from independent Poisson counts on each detector:
   minimises it gives Hamerly et al., PRX 9, 021032 (2019): ``|A|**2 |x|**2 / (N N' n_mac)``. With m
   counted per field rather than in total, the prefactor reads 1/4m.
 * ``quadrature``. Fields ``sqrt(m) a_k b_kn`` add up to ``sqrt(m) p`` in one waveguide; m is here the
-  photons that a single full-scale multiply brings to it. Against a strong local oscillator of L photons a balanced
-  pair counts a difference of ``2 sqrt(L m) p`` with variance L: ``1 / (4 m)``, whatever the operands, the
-  vacuum's quarter. (The oscillator's light is not counted as detected; the signal's, ``m p**2``, is.)
+  photons that a single full-scale multiply brings to it. Against a strong local oscillator of L photons a
+  balanced pair counts a difference of ``2 sqrt(L m) p`` with variance L: ``1 / (4 m)``, whatever the
+  operands, the vacuum's quarter. (The oscillator's light is not counted as detected, the signal's,
+  ``m p**2``, is.)
 
 Finite extinction ratio (``extinction="balanced"``): a modulator's transmission runs from ``e`` to 1,
 ``e = 10**(-extinction_db/10)``; in units of its swing ``1 - e`` every rail leaks ``h = e / (1 - e)``.
