@@ -104,7 +104,8 @@ class OpticalCore:
         [A/sqrt(Hz), one-sided]; needs ``photons``.
       dark_current_a: of each detector [A]; its mean is subtracted, its shot noise stays; needs
         ``photons``.
-      saturation_electrons: what one detector can hold of a symbol [electrons]; needs ``photons``.
+      saturation_electrons: what one detector can hold of a symbol [electrons]; needs ``photons``, and
+        (``differential``) pays for the exact ``sum |a||b|``.
       extinction_db: ratio of a modulator's largest to its smallest transmission [dB], inputs and
         weights alike.
       laser_rin_db_hz: relative intensity noise of the laser, common to all columns [dB/Hz].

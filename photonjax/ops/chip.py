@@ -10,10 +10,11 @@ full scales, in the order in which they come about:
   ``t_c = 20 s``, from ``t_c`` on; flicker: ``b (1 + q sqrt(ln((t + t_r) / (2 t_r))) eps)`` with
   ``t_r = 250 ns``. The forms, ``t_c`` and ``t_r`` are those published for phase-change cells (Joshi et al.,
   Nat. Commun. 11, 2473 (2020); Nandakumar et al., ICECS 2019), which photonic memories share.
-* Dead cells give 0, stuck ones +1 or -1, each with its probability.
-* Crosstalk: of a cell's light the share x lands on each neighbour, ``b_k (1 - 2x) + x (b_(k-1) + b_(k+1))``,
-  along the inputs (``crosstalk_rows``) and the outputs (``crosstalk_cols``); at an array's edge the light is
-  lost. Two crosstalk kernels commute.
+* Dead cells transmit nothing (0; -1 for ``offset``), stuck ones +1 or -1, each with its probability.
+  (The shares are thresholds of draws: derivatives with respect to them are 0.)
+* Crosstalk: of a cell's light the share x lands on each neighbour, ``b_k (1 - 2x) + x (b_(k-1) + b_(k+1))``
+  (of ``1 + b`` for ``offset``), along the inputs (``crosstalk_rows``) and the outputs
+  (``crosstalk_cols``); at an array's edge the light is lost. Two crosstalk kernels commute.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def cells(core: OpticalCore, b: jax.Array, unit: int, key: jax.Array) -> jax.Arr
     def uniform(stream: int) -> jax.Array:
         return random.uniform(random.mixed_words(jax.random.fold_in(key, stream), *b.shape)[0])
 
+    dark = unit if core.encoding == "offset" else 0  # b + dark goes with the light of a cell
     if core.extinction != "balanced":
         b = at_floor(core, b, unit, uniform(_DITHER) if core.extinction == "dither" else None)
     if core.weight_noise is not None:
@@ -65,11 +67,13 @@ def cells(core: OpticalCore, b: jax.Array, unit: int, key: jax.Array) -> jax.Arr
         dead: Any = 0.0 if core.dead_share is None else core.dead_share
         stuck: Any = 0.0 if core.stuck_share is None else core.stuck_share
         end = jnp.where(uniform(_SIGNS) < 0.5, -1.0, 1.0) * unit
-        b = jnp.where(where < dead, 0.0, jnp.where(where > 1 - stuck, end, b))
-    if core.crosstalk_rows is not None:
-        b = _spread(b, core.crosstalk_rows, core.rows, 0)
-    if core.crosstalk_cols is not None:
-        b = _spread(b, core.crosstalk_cols, core.cols, 1)
+        b = jnp.where(where < dead, -dark, jnp.where(where > 1 - stuck, end, b))
+    for share, size, axis in (
+        (core.crosstalk_rows, core.rows, 0),
+        (core.crosstalk_cols, core.cols, 1),
+    ):
+        if share is not None:
+            b = b + _spread(b + dark, share, size, axis)
     return b
 
 
@@ -99,11 +103,11 @@ def columns(core: OpticalCore, cols: int, key: jax.Array) -> jax.Array | None:
 
 
 def _spread(b: jax.Array, share: Any, size: int, axis: int) -> jax.Array:
-    """Nearest-neighbour crosstalk within arrays of ``size`` cells along ``axis``."""
+    """What nearest neighbours within arrays of ``size`` cells along ``axis`` change about light ``b``."""
     index = jnp.arange(b.shape[axis])
     index = index[:, None] if axis == 0 else index[None, :]
     first, last = index % size == 0, (index % size == size - 1) | (index == b.shape[axis] - 1)
     neighbours = jnp.where(first, 0.0, jnp.roll(b, 1, axis)) + jnp.where(
         last, 0.0, jnp.roll(b, -1, axis)
     )
-    return b + rounded(share * (neighbours - 2 * b))
+    return rounded(share * (neighbours - 2 * b))

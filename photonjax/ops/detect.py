@@ -65,26 +65,43 @@ def detect(core: OpticalCore, tile: Tile) -> jax.Array:
     offset = core.encoding == "offset"
     raw = p + noise.bias(core, tile.row, tile.col) if offset else p
     light = light_of(core, tile)
+    fluctuation: Any = 0.0
     if tile.laser is not None:
-        all_light = raw + noise.constant(core, tile.terms)
-        raw = raw + rounded(all_light * noise.over_columns(core, tile.laser, p.shape[1]))
-    if tile.counts is not None:
-        raw = noise.photon_counts(core, tile.counts, light, p, raw)
-    if tile.output is not None:
-        variance = noise.converter_variance(core, tile.full) + noise.receiver_variance(core)
-        if core.photons is not None and core.photon_statistics == "gaussian":
+        fluctuation = noise.over_columns(core, tile.laser, p.shape[1])
+    variance = noise.converter_variance(core, tile.full) + noise.receiver_variance(core)
+    if core.saturation_electrons is not None:
+        raw = noise.saturating_counts(
+            core, light, p, raw, 1 + fluctuation, detector_draws(core, tile), tile.terms
+        )
+    else:
+        if tile.laser is not None:
+            raw = raw + rounded((raw + noise.constant(core, tile.terms)) * fluctuation)
+        if tile.counts is not None:
+            raw = noise.photon_counts(core, tile.counts, light, p, raw)
+        elif core.photons is not None:
             variance = variance + noise.dark_variance(core)
             variance = variance + rounded(noise.shot_variance(core, light))
-        if core.output_relative_noise is not None:
-            variance = variance + rounded((core.output_relative_noise * p) ** 2)
+    if core.output_relative_noise is not None:
+        variance = variance + rounded((core.output_relative_noise * p) ** 2)
+    if tile.output is not None:
         raw = raw + rounded(noise.safe_sqrt(variance) * noise.deviates(tile.output))
-    if core.saturation_electrons is not None:
-        raw = noise.saturated(core, raw, light, tile.terms)
     if core.gain_error is not None:
         raw = raw + rounded(raw * (core.gain_error * tile.columns[0]))
     if core.offset_error is not None:
         raw = raw + rounded(core.offset_error * tile.full * tile.columns[1])
     return raw
+
+
+def detector_draws(core: OpticalCore, tile: Tile) -> Any:
+    """Fluctuations of each detector of a pair, where they must be known one by one: deviates, or keys."""
+    if tile.counts is None:
+        return None
+    keys = jax.random.split(tile.counts)
+    if core.photon_statistics == "poisson":
+        return keys[0], keys[1]
+    shape = tile.sum(core).shape
+    rows, cols = shape
+    return tuple(noise.deviates(noise.draws(core, k, rows, cols, 1)[0]) for k in keys)
 
 
 def digitise(core: OpticalCore, raw: jax.Array, full: jax.Array | float, bend: Any) -> jax.Array:

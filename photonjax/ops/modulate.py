@@ -7,7 +7,8 @@ With ``a`` the values meant, in full scales, one symbol after the other down the
   ``r = (1 - exp(-x)) / x``, ``x = 2 pi B tau``: what an integrating detector sees. The first symbol
   follows a = 0. ``x >> 1`` is assumed of the memory of memories.
 * Noise: ``a + sqrt(s_in**2 + s_rel**2 v**2) eps`` with one draw per input and symbol: every column sees
-  the same error. ``v`` is the light modulated: ``a``, and ``1 + a`` for ``offset``. ``s_rel**2`` is
+  the same error. ``v`` is the light modulated: ``a``, and ``c + a`` for ``offset`` (c as in
+  :mod:`photonjax.ops.noise`). ``s_rel**2`` is
   ``input_relative_noise**2`` plus, for lines of their own laser, ``RIN / (2 tau)``
   (:func:`photonjax.ops.noise.laser_sigma`; in ``homodyne`` both fields of a product come from the
   same line, so that their product goes with its intensity).
@@ -104,7 +105,7 @@ def disturb(core: OpticalCore, a: jax.Array, key: jax.Array | None) -> jax.Array
         relative = relative + core.input_relative_noise**2
     if core.channel_rin_db_hz is not None:
         relative = relative + noise.intensity_variance(core.channel_rin_db_hz, core.symbol_rate_hz)
-    lit = unit + a if core.encoding == "offset" else a
+    lit = unit * (1 + 2 * noise.leak(core)) + a if core.encoding == "offset" else a
     variance = rounded((unit * fixed) ** 2 + rounded(relative * rounded(lit * lit)))
     return a + rounded(noise.safe_sqrt(variance) * draw)
 

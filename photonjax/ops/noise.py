@@ -44,8 +44,8 @@ fluctuation adds to shot noise is of second order and left out.)
 Output: an error of each sample in proportion to it, ``p (1 + output_relative_noise eps)``, for what a
 machine's makers give as such (dispersion, phase noise of its interferometers).
 
-Saturation: a detector gives ``min(N, N_s)`` of N electrons (in ``differential``,
-``N+- = m (S +- p)/2``, noise included in p): a hard limit, of each detector of a pair by itself.
+Saturation: a detector gives ``min(N, N_s)`` of N electrons, dark counts and fluctuations included: a
+hard limit, of each detector of a pair by itself. Noise of receiver and converter comes after it.
 
 Columns: ``p (1 + gain_error g_n) + offset_error r o_n``, g and o standard normals of the die, r the ADC's
 full scale.
@@ -158,14 +158,43 @@ def intensity_variance(rin_db_hz: Any, symbol_rate_hz: Any) -> jax.Array:
     return 10 ** (rin_db_hz / 10) * symbol_rate_hz / 2
 
 
-def saturated(core: OpticalCore, raw: jax.Array, light: jax.Array, terms: int) -> jax.Array:
-    """``raw`` (offsets included, without ``constant``) from detectors that hold so many electrons."""
-    most = core.saturation_electrons / core.photons
+def saturating_counts(
+    core: OpticalCore,
+    light: jax.Array,
+    p: jax.Array,
+    raw: jax.Array,
+    gain: Any,
+    draws: Any,
+    terms: int,
+) -> jax.Array:
+    """What detectors that hold ``saturation_electrons`` each make of a symbol, in units of ``p``.
+
+    Args:
+      light, p: ``[M, N]`` mean detected light (in units of ``core.photons``) and sum.
+      raw: ``p`` with the bias of ``offset``.
+      gain: ``1 +`` laser fluctuation.
+      draws: normal deviates (or a key, to count photons) for each detector; None: no noise.
+      terms: number of summed products.
+    """
+    m, dark, most = core.photons, dark_electrons(core), core.saturation_electrons
+
+    def held(mean: jax.Array, draw: Any) -> jax.Array:
+        mean = jnp.maximum(mean, 0.0) + dark
+        if draw is None:
+            return jnp.minimum(mean, most)
+        if core.photon_statistics == "gaussian":
+            return jnp.minimum(mean + rounded(safe_sqrt(mean) * draw), most)
+        fixed = jax.lax.stop_gradient(mean)
+        sigma = jnp.sqrt(jnp.maximum(fixed, jnp.finfo(jnp.float32).tiny))
+        standard = _count_fluctuation(draw, fixed) / sigma
+        return jnp.minimum(mean + safe_sqrt(mean) * standard, most)
+
+    first, second = (None, None) if draws is None else draws
     if core.encoding == "offset":
         fixed = constant(core, terms)
-        return jnp.minimum(raw + fixed, 4 * most) - fixed
-    plus, minus = (light + raw) / 2, (light - raw) / 2
-    return raw - jnp.maximum(plus - most, 0.0) + jnp.maximum(minus - most, 0.0)
+        return 4 * (held(m * gain * (raw + fixed) / 4, first) - dark) / m - fixed
+    plus, minus = (m * gain * (light + sign * p) / 2 for sign in (1, -1))
+    return (held(plus, first) - held(minus, second)) / m
 
 
 def laser_sigma(core: OpticalCore) -> jax.Array:

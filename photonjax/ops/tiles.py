@@ -109,7 +109,7 @@ def _draw(core: OpticalCore, key: jax.Array | None, m: int, n: int, terms: int) 
         return _Draws()
     tiles = -(-terms // core.rows)
     output, laser, inputs, counts = (jax.random.fold_in(key, i) for i in range(_PASSES))
-    counted = core.photon_statistics == "poisson"
+    counted = core.photon_statistics == "poisson" or core.saturation_electrons is not None
     sources = (core.enob, core.receiver_noise_a_per_rthz, core.output_relative_noise)
     at_output = any(s is not None for s in sources) or (core.photons is not None and not counted)
     return _Draws(
@@ -155,6 +155,7 @@ def _row_moment(core: OpticalCore, a: jax.Array, a_steps: int) -> jax.Array:
 def _magnitudes(core: OpticalCore, a, b: Slice, t: int, a_steps: int) -> jax.Array | None:
     """Exact ``sum |a||b|`` of a k-tile, where the core asks for it: a second product."""
     exact = core.shot_estimate == "exact" or core.photon_statistics == "poisson"
+    exact = exact or core.saturation_electrons is not None  # a limit is no estimate of noise
     if core.photons is None or core.encoding != "differential" or not exact:
         return None
     sizes = jnp.abs(b.values[t * core.rows : t * core.rows + a.shape[1]])

@@ -62,12 +62,13 @@ def test_rails_multiply_parts():
         "differential": (2, 4),
         "offset": (1, 1),
         "homodyne": (1, 1),
+        "quadrature": (1, 1),
     }.items():
         core = dataclasses.replace(plain(**costs), encoding=encoding)
         joules = bill_of(site(3, 4, 8), core=core).by_component()
         assert joules["dac"] == joules["modulator"] == 3 * 4 * dacs
         assert joules["weight write"] == 4 * 8 * cells and joules["receiver"] == 3 * 8
-    assert set(RAILS) == {"differential", "offset", "homodyne"}
+    assert set(RAILS) == {"differential", "offset", "homodyne", "quadrature"}
 
 
 def test_laser_energy_from_first_principles():
