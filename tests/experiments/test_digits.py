@@ -22,6 +22,8 @@ import pytest
 
 from photonjax.data.digits import Digits
 
+pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
+
 RECIPE = dict(
     epochs=3,
     updates=60,

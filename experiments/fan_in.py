@@ -1,0 +1,249 @@
+"""How the photons that one multiply needs move with fan-in K, at a fixed signal-to-noise ratio.
+
+The argument. A product ``p = sum_k a_k b_k`` of normalised operands is detected with m photo-electrons
+per full-scale multiply. Shot noise (:mod:`photonjax.ops.noise`, ``differential``) gives p the variance
+``S / m`` with ``S = sum_k |a_k||b_k|``; what is really detected is ``m S`` electrons an output, so
+``n = m S / K`` a multiply. Over many outputs::
+
+    SNR = E[p**2] / (E[S] / m) = n K E[p**2] / E[S]**2,    n = (SNR / K) E[S]**2 / E[p**2]
+
+Everything hangs on how much of the light is signal, ``E[p**2] / E[S]**2``:
+
+* Operands of one sign: ``p = S``, hence ``n = SNR / K``. The electrons of an output are shared by K
+  multiplies: photons per multiply fall as 1/K.
+* Signed, zero on average, uncorrelated: ``E[p**2] = K E[a**2] E[b**2]`` (the sum is a random walk) while
+  ``E[S] = K E|a| E|b|``, hence ``n = SNR (E|a| E|b|)**2 / (E[a**2] E[b**2])``: no K in it. Between two
+  detectors most of the light cancels, but its noise does not. For Gaussian operands ``n = SNR (2/pi)**2``.
+* In between: where the summed products are correlated, or where larger K lets in rare large channels
+  (``E[a**2] / (E|a|)**2`` grows), the exponent of K lies between 0 and -1. Giving every weight a random
+  sign takes the correlations away, leaves ``|a||b|`` as it is, and so tells the two causes apart.
+
+Full scales drop out: m depends on how operands are normalised, n does not.
+
+Cutting K into K/R sub-arrays of R rows adds the tiles' variances: ``sum_t S_t / m = S / m``, the same as
+without cutting, as long as all tiles share their scales. At fixed m more tiles cost no light; at fixed
+photons per *detector sample*, ``m R``, they cost K/R times as much in total. What each detector sample
+pays by itself (receiver noise, a converter's energy) is not in this experiment, and does favour large R.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from omegaconf import DictConfig
+
+import photonjax as pj
+from photonjax.ops import measured_dot_general
+
+LAST_BY_FIRST = (((1,), (0,)), ((), ()))
+SITES = ("q_proj", "o_proj", "gate_proj", "down_proj")  # k, v see q's input, up sees gate's
+DETECTED = 1e4  # full-scale photons of the controls; the result is scaled to the SNR asked for
+
+
+class Slope(NamedTuple):
+    """An exponent of K with its standard error (None: too few points), and how many points it rests on."""
+
+    value: float
+    error: float | None
+    points: int
+
+
+def fit_slope(terms: Iterable[float], values: Iterable[float]) -> Slope:
+    """Least-squares exponent of ``values ~ terms**slope``.
+
+    Example:
+      >>> fit_slope([1, 2, 4], [8.0, 4.0, 2.0]).value
+      -1.0
+    """
+    x, y = np.log(np.asarray(list(terms), float)), np.log(np.asarray(list(values), float))
+    dx = x - x.mean()
+    slope = float(dx @ y / (dx @ dx))
+    rest = y - y.mean() - slope * dx
+    error = float(np.sqrt(rest @ rest / (x.size - 2) / (dx @ dx))) if x.size > 2 else None
+    return Slope(round(slope, 12), error, x.size)
+
+
+def mean_slope(slopes: Iterable[Slope]) -> Slope:
+    """Mean exponent of independent fits; the error comes from their spread."""
+    values = np.asarray([s.value for s in slopes])
+    error = float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else None
+    return Slope(float(values.mean()), error, values.size)
+
+
+@jax.jit
+def photons_at_unit_snr(x: jax.Array, w: jax.Array, key: jax.Array) -> jax.Array:
+    """Detected photons per multiply that an SNR of 1 takes: geometric mean over tokens.
+
+    Measured by sending x ``[T, K]`` through w ``[K, N]`` with shot noise alone. Token by token, since a
+    few tokens are a thousand times larger than others and have a full scale of their own.
+    """
+    core = pj.OpticalCore(
+        rows=w.shape[0],
+        cols=w.shape[1],
+        bits_in=None,
+        bits_weight=None,
+        bits_out=None,
+        shot_estimate="exact",
+        photons=DETECTED,
+    )
+
+    def one(row: jax.Array, key: jax.Array) -> Any:
+        return measured_dot_general(row[None], w, LAST_BY_FIRST, core=core, key=key)[1]
+
+    seen = jax.vmap(one)(x, jax.random.split(key, x.shape[0]))
+    needed = seen.photons_per_multiply * seen.error / seen.signal
+    return jnp.exp(jnp.mean(jnp.log(needed)))
+
+
+class Product(NamedTuple):
+    """One control: a series, where it is from, inputs x ``[T, K]`` and weights w ``[K, N]``."""
+
+    series: str
+    layer: int | None
+    order: int
+    x: Any
+    w: Any
+
+
+def controls(config: DictConfig, model: nnx.Module, window: np.ndarray) -> list[dict[str, Any]]:
+    """Photons per multiply needed at ``snr_db`` for each K: random operands, and the model's own."""
+    settings = config.controls
+    terms = tuple(settings.terms)
+    return random_controls(
+        terms=terms,
+        tokens=settings.tokens,
+        columns=settings.columns,
+        repeats=settings.orders,
+        snr_db=settings.snr_db,
+        seed=config.seed,
+    ) + need(
+        _of_model(capture(model, window[: settings.tokens], settings.layers), settings.orders),
+        terms=terms,
+        snr_db=settings.snr_db,
+        key=jax.random.fold_in(jax.random.key(config.seed), 2),
+    )
+
+
+def random_controls(
+    *, terms: Iterable[int], tokens: int, columns: int, repeats: int, snr_db: float, seed: int
+) -> list[dict[str, Any]]:
+    """The two laws: Gaussian operands of either sign, and their magnitudes."""
+    terms, key = tuple(terms), jax.random.fold_in(jax.random.key(seed), 1)
+    products = []
+    for repeat in range(repeats):
+        x_key, w_key = jax.random.split(jax.random.fold_in(key, repeat))
+        x = jax.random.normal(x_key, (tokens, max(terms)))
+        w = jax.random.normal(w_key, (max(terms), columns))
+        products.append(Product("random, signed", None, repeat, x, w))
+        products.append(Product("random, non-negative", None, repeat, jnp.abs(x), jnp.abs(w)))
+    return need(products, terms=terms, snr_db=snr_db, key=key)
+
+
+def need(
+    products: Iterable[Product], *, terms: Iterable[int], snr_db: float, key: jax.Array
+) -> list[dict[str, Any]]:
+    """Photons per multiply that ``snr_db`` takes, each product cut to its first K rows."""
+    rows = []
+    for i, p in enumerate(products):
+        for k in sorted({min(t, p.x.shape[1]) for t in terms}):
+            noise = jax.random.fold_in(jax.random.fold_in(key, i), k)
+            needed = float(photons_at_unit_snr(p.x[:, :k], p.w[:k], noise))
+            place = {"series": p.series, "layer": p.layer, "order": p.order, "terms": k}
+            rows.append(place | {"photons_per_multiply": needed * 10 ** (snr_db / 10)})
+    return rows
+
+
+def _of_model(captured: Iterable[tuple[str, int, Any, Any]], orders: int) -> Iterator[Product]:
+    """Captured products, their rows as they are and in random orders (K has no order of its own).
+
+    Each also with a random sign to every weight: that leaves the light as it is and takes away what
+    correlations between the summed products add to the signal.
+    """
+    shuffle = np.random.default_rng(0)
+    for site, layer, x, w in captured:
+        for order in range(orders):
+            rows = np.arange(x.shape[1]) if order == 0 else shuffle.permutation(x.shape[1])
+            yield Product(site, layer, order, x[:, rows], w[rows])
+            signs = shuffle.choice(np.asarray([-1, 1], np.float32), w.shape)
+            yield Product(f"{site}, random signs", layer, order, x[:, rows], w[rows] * signs)
+
+
+def control_slopes(rows: list[dict[str, Any]]) -> dict[str, Slope]:
+    """Exponent of each series: fitted for every layer and order, averaged over orders, then over layers.
+
+    The error is that of the last mean: layers differ, orders of one layer hardly. Random operands have no
+    layers; there each repetition stands by itself.
+    """
+    series: dict[str, dict[Any, dict[int, list[tuple[int, float]]]]] = {}
+    for r in rows:
+        unit = ("repetition", r["order"]) if r["layer"] is None else ("layer", r["layer"])
+        orders = series.setdefault(r["series"], {}).setdefault(unit, {})
+        orders.setdefault(r["order"], []).append((r["terms"], r["photons_per_multiply"]))
+    found = {}
+    for name, units in series.items():
+        if min(len(g) for orders in units.values() for g in orders.values()) > 1:
+            found[name] = mean_slope(
+                mean_slope(fit_slope(*zip(*g, strict=True)) for g in orders.values())
+                for orders in units.values()
+            )
+    return found
+
+
+class _Seen(nnx.Variable):
+    """What a :class:`_Listener` heard."""
+
+
+class _Listener(nnx.Module):
+    """A digital ``dot_general`` that keeps its input."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.seen = _Seen(jnp.zeros(shape))
+
+    def __call__(self, x: jax.Array, w: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
+        self.seen[...] = x.reshape(self.seen[...].shape).astype(jnp.float32)
+        return lax.dot_general(x, w, *args, **kwargs)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _listen(graph: Any, state: nnx.State, tokens: jax.Array) -> nnx.State:
+    model = nnx.merge(graph, state)
+    model(tokens[None])
+    return nnx.state(model, _Seen)
+
+
+def capture(
+    model: nnx.Module, tokens: np.ndarray, layers: int
+) -> list[tuple[str, int, np.ndarray, np.ndarray]]:
+    """Inputs ``[T, K]`` and weights ``[K, N]`` of the :data:`SITES` in evenly spaced layers."""
+    model = nnx.clone(model)
+    linears = [
+        (path, module)
+        for path, module in nnx.iter_modules(model)
+        if isinstance(module, nnx.Linear) and path[-1] in SITES
+    ]
+    for _, module in linears:
+        *stack, terms, _ = module.kernel[...].shape
+        module.dot_general = nnx.data(_Listener((*stack, tokens.size, terms)))
+    graph, state = nnx.split(model)
+    nnx.update(model, _listen(graph, state, jnp.asarray(tokens, jnp.int32)))
+
+    found: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+    for path, module in linears:
+        heard: Any = module.dot_general
+        x, w = np.asarray(heard.seen[...]), np.asarray(module.kernel[...])
+        first = next((int(p) for p in map(str, path) if p.isdigit()), 0)
+        each = zip(x, w, strict=True) if x.ndim == 3 else [(x, w)]
+        for layer, pair in enumerate(each, first):
+            found.setdefault(str(path[-1]), {})[layer] = pair
+    return [
+        (site, int(layer), *of_layer[int(layer)])
+        for site, of_layer in sorted(found.items(), key=lambda item: SITES.index(item[0]))
+        for layer in np.unique(np.linspace(0, len(of_layer) - 1, layers).round())
+    ]
