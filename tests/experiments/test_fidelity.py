@@ -13,6 +13,8 @@ import types
 
 import pytest
 
+pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
+
 SMALL = ["sampling.tokens=128", "sampling.outputs=32", "law.terms=[64]", "law.photons=[1]"]
 SMALL += ["snr.terms=[1024]", "snr.bits=[4]"]
 

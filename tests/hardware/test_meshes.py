@@ -11,6 +11,8 @@ import pytest
 from photonjax.hardware import OpticalCore, meshes
 from photonjax.ops import measured_dot_general
 
+pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
+
 ERRORS = [(0.01, 0.0), (0.0, 0.02), (0.01, 0.02)]  # of phases and splitters [rad]
 
 

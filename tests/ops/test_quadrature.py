@@ -9,6 +9,8 @@ import pytest
 import photonjax as pj
 from photonjax.ops import measured_dot_general
 
+pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
+
 NUMBERS = (((1,), (0,)), ((), ()))
 CORE = pj.OpticalCore(
     rows=256, encoding="quadrature", photons=1.0, bits_in=None, bits_weight=None, bits_out=None
