@@ -1,11 +1,11 @@
 """How long an optical product, an optical prefill and the import take, against their digital selves.
 
     python experiments/benchmark.py
-    python experiments/benchmark.py prefill.tokens=null imports=false   # products only
+    python experiments/benchmark.py prefill.tokens=null modes.tokens=null imports=false   # products only
 
 Everything that is compared runs in turn in one process; medians and their ratios are reported. The
 optical product is INT8 with all of the core group's noise and its ADC. Writes
-``results/benchmark/<run>/``: products.csv, prefill.csv, metrics.json, report.txt.
+``results/benchmark/<run>/``: products.csv, modes.csv, prefill.csv, metrics.json, report.txt.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def benchmark(config: DictConfig) -> None:
         for tokens in tqdm(config.product.tokens, desc="tokens", disable=None)
         for k, n in tqdm(config.product.shapes, desc="shapes", leave=False, disable=None)
     ]
+    modes = mode_rows(config) if config.modes.tokens else []
     prefill = prefill_rows(config, core) if config.prefill.tokens else []
     imports = import_seconds(config.repeats) if config.imports else {}
 
@@ -53,6 +54,9 @@ def benchmark(config: DictConfig) -> None:
         table(shown(products)),
     ]
     run.write_csv("products.csv", products)
+    if modes:
+        run.write_csv("modes.csv", modes)
+        parts.append(table(shown(modes)))
     if prefill:
         run.write_csv("prefill.csv", prefill)
         parts.append(table(shown(prefill)))
@@ -69,6 +73,7 @@ def benchmark(config: DictConfig) -> None:
         {
             "exact_arithmetic": arithmetic(),
             "products": products,
+            "modes": modes,
             "prefill": prefill,
             "import_seconds": imports,
             "peak_memory_bytes": peak,
@@ -104,6 +109,30 @@ def product_row(core: pj.OpticalCore, tokens: int, k: int, n: int, repeats: int)
     base = times.pop("float32")
     row = {"tokens": tokens, "k": k, "n": n, "tiles": -(-k // core.rows), "float32_ms": 1e3 * base}
     return row | {f"{name}_ratio": seconds / base for name, seconds in times.items()}
+
+
+def mode_rows(config: DictConfig) -> list[dict[str, Any]]:
+    """What the exact and the further modes cost beside the ordinary core, programmed weights."""
+    settings = config.modes
+    x_key, w_key, key = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(x_key, (settings.tokens, settings.k))
+    w = jax.random.normal(w_key, (settings.k, settings.n))
+    f32 = jax.jit(lambda x, w: jnp.dot(x, w))
+    run = jax.jit(
+        lambda x, w, core, key: pj.optical_dot_general(x, w, LAST_BY_FIRST, core=core, key=key)
+    )
+    runs: dict[str, Callable[[], Any]] = {"digital float32": lambda: f32(x, w)}
+    for name, fields in settings.cores.items():
+        with user_errors(ValueError, TypeError, prefix=f"modes.cores.{name}: "):
+            core = make_core(config.core, fields, f"modes.cores.{name}")
+        held = pj.program(w, core)
+        runs[name] = lambda core=core, held=held: run(x, held, core, key)
+    times = interleave(runs, config.repeats)
+    base, ordinary = (times[name] for name in list(runs)[:2])
+    return [
+        {"mode": name, "ms": 1e3 * s, "ratio": s / base, "to_ordinary": s / ordinary}
+        for name, s in times.items()
+    ]
 
 
 def prefill_rows(config: DictConfig, core: pj.OpticalCore) -> list[dict[str, Any]]:

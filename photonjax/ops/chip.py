@@ -83,7 +83,7 @@ def aged(core: OpticalCore, b: jax.Array, draw: Any) -> jax.Array:
     if core.drift_exponent is not None or core.drift_spread is not None:
         nu: Any = 0.0 if core.drift_exponent is None else core.drift_exponent
         if core.drift_spread is not None:
-            nu = nu + core.drift_spread * draw(_SLOPES)
+            nu = nu + rounded(core.drift_spread * draw(_SLOPES))
         b = rounded(b * jnp.exp(-nu * jnp.log(jnp.maximum(t / DRIFT_START_S, 1.0))))
     if core.flicker_noise is not None:
         growth = jnp.log((t + FLICKER_READ_S) / (2 * FLICKER_READ_S))
@@ -96,9 +96,7 @@ def columns(core: OpticalCore, cols: int, key: jax.Array) -> jax.Array | None:
     """Draws ``[3, 1, cols]`` of each column: gain and offset (standard normals), sign of the ADC's bend."""
     if core.gain_error is None and core.offset_error is None and core.inl_lsb is None:
         return None
-    gain, offset, bend = random.mixed_normal(
-        jax.random.fold_in(key, _COLUMNS), 3, cols, 1, fused=False
-    )[0]
+    gain, offset, bend = random.mixed_normal(jax.random.fold_in(key, _COLUMNS), 3, cols, 1)[0]
     return jnp.stack([gain, offset, jnp.where(bend < 0, -1.0, 1.0)])[:, None, :]
 
 

@@ -101,7 +101,8 @@ def detector_draws(core: OpticalCore, tile: Tile) -> Any:
         return keys[0], keys[1]
     shape = tile.sum(core).shape
     rows, cols = shape
-    return tuple(noise.deviates(noise.draws(core, k, rows, cols, 1)[0]) for k in keys)
+    words = (noise.draws(core, k, rows, cols, 1)[0] for k in keys)
+    return tuple(noise.deviates(w) for w in words)
 
 
 def digitise(core: OpticalCore, raw: jax.Array, full: jax.Array | float, bend: Any) -> jax.Array:

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from photonjax.hardware.core import OpticalCore
-from photonjax.ops.quantize import full_scale, round_straight_through
+from photonjax.ops.quantize import full_scale, round_straight_through, rounded
 
 Array = jax.Array
 
@@ -59,7 +59,7 @@ def modulated(
         if levels is not None:
             drive = jnp.round(_drive(core, value, curve) * unit) / unit
             value = _through(core, drive, curve)
-        return u + jax.lax.stop_gradient(value * unit - u)
+        return u + jax.lax.stop_gradient(rounded(value * unit) - u)
     drive = u if levels is None else round_straight_through(u)
     return _through(core, drive / unit, curve) * unit
 
@@ -124,8 +124,8 @@ def _drive(core: OpticalCore, value: Array, curve: str) -> Array:
 def _transmission(core: OpticalCore, drive: Array, curve: str) -> Array:
     if curve == "sin2":
         return jnp.sin(drive * (jnp.pi / 2)) ** 2
-    dark = 1 / (1 + core.resonance_detuning**2)
-    peak = 1 / (1 + (core.resonance_detuning * (1 - drive)) ** 2)
+    dark = 1 / (1 + rounded(core.resonance_detuning**2))
+    peak = 1 / (1 + rounded((core.resonance_detuning * (1 - drive)) ** 2))
     return (peak - dark) / (1 - dark)
 
 
@@ -133,6 +133,6 @@ def _inverse(core: OpticalCore, light: Array, curve: str) -> Array:
     light = jnp.clip(light, 0.0, 1.0)
     if curve == "sin2":
         return jnp.arcsin(jnp.sqrt(light)) * (2 / jnp.pi)
-    dark = 1 / (1 + core.resonance_detuning**2)
-    peak = light * (1 - dark) + dark
+    dark = 1 / (1 + rounded(core.resonance_detuning**2))
+    peak = rounded(light * (1 - dark)) + dark
     return 1 - jnp.sqrt(jnp.maximum(1 / peak - 1, 0.0)) / core.resonance_detuning

@@ -102,18 +102,19 @@ def disturb(core: OpticalCore, a: jax.Array, key: jax.Array | None) -> jax.Array
         return a + rounded(unit * fixed * draw)
     relative: Any = 0.0
     if core.input_relative_noise is not None:
-        relative = relative + core.input_relative_noise**2
+        relative = relative + rounded(core.input_relative_noise**2)
     if core.channel_rin_db_hz is not None:
         relative = relative + noise.intensity_variance(core.channel_rin_db_hz, core.symbol_rate_hz)
-    lit = unit * (1 + 2 * noise.leak(core)) + a if core.encoding == "offset" else a
-    variance = rounded((unit * fixed) ** 2 + rounded(relative * rounded(lit * lit)))
+    lit = rounded(unit * (1 + 2 * noise.leak(core))) + a if core.encoding == "offset" else a
+    variance = rounded((unit * fixed) ** 2) + rounded(relative * rounded(lit * lit))
     return a + rounded(noise.safe_sqrt(variance) * draw)
 
 
 def at_floor(core: OpticalCore, a: jax.Array, unit: int, draw: jax.Array | None) -> jax.Array:
     """Small magnitudes as rails of finite extinction make them; ``draw`` uniform in (0, 1) to dither.
 
-    The derivative is that of the identity.
+    By ``a`` the derivative is that of the identity; a value on the floor moves with the floor, a
+    dithered one does not: its mean stays.
     """
     least = unit * 10 ** (-core.extinction_db / 10)
     below = jnp.abs(a) < least
@@ -121,4 +122,8 @@ def at_floor(core: OpticalCore, a: jax.Array, unit: int, draw: jax.Array | None)
     if core.extinction == "dither" and draw is None:
         return a  # its mean
     floored = jnp.where(below, jnp.where(positive, least, -least), a)
-    return a + jax.lax.stop_gradient(floored - a)
+    through = a + jax.lax.stop_gradient(floored - a)
+    if core.extinction == "dither":
+        return through
+    moved = least - jax.lax.stop_gradient(least)  # nought, but for its derivative
+    return through + jnp.where(below, jnp.where(positive, moved, -moved), 0.0)

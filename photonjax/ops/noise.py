@@ -96,12 +96,12 @@ def leak(core: OpticalCore) -> jax.Array | float:
 
 def bias(core: OpticalCore, row: jax.Array, col: jax.Array) -> jax.Array:
     """What ``offset`` detectors see on top of ``p``: ``c (sum a + sum b)``, less ``c**2 K``."""
-    return (1 + 2 * leak(core)) * (row + col)
+    return rounded((1 + 2 * leak(core)) * (row + col))
 
 
 def constant(core: OpticalCore, terms: int) -> jax.Array | float:
     """The constant part of the light of ``offset``: ``c**2 K``; 0 for other encodings."""
-    return (1 + 2 * leak(core)) ** 2 * terms if core.encoding == "offset" else 0.0
+    return rounded((1 + 2 * leak(core)) ** 2 * terms) if core.encoding == "offset" else 0.0
 
 
 def detected_light(
@@ -119,13 +119,14 @@ def detected_light(
     h = leak(core)
     leaks = core.extinction_db is not None and core.extinction == "balanced"
     if core.encoding == "differential":
-        light = row * (col * (1 / terms)) if p is None else p
-        return light + rounded(2 * h * (row + col) + 4 * h**2 * terms) if leaks else light
+        light = rounded(row * (col * (1 / terms))) if p is None else p
+        leaked = rounded(2 * h * (row + col)) + rounded(4 * h**2 * terms)
+        return light + leaked if leaks else light
     if core.encoding == "offset":
         return jnp.maximum(constant(core, terms) + bias(core, row, col) + p, 0.0) / 4
     if core.encoding == "quadrature":
         return p * p
-    return (row + col) / 2 + h * terms
+    return (row + col) / 2 + rounded(h * terms)
 
 
 def receiver_variance(core: OpticalCore) -> jax.Array | float:
@@ -135,7 +136,7 @@ def receiver_variance(core: OpticalCore) -> jax.Array | float:
     electrons = core.receiver_noise_a_per_rthz / ELEMENTARY_CHARGE_C
     sigma_squared = electrons**2 / (2 * core.symbol_rate_hz)
     gain = _GAIN[core.encoding] / core.photons
-    return _DETECTORS[core.encoding] * gain**2 * sigma_squared
+    return rounded(_DETECTORS[core.encoding] * gain**2 * sigma_squared)
 
 
 def dark_electrons(core: OpticalCore) -> jax.Array | float:
@@ -150,7 +151,7 @@ def dark_variance(core: OpticalCore) -> jax.Array | float:
     if core.dark_current_a is None or core.photons is None:
         return 0.0
     gain = _GAIN[core.encoding] / core.photons
-    return _DETECTORS[core.encoding] * gain**2 * dark_electrons(core)
+    return rounded(_DETECTORS[core.encoding] * gain**2 * dark_electrons(core))
 
 
 def intensity_variance(rin_db_hz: Any, symbol_rate_hz: Any) -> jax.Array:
@@ -187,12 +188,12 @@ def saturating_counts(
         fixed = jax.lax.stop_gradient(mean)
         sigma = jnp.sqrt(jnp.maximum(fixed, jnp.finfo(jnp.float32).tiny))
         standard = _count_fluctuation(draw, fixed) / sigma
-        return jnp.minimum(mean + safe_sqrt(mean) * standard, most)
+        return jnp.minimum(mean + rounded(safe_sqrt(mean) * standard), most)
 
     first, second = (None, None) if draws is None else draws
     if core.encoding == "offset":
         fixed = constant(core, terms)
-        return 4 * (held(m * gain * (raw + fixed) / 4, first) - dark) / m - fixed
+        return rounded(4 * (held(m * gain * (raw + fixed) / 4, first) - dark) / m) - fixed
     plus, minus = (m * gain * (light + sign * p) / 2 for sign in (1, -1))
     return (held(plus, first) - held(minus, second)) / m
 
@@ -207,7 +208,7 @@ def converter_variance(core: OpticalCore, adc_range: jax.Array) -> jax.Array | f
     if core.enob is None or core.bits_out is None:
         return 0.0
     missing = jnp.maximum(4.0**-core.enob - 4.0**-core.bits_out, 0.0)
-    return (2 * adc_range) ** 2 * missing / 12
+    return rounded((2 * adc_range) ** 2 * missing / 12)
 
 
 def photon_counts(
@@ -236,7 +237,7 @@ def photon_counts(
         deviation = (plus - minus) / m
     variance = shot_variance(core, light) + dark_variance(core)
     sigma = jnp.sqrt(jnp.maximum(variance, jnp.finfo(jnp.float32).tiny))
-    return raw + sigma * jax.lax.stop_gradient(deviation / sigma)
+    return raw + rounded(sigma * jax.lax.stop_gradient(deviation / sigma))
 
 
 def _count_fluctuation(key: jax.Array, mean: jax.Array) -> jax.Array:
@@ -257,9 +258,7 @@ def laser_fluctuation(
     """Relative intensity error of each k-tile: ``[rows, column tiles]``."""
     col_tiles = -(-cols // core.cols)
     sigma = laser_sigma(core)
-    return [
-        sigma * deviates(draw, fused=False) for draw in draws(core, key, rows, col_tiles, tiles)
-    ]
+    return [rounded(sigma * deviates(draw)) for draw in draws(core, key, rows, col_tiles, tiles)]
 
 
 def over_columns(core: OpticalCore, of_tiles: jax.Array, cols: int) -> jax.Array:
@@ -291,9 +290,9 @@ def draws(core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int) -
     return [random.normal(k, (rows, cols)) for k in keys]
 
 
-def deviates(draw: Draw, *, fused: bool = True) -> jax.Array:
+def deviates(draw: Draw) -> jax.Array:
     """Standard normals from one of :func:`draws`."""
-    return random.deviate(draw, fused=fused) if isinstance(draw, tuple) else draw
+    return random.deviate(draw) if isinstance(draw, tuple) else draw
 
 
 def uniforms(core: OpticalCore, key: jax.Array, rows: int, cols: int) -> jax.Array:

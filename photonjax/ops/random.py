@@ -15,8 +15,6 @@ Both depend on ``(key, row, column)`` and on nothing else that a device could se
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.extend.random
 import jax.numpy as jnp
@@ -74,8 +72,6 @@ def mixed_normal(
     rows: int,
     cols: int,
     tiles: int = 1,
-    *,
-    fused: bool = True,
 ) -> list[jax.Array]:
     """Standard normal deviates for ``tiles`` arrays of ``[rows, cols]``.
 
@@ -86,7 +82,6 @@ def mixed_normal(
       key: a typed or raw threefry key.
       rows, cols: shape of each array.
       tiles: how many arrays.
-      fused: leave fused multiply-adds to the compiler; see :func:`inverse_normal`.
 
     Returns:
       a list of ``tiles`` float32 arrays, lazily fused by XLA into whatever consumes them.
@@ -95,7 +90,7 @@ def mixed_normal(
     fed with a threefry-keyed multilinear hash of row and column; the distribution is tested against
     the normal to 4.5 sigma, the correlations between rows and columns against Marchenko-Pastur.
     """
-    return [deviate(words, fused=fused) for words in mixed_words(key, rows, cols, tiles)]
+    return [deviate(words) for words in mixed_words(key, rows, cols, tiles)]
 
 
 def mixed_words(
@@ -108,9 +103,9 @@ def mixed_words(
     return [(row_words[t, :, :, None], col_words[t, :, None, :]) for t in range(tiles)]
 
 
-def deviate(words: tuple[jax.Array, jax.Array], *, fused: bool = True) -> jax.Array:
+def deviate(words: tuple[jax.Array, jax.Array]) -> jax.Array:
     """Standard normal deviates ``[rows, cols]`` from the words of :func:`mixed_words`."""
-    return inverse_normal(_mix(*words), fused=fused)
+    return inverse_normal(_mix(*words))
 
 
 def uniform(words: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -132,18 +127,17 @@ def random_words(key: jax.Array, count: int, *, stream: int, sets: int = 1) -> j
     return words.reshape(2, sets, count).swapaxes(0, 1)
 
 
-def inverse_normal(bits: jax.Array, *, fused: bool = True) -> jax.Array:
+def inverse_normal(bits: jax.Array) -> jax.Array:
     """Map uint32 to standard normal deviates through the top 24 bits, by a rational approximation.
 
     With ``v`` uniform on the odd multiples of 2**-24 in (-1, 1), the deviate is
     ``sqrt(2) erfinv(v) = v R(-log2(1 - v**2))``. ``R`` is a (3, 3) rational function fitted for
     least maximal error, 4e-5, the logarithm a quintic on the mantissa, 2e-5; both fits are reproduced
-    by ``tests/ops/test_random.py``.
+    by ``tests/ops/test_random.py``. Products are rounded before anything is added to them: for a few
+    rows or columns the compiler would fuse them in one program and not in another (a twentieth more time).
 
     Args:
       bits: uint32, any shape.
-      fused: let the compiler fuse multiplications and additions. For a few columns it does so in one
-        program and not in another; without, the last bit is the same everywhere, for a tenth more time.
 
     Returns:
       float32 of the same shape, |value| <= 5.42.
@@ -155,18 +149,17 @@ def inverse_normal(bits: jax.Array, *, fused: bool = True) -> jax.Array:
     pattern = lax.bitcast_convert_type(q, jnp.int32)
     exponent = (pattern >> 23).astype(jnp.float32) - _F32(127)
     t = lax.bitcast_convert_type((pattern & 0x7FFFFF) | 0x3F800000, jnp.float32) - _F32(1)
-    settle = (lambda product: product) if fused else rounded
-    bend = _horner(t, (0.44191735, -0.26718191, 0.14843097, -0.04515121), settle)
-    w = -(exponent + t + settle(t * (_F32(1) - t) * bend))
-    top = _horner(w, (1.25347976, 0.29688322, 0.03722357, 0.00258088), settle)
-    bottom = _horner(w, (1.0, 0.0556607631, 0.0132769884, 0.000132672025), settle)
+    bend = _horner(t, (0.44191735, -0.26718191, 0.14843097, -0.04515121))
+    w = -(exponent + t + rounded(t * (_F32(1) - t) * bend))
+    top = _horner(w, (1.25347976, 0.29688322, 0.03722357, 0.00258088))
+    bottom = _horner(w, (1.0, 0.0556607631, 0.0132769884, 0.000132672025))
     return v * top / bottom
 
 
-def _horner(x: jax.Array, coefficients: tuple[float, ...], settle: Callable) -> jax.Array:
+def _horner(x: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
     total = jnp.full_like(x, coefficients[-1])
     for c in coefficients[-2::-1]:
-        total = settle(total * x) + _F32(c)
+        total = rounded(total * x) + _F32(c)
     return total
 
 

@@ -164,7 +164,7 @@ def _magnitudes(core: OpticalCore, a, b: Slice, t: int, a_steps: int) -> jax.Arr
         a_steps, weight_steps(core), carrier_of(core, a.shape[1]), None
     )
     units = unit_of(core.bits_in, core.slices_in) * unit_of(core.bits_weight, core.slices_weight)
-    return product(jnp.abs(a), sizes, parts) * (1 / units)
+    return rounded(product(jnp.abs(a), sizes, parts) * (1 / units))
 
 
 def _run(core: OpticalCore, dtype: jnp.dtype | None, precision: Any):
