@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from omegaconf import DictConfig
 
@@ -75,29 +72,12 @@ class Bills:
             )
             return bill.joules / self.tokens
 
-        draws = self._draws(core, fields)
-        spread = jax.jit(jax.vmap(lambda draw: joules(_set(core, draw))))(draws)
-        values = [float(joules(core)), *np.percentile(np.asarray(spread), (10, 50, 90)).tolist()]
-        return dict(zip(names, values, strict=True))
-
-    def _draws(self, core: pj.OpticalCore, fields: set[str]) -> dict[str, jax.Array]:
-        """Log-uniform draws of every assumed continuous number (uniform where it may be zero or dB)."""
-        rng = np.random.default_rng(self.config.seed)
-        draws = {}
-        for name, number in pj.presets.sources(self.config.core.preset).items():
-            owner, _, field = name.rpartition(".")
-            holder = core.costs if owner == "costs" else core
-            kind = type(getattr(holder, field))
-            if number.low is None or name in fields or kind is not float:
-                continue
-            if number.low > 0:
-                values = np.exp(
-                    rng.uniform(np.log(number.low), np.log(number.high), self.config.bill.samples)
-                )
-            else:
-                values = rng.uniform(number.low, number.high, self.config.bill.samples)
-            draws[name] = jnp.asarray(values, jnp.float32)
-        return draws
+        known = pj.cost.Uncertain.preset(self.config.core.preset, core, fixed=fields)
+        drawn = pj.cost.monte_carlo(
+            joules, known, samples=self.config.bill.samples, seed=self.config.seed
+        )
+        spread = pj.cost.quantiles(drawn, (0.1, 0.5, 0.9))
+        return dict(zip(names, [float(joules(core)), *spread.values()], strict=True))
 
     def describe(self) -> str:
         """What the energies mean, in a few lines."""
@@ -112,9 +92,3 @@ class Bills:
             "has published\n(see photonjax.presets.describe), all assumed independent; everything "
             f"but the products on light is charged to {base['preset']}"
         )
-
-
-def _set(core: pj.OpticalCore, values: dict[str, Any]) -> pj.OpticalCore:
-    costs = {k.removeprefix("costs."): v for k, v in values.items() if k.startswith("costs.")}
-    rest = {k: v for k, v in values.items() if not k.startswith("costs.")}
-    return dataclasses.replace(core, **rest, costs=dataclasses.replace(core.costs, **costs))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 from typing import Any
 
@@ -10,19 +12,19 @@ import jax
 
 from photonjax.hardware.pytree import leaf, register
 
-__all__ = ["Bill", "Entry"]
+__all__ = ["Bill", "Entry", "si"]
 
 
 @register
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What one site costs.
+    """What the sites of one name cost.
 
     Attributes:
       path: of the site, or the kind of the operations.
       where: ``light``, or ``digital``.
       joules: energy by component [J].
-      seconds: time by component [s]; the sum is the time the site takes, overlaps taken off.
+      seconds: time by component [s]; the sum is the time they take, overlaps taken off.
     """
 
     path: str
@@ -43,13 +45,15 @@ class Bill:
     Attributes:
       title: what was billed.
       notes: what was assumed or left out.
-      entries: one per site, in program order.
+      entries: one for each name of sites, in program order.
       floor: of a digital baseline, the same program at the bare energy of its arithmetic.
 
     Example:
       >>> bill = Bill("x", (), (Entry("a", "light", {"dac": 2.0, "adc": 1.0}, {"compute": 4.0}),))
       >>> (bill * 2 + bill).joules, bill.by_component(), bill.by_site()["a"]
       (9.0, {'dac': 2.0, 'adc': 1.0}, (3.0, 4.0))
+      >>> print(sum([bill, bill]).to_csv().splitlines()[1])
+      a,light,joules,dac,2.0
     """
 
     title: str
@@ -91,6 +95,10 @@ class Bill:
         notes = tuple(dict.fromkeys(self.notes + other.notes))
         return Bill(title, notes, self.entries + other.entries, floor)
 
+    def __radd__(self, other: Any) -> Bill:
+        """So that ``sum(bills)`` adds bills: it starts from zero."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def __mul__(self, factor: Any) -> Bill:
         return jax.tree_util.tree_map(lambda x: x * factor, self)
 
@@ -123,28 +131,48 @@ class Bill:
         """:meth:`to_dict` as JSON text."""
         return json.dumps(self.to_dict(), indent=2)
 
+    def to_csv(self) -> str:
+        """A line for each number: path, where, joules or seconds, component, value.
+
+        A time that is not known (nan) is left empty.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["path", "where", "quantity", "component", "value"])
+        for e in self.entries:
+            for quantity, numbers in (("joules", e.joules), ("seconds", e.seconds)):
+                for name, value in numbers.items():
+                    writer.writerow([e.path, e.where, quantity, name, _number(value)])
+        return text.getvalue()
+
+    def plot(self, axes: Any = None) -> Any:
+        """A bar of its components; returns the Matplotlib axes (:func:`photonjax.cost.plot_bills`)."""
+        from photonjax.cost.plots import plot_bills
+
+        return plot_bills({self.title: self}, axes)
+
     def __str__(self) -> str:
         """A table: components by energy, the ten dearest sites, the floor, the notes."""
         joules = {k: float(v) for k, v in self.by_component().items()}
         total = float(self.joules)
-        lines = [f"{self.title}: {_si(total, 'J')}, {_si(float(self.seconds), 's')}"]
+        lines = [f"{self.title}: {si(total, 'J')}, {si(float(self.seconds), 's')}"]
         for name, value in sorted(joules.items(), key=lambda item: -item[1]):
             if value:
-                lines.append(f"  {name:18} {_si(value, 'J'):>10} {value / total:7.1%}")
+                lines.append(f"  {name:18} {si(value, 'J'):>10} {value / total:7.1%}")
         for name, value in self.by_component("seconds").items():
             if float(value):
-                lines.append(f"  {name + ' time':18} {_si(float(value), 's'):>10}")
+                lines.append(f"  {name + ' time':18} {si(float(value), 's'):>10}")
         sites = sorted(self.by_site().items(), key=lambda item: -float(item[1][0]))
         width = max([len(path) for path, _ in sites[:10]] + [0])
         lines += [
-            f"  {path:{width}}  {_si(float(j), 'J'):>10} {_si(float(s), 's'):>10}"
+            f"  {path:{width}}  {si(float(j), 'J'):>10} {si(float(s), 's'):>10}"
             for path, (j, s) in sites[:10]
         ]
         if len(sites) > 10:
             rest = sum(float(j) for _, (j, _) in sites[10:])
-            lines.append(f"  {f'and {len(sites) - 10} more':{width}}  {_si(rest, 'J'):>10}")
+            lines.append(f"  {f'and {len(sites) - 10} more':{width}}  {si(rest, 'J'):>10}")
         if self.floor is not None:
-            lines.append(f"  {self.floor.title}: {_si(float(self.floor.joules), 'J')}")
+            lines.append(f"  {self.floor.title}: {si(float(self.floor.joules), 'J')}")
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
 
@@ -153,10 +181,10 @@ def _number(value: Any) -> float | None:
     return None if number != number else number
 
 
-def _si(value: float, unit: str) -> str:
-    """Four digits and a prefix.
+def si(value: float, unit: str) -> str:
+    """A number with its unit: four digits and a prefix.
 
-    >>> _si(0.00123, "J"), _si(float("nan"), "s")
+    >>> si(0.00123, "J"), si(float("nan"), "s")
     ('1.23 mJ', 'unknown s')
     """
     if value != value:

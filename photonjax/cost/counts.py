@@ -7,7 +7,7 @@ import dataclasses
 from photonjax.hardware.core import OpticalCore
 from photonjax.inventory import MatmulSite
 
-__all__ = ["RAILS", "Counts", "Rails", "count", "number_bytes"]
+__all__ = ["RAILS", "Counts", "Rails", "arrays", "count", "number_bytes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Counts:
       fetched_inputs, fetched_weights: operand numbers brought to the cores.
       results: output numbers written, and partial sums that leave and come back.
       parameters: weight numbers that come from the weight memory; 0 for a computed operand.
+      steps: symbols one after the other, of the core that has most to do.
+      writes: loads one after the other, of the core that has most to do.
     """
 
     loads: float
@@ -74,6 +76,19 @@ class Counts:
     fetched_weights: float
     results: float
     parameters: float
+    steps: float
+    writes: float
+
+
+def arrays(site: MatmulSite, core: OpticalCore) -> int:
+    """Arrays that the weights of one execution fill: one for each tile and slice.
+
+    >>> site = MatmulSite("w", batch=1, M=3, K=5, N=9, count=7, dtype="int8", stationary=True)
+    >>> arrays(site, OpticalCore(rows=4, cols=8))
+    4
+    """
+    tiles = -(-site.K // core.rows) * -(-site.N // core.cols)
+    return site.batch * tiles * core.slices_weight
 
 
 def count(site: MatmulSite, core: OpticalCore) -> Counts:
@@ -95,8 +110,16 @@ def count(site: MatmulSite, core: OpticalCore) -> Counts:
         results     = c T N (2 p - 1),              p = ceil(cols K weight bytes / operand_buffer_bytes)
         parameters  = c K N                         if the site is stationary, else 0
 
+    and one after the other, with P cores and A = batch kt nt slices_weight arrays filled by each of the
+    site's executions,
+
+        writes      = count ceil(A / P)
+        steps       = writes tt q / slices_weight;  symbols / P if streamed
+
     Every execution writes its tiles anew, weights or computed operands; a half-empty tile costs what
-    a full one does, unless gated. Work is taken to spread evenly over the cores.
+    a full one does, unless gated. A tile is on one core: where the last round, or the only one, has
+    fewer tiles than cores, the others idle. Streamed symbols spread evenly. ``resident`` tiles each
+    have an array: loads = parameters = writes = 0, and A / P counts as one round.
 
     Example:
       >>> from photonjax.hardware import CoreCosts
@@ -104,6 +127,9 @@ def count(site: MatmulSite, core: OpticalCore) -> Counts:
       >>> counts = count(site, OpticalCore(rows=4, cols=8, costs=CoreCosts()))
       >>> counts.loads, counts.symbols, counts.conversions  # 2 x 2 tiles, 3 vectors
       (4.0, 12.0, 96.0)
+      >>> counts = count(site, OpticalCore(rows=4, cols=8, costs=CoreCosts(cores=3)))
+      >>> counts.steps  # 2 rounds of 3 vectors: in the second, two cores idle
+      6.0
     """
     costs = core.costs
     assert costs is not None
@@ -121,9 +147,12 @@ def count(site: MatmulSite, core: OpticalCore) -> Counts:
     if costs.operand_buffer_bytes is not None:
         block = core.cols * K * number_bytes(core.bits_weight)
         pieces = max(1, int(-(-block // costs.operand_buffer_bytes)))
+    rounds = 1 if costs.resident else -(-arrays(site, core) // costs.cores)
+    symbols = float(c * kt * nt * tt * passes)
+    steps = float(site.count * rounds * tt * passes // core.slices_weight)
     return Counts(
-        loads=float(c * kt * nt * core.slices_weight),
-        symbols=float(c * kt * nt * tt * passes),
+        loads=0.0 if costs.resident else float(c * kt * nt * core.slices_weight),
+        symbols=symbols,
         inputs=float(c * passes * nt * on_t * on_k) / costs.input_sharing,
         weights=float(c * passes * tt * on_k * on_n) if costs.streamed else 0.0,
         detections=float(c * passes * kt * on_t * on_n),
@@ -132,7 +161,9 @@ def count(site: MatmulSite, core: OpticalCore) -> Counts:
         fetched_inputs=float(c * nt * T * K) / costs.input_sharing,
         fetched_weights=float(c * K * N),
         results=float(c * T * N * (2 * pieces - 1)),
-        parameters=float(c * K * N) if site.stationary else 0.0,
+        parameters=float(c * K * N) if site.stationary and not costs.resident else 0.0,
+        steps=symbols / costs.cores if costs.streamed else steps,
+        writes=0.0 if costs.streamed or costs.resident else float(site.count * rounds),
     )
 
 

@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from photonjax.cost.bill import Bill, Entry
 from photonjax.hardware.digital import DTYPE_BITS, DigitalAccelerator
 from photonjax.inventory import Inventory, MatmulSite
 
-__all__ = ["TRANSCENDENTAL_OPS", "on_digital"]
+__all__ = [
+    "Precision",
+    "digital_entries",
+    "maximum",
+    "model_flop_utilisation",
+    "on_digital",
+    "total",
+]
 
-TRANSCENDENTAL_OPS = 8
-"""Vector operations that one exponential, root or sine takes: assumed (special functions run at an
-eighth of the rate of multiply-adds, or as polynomials of about this many terms)."""
+Precision = str | Callable[[MatmulSite], str] | None
+"""Of products: one for all, a function that tells it of a site, or the one each was traced in."""
 
-_VECTOR_OPS = {
-    "elementwise": 1,
-    "reduction": 1,
-    "transcendental": TRANSCENDENTAL_OPS,
-    "random": 1,
-    "other": 1,
-}
-_FUSED = (
-    "non-matmul operations: at the vector rate, their memory traffic taken as fused away; gathers and "
-    "concatenations at memory bandwidth; layout as free"
+_VECTOR = ("elementwise", "reduction", "transcendental", "random", "other")
+_BESIDE = (
+    "non-matmul operations run beside the products, and are charged for the time by which they take "
+    "longer than these all together; at the peak vector rate, their memory traffic taken as fused away; "
+    "gathers and concatenations at memory bandwidth; layout as free"
 )
 
 
 def on_digital(
-    inventory: Inventory, accelerator: DigitalAccelerator, *, dtype: str | None = None
+    inventory: Inventory, accelerator: DigitalAccelerator, *, dtype: Precision = None
 ) -> Bill:
     """The bill of a program on a digital chip: the whole chip, and in ``bill.floor`` its arithmetic.
 
     Whole chip, for each product of ``macs`` multiply-accumulates, by the roofline (Williams, Waterman
     and Patterson, CACM 52, 65 (2009)):
 
-        seconds = max(2 macs / (rate utilisation), (M K + K N + M N) bytes / bandwidth)
+        seconds = max(2 macs / (rate utilisation), bytes / bandwidth)
         joules  = seconds power
 
-    with operands and results crossing the memory interface once (a lower bound). Operations that are
-    not products take ``ops / (vector rate utilisation)``, a transcendental one counting as
-    :data:`TRANSCENDENTAL_OPS`; gathers and other movement take ``bytes / bandwidth``. A chip without
-    ``power_w`` or rates has a floor only, and unknown (nan) seconds.
+    where bytes are those of both operands and the result, each crossing the memory interface once (a
+    lower bound). Of a product with two computed operands only the smallest of the three counts: in
+    attention no kernel of today writes scores out (Dao et al., NeurIPS 2022), and keys and values wait in
+    the cache while queries pass.
+
+    Other operations take ``ops / vector rate`` (the peak: a lower bound), a transcendental one counting
+    as ``transcendental_ops``; gathers and other movement take ``bytes / bandwidth``. They run on units of
+    their own, and the time that products wait for them is part of a measured utilisation, so that only
+    what exceeds the products' time is charged: max(others - products, 0), spread over their kinds. A
+    chip without ``power_w`` or rates has a floor only, and unknown (nan) seconds.
 
     Floor: ``macs mac_energy_j`` and nothing else, unless the accelerator has an
     ``energy_per_byte_j``, which adds the component ``memory``.
@@ -52,7 +62,8 @@ def on_digital(
     Args:
       inventory: of the program (:func:`photonjax.take_inventory`).
       accelerator: the chip.
-      dtype: precision the products run in; by default the one each was traced in.
+      dtype: precision the products run in, or a function that tells it of a site; by default the one
+        each was traced in.
 
     Raises:
       ValueError: the accelerator has no rate, or energy, for a precision.
@@ -66,7 +77,7 @@ def on_digital(
       >>> round(bill.joules / site.macs * 1e12, 2), round(bill.floor.joules / site.macs * 1e12, 2)  # pJ/MAC
       (2.83, 0.3)
     """
-    sites = [(s, dtype or s.dtype) for s in inventory.matmuls]
+    sites = [(s, precision(s, dtype)) for s in inventory.matmuls]
     notes = [*(f"not counted: {u}" for u in inventory.unsupported), *inventory.notes]
     floor_notes = []
     if inventory.operations:
@@ -82,55 +93,115 @@ def on_digital(
             Entry(e.path, "digital", e.joules, {"compute": math.nan}) for e in floor.entries
         )
         return Bill("digital, arithmetic only", tuple(notes), entries, floor)
-    entries = tuple(product_entry(s, accelerator, d) for s, d in sites) + other_entries(
-        inventory, accelerator
-    )
-    return Bill(
-        "digital, whole chip", (*notes, *other_notes(inventory, accelerator)), entries, floor
-    )
+    entries = tuple(digital_entries(inventory.matmuls, inventory, accelerator, dtype))
+    notes += [*other_notes(inventory, accelerator), *_capacity_notes(sites, accelerator)]
+    return Bill("digital, whole chip", tuple(notes), entries, floor)
 
 
-def product_entry(site: MatmulSite, accelerator: DigitalAccelerator, dtype: str) -> Entry:
-    """One product on the whole chip: roofline time and its energy."""
-    compute = 2.0 * site.macs / (accelerator.rate(dtype) * accelerator.utilisation)
-    seconds = maximum(compute, _transfer(_bytes(site, dtype), accelerator))
-    return Entry(
-        site.path, "digital", {"digital": seconds * accelerator.power_w}, {"digital": seconds}
-    )
+def model_flop_utilisation(
+    inventory: Inventory, accelerator: DigitalAccelerator, *, dtype: Precision = None
+) -> Any:
+    """Share of the peak rates that the bill of :func:`on_digital` amounts to: to hold against published MFU.
+
+    Time of all products at peak rate, over the bill's seconds.
+
+    >>> from photonjax.hardware import presets
+    >>> site = MatmulSite("w", batch=1, M=4096, K=4096, N=4096, count=1, dtype="int8", stationary=True)
+    >>> round(model_flop_utilisation(Inventory([site], []), presets.digital("b200")), 3)
+    0.5
+    """
+    peak = sum(2.0 * s.macs / accelerator.rate(precision(s, dtype)) for s in inventory.matmuls)
+    return peak / on_digital(inventory, accelerator, dtype=dtype).seconds
 
 
-def other_entries(inventory: Inventory, accelerator: DigitalAccelerator) -> tuple[Entry, ...]:
-    """The operations that are not products, by kind, on the whole chip."""
-    entries = []
-    for kind in dict.fromkeys(o.kind for o in inventory.operations):
-        if kind == "movement":
-            seconds = _transfer(
-                float(sum(o.bytes for o in inventory.operations if o.kind == kind)), accelerator
-            )
-        elif kind in _VECTOR_OPS and accelerator.vector_ops_per_s is not None:
-            ops = float(inventory.elements(kind) * _VECTOR_OPS[kind])
-            seconds = ops / (accelerator.vector_ops_per_s * accelerator.utilisation)
-        else:
-            continue
+def precision(site: MatmulSite, dtype: Precision) -> str:
+    """Precision that a site's product runs in."""
+    if callable(dtype):
+        return dtype(site)
+    return dtype or site.dtype
+
+
+def digital_entries(
+    sites: Sequence[MatmulSite],
+    inventory: Inventory,
+    accelerator: DigitalAccelerator,
+    dtype: Precision,
+) -> list[Entry]:
+    """``sites`` and all other operations of the inventory on the whole chip, as :func:`on_digital` says."""
+    named: dict[tuple[str, str], list[MatmulSite]] = {}
+    for site in sites:
+        named.setdefault((site.path, precision(site, dtype)), []).append(site)
+    entries = [_products(group, accelerator, d) for (_, d), group in named.items()]
+    products = sum(sum(e.seconds.values()) for e in entries)
+    others = _others(inventory, accelerator)
+    alone_s = sum(others.values())
+    # Only what products do not hide counts; 1e-30 s where there is nothing, against dividing by zero.
+    charged = maximum(alone_s - products, 0.0) / maximum(alone_s, 1e-30)
+    for kind, alone in others.items():
+        seconds = alone * charged
         joules = {"other operations": seconds * accelerator.power_w}
         entries.append(Entry(f"({kind})", "digital", joules, {"other operations": seconds}))
-    return tuple(entries)
+    return entries
+
+
+def _products(sites: Sequence[MatmulSite], accelerator: DigitalAccelerator, dtype: str) -> Entry:
+    """Products of one name on the whole chip: roofline time of each, and their energy."""
+    operations = np.array([2.0 * s.macs for s in sites])
+    compute = operations / (accelerator.rate(dtype) * accelerator.utilisation)
+    traffic = _transfer(np.array([_bytes(s, dtype) for s in sites]), accelerator)
+    seconds = total(maximum(compute, traffic))
+    joules = {"digital": seconds * accelerator.power_w}
+    return Entry(sites[0].path, "digital", joules, {"digital": seconds})
+
+
+def _others(inventory: Inventory, accelerator: DigitalAccelerator) -> dict[str, Any]:
+    """Seconds of the operations that are not products, by kind, as if nothing else ran."""
+    found: dict[str, Any] = {}
+    for kind in dict.fromkeys(o.kind for o in inventory.operations):
+        if kind == "movement":
+            size = float(sum(o.bytes for o in inventory.operations if o.kind == kind))
+            found[kind] = _transfer(size, accelerator)
+        elif kind in _VECTOR and accelerator.vector_ops_per_s is not None:
+            each = accelerator.transcendental_ops if kind == "transcendental" else 1.0
+            ops = float(inventory.elements(kind)) * each
+            found[kind] = ops / accelerator.vector_ops_per_s
+    return found
 
 
 def other_notes(inventory: Inventory, accelerator: DigitalAccelerator) -> tuple[str, ...]:
-    """What :func:`other_entries` assumes and leaves out."""
+    """What the charge for other operations assumes and leaves out."""
     if not inventory.operations:
         return ()
     if accelerator.vector_ops_per_s is None:
         return ("non-matmul operations are not charged: the accelerator has no vector_ops_per_s",)
-    return (_FUSED,)
+    return (_BESIDE,)
+
+
+def _capacity_notes(
+    sites: Sequence[tuple[MatmulSite, str]], accelerator: DigitalAccelerator
+) -> list[str]:
+    room = accelerator.memory_bytes
+    if not isinstance(room, (int, float)):
+        return []  # unknown, or traced
+    size = sum(s.count * s.batch * s.K * s.N * DTYPE_BITS[d] / 8 for s, d in sites if s.stationary)
+    if size <= room:
+        return []
+    return [
+        f"parameters take {size / 1e9:.4g} GB, a chip has {room / 1e9:.4g} GB: {math.ceil(size / room)} "
+        "chips at least; seconds are of one, joules without what goes between them"
+    ]
 
 
 def maximum(a: Any, b: Any) -> Any:
-    """The larger of two numbers, plain or traced."""
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return max(a, b)
-    return jnp.maximum(a, b)
+    """The larger of two numbers or arrays, plain or traced."""
+    if isinstance(a, jax.Array) or isinstance(b, jax.Array):
+        return jnp.maximum(a, b)
+    return np.maximum(a, b)
+
+
+def total(values: Any) -> Any:
+    """The sum of an array: a float, or traced."""
+    return values.sum() if isinstance(values, jax.Array) else float(values.sum())
 
 
 def _floor(site: MatmulSite, dtype: str, accelerator: DigitalAccelerator) -> Entry:
@@ -141,13 +212,11 @@ def _floor(site: MatmulSite, dtype: str, accelerator: DigitalAccelerator) -> Ent
 
 
 def _bytes(site: MatmulSite, dtype: str) -> float:
-    numbers = site.M * site.K + site.K * site.N + site.M * site.N
+    matrices = (site.M * site.K, site.K * site.N, site.M * site.N)
+    numbers = sum(matrices) if site.stationary else min(matrices)
     return site.count * site.batch * numbers * DTYPE_BITS[dtype] / 8
 
 
-def _transfer(size: float, accelerator: DigitalAccelerator) -> Any:
-    return (
-        0.0
-        if accelerator.bandwidth_bytes_per_s is None
-        else size / accelerator.bandwidth_bytes_per_s
-    )
+def _transfer(size: Any, accelerator: DigitalAccelerator) -> Any:
+    bandwidth = accelerator.bandwidth_bytes_per_s
+    return 0.0 * size if bandwidth is None else size / bandwidth

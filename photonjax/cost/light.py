@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from photonjax.cost.bill import Bill, Entry
-from photonjax.cost.counts import RAILS, Counts, count, number_bytes
-from photonjax.cost.digital import maximum, other_entries, other_notes, product_entry
+from photonjax.cost.counts import RAILS, Counts, arrays, count, number_bytes
+from photonjax.cost.digital import Precision, digital_entries, maximum, other_notes, total
 from photonjax.hardware.core import OpticalCore
 from photonjax.hardware.costs import PHOTON_J_M
 from photonjax.hardware.digital import DigitalAccelerator
@@ -23,7 +25,7 @@ def on_core(
     *,
     where: Callable[[MatmulSite], bool] | None = None,
     digital: DigitalAccelerator | None = None,
-    dtype: str | None = None,
+    dtype: Precision = None,
 ) -> Bill:
     """The bill of a program whose products run on light, as far as ``where`` says so.
 
@@ -31,12 +33,14 @@ def on_core(
     :func:`photonjax.cost.counts.count`, whose names stand here for those numbers. With r =
     :data:`RAILS` of the encoding, P cores, and the fields of ``core.costs`` by their names:
 
-        compute = symbols / (symbol_rate P)                                              [s]
-        loading = max(loads load_time / P, parameter bytes / weight_memory_bytes_per_s)  [s]
+        compute = max(steps / symbol_rate,
+                      (activation bytes + 8 additions) / activation_bytes_per_s)         [s]
+        loading = max(writes load_time, parameter bytes / weight_memory_bytes_per_s)     [s]
         load    = max(loading - compute, 0) if double buffered, else loading             [s]
         seconds = compute + load
 
-        laser          E symbols + E symbol_rate P laser_idle_fraction load, where one symbol takes
+        laser          E symbols + E laser_idle_fraction (symbol_rate P seconds - symbols), where one
+                       symbol takes
                        E = rows cols vectors r.lit photons (h c / wavelength) / quantum_efficiency
                            10**(link_loss_db / 10) / wall_plug_efficiency
         dac, modulator (inputs + weights) r.inputs, each
@@ -44,8 +48,8 @@ def on_core(
         amplifier, adc conversions, each
         weight write   loads rows cols r.cells load_energy
         weight hold    rows cols r.cells P hold_power seconds
-        activations    (fetched_inputs + results) bytes, and those of computed operands written or
-                       of any weights streamed; times activation_energy_j_per_byte
+        activations    activation bytes, of fetched_inputs and results and of computed operands written
+                       or any weights streamed; times activation_energy_j_per_byte
         memory: name   the sum over kinds of numbers of count, bytes and accesses, times
                        energy_j_per_byte
         partial sums   additions accumulate_energy
@@ -54,8 +58,11 @@ def on_core(
 
     Derivation: each line is a number of parts used times what one use takes; E is the definition of
     ``photons`` (detected, per multiply, at full scale) carried back through detector, link and plug.
-    Streamed weights are neither written nor held, and take no load time. Neglected: a site's first
-    load, which nothing overlaps. ``photons=None`` charges no laser, ``bits_in=None`` no DAC,
+    Streamed weights are neither written nor held, and take no load time; resident ones are held, and
+    were written before. A partial sum of 4 bytes is read and written in the activation memory for each
+    addition: its time counts here, its energy is in accumulate_energy. Neglected: a site's first load,
+    which nothing overlaps; what the digital side draws while light works, and laser and cells while it
+    does not (gating over whole products). ``photons=None`` charges no laser, ``bits_in=None`` no DAC,
     ``bits_out=None`` no ADC; numbers without bits travel as 32-bit ones.
 
     Args:
@@ -64,11 +71,12 @@ def on_core(
       where: which sites run on light; by default the stationary ones.
       digital: what computes the rest; without it the rest is not charged, and the bill's notes say
         what it is.
-      dtype: precision of products left to ``digital``; by default the one each was traced in.
+      dtype: precision of products left to ``digital``, or a function that tells it of a site; by
+        default the one each was traced in.
 
     Raises:
-      ValueError: the core has no costs, or ``digital`` has no rates or power, or none for a
-        precision.
+      ValueError: the core has no costs; ``digital`` has no rates or power, or none for a precision;
+        the weights are to be resident and do not fit.
 
     Example:
       >>> from photonjax.cost import on_core
@@ -90,11 +98,22 @@ def on_core(
     on_light = where or (lambda site: site.stationary)
     light = [s for s in inventory.matmuls if on_light(s)]
     rest = [s for s in inventory.matmuls if not on_light(s)]
+    _check_resident(light, core)
     notes = [*(f"not counted: {u}" for u in inventory.unsupported), *inventory.notes]
     for field, part in (("photons", "laser"), ("bits_in", "DAC"), ("bits_out", "ADC")):
         if getattr(core, field) is None:
             notes.append(f"{part} not charged: OpticalCore.{field} is None")
-    entries = [light_entry(site, core) for site in light]
+    written = [s for s in light if not s.stationary]
+    if written and not core.costs.streamed:
+        rows = min(s.M for s in written)
+        notes.append(
+            "computed operands are written to the array anew for every execution that was traced, the "
+            f"smallest of {rows} rows"
+        )
+    named: dict[tuple[str, bool], list[MatmulSite]] = {}
+    for site in light:
+        named.setdefault((site.path, site.stationary), []).append(site)
+    entries = [light_entry(sites, core) for sites in named.values()]
     if digital is None:
         if rest:
             macs = sum(s.macs for s in rest)
@@ -105,37 +124,67 @@ def on_core(
             kinds = ", ".join(dict.fromkeys(o.kind for o in inventory.operations))
             notes.append(f"not charged, no digital side given: other operations ({kinds})")
     else:
-        others = [product_entry(s, digital, dtype or s.dtype) for s in rest]
-        others += other_entries(inventory, digital)
+        others = digital_entries(rest, inventory, digital, dtype)
         entries += [_with_static(e, core.costs.static_power_w) for e in others]
         notes += other_notes(inventory, digital)
     return Bill("optical core", tuple(notes), tuple(entries))
 
 
-def light_entry(site: MatmulSite, core: OpticalCore) -> Entry:
-    """One product on light; the formulas are those of :func:`on_core`."""
+def _check_resident(light: list[MatmulSite], core: OpticalCore) -> None:
+    """Every weight tile needs an array of its own; computed operands cannot have one."""
     costs = core.costs
     assert costs is not None
-    uses = count(site, core)
-    parameter_bytes = uses.parameters * number_bytes(core.bits_weight)
-    compute = uses.symbols / (core.symbol_rate_hz * costs.cores)
-    loading = 0.0 if costs.streamed else uses.loads * costs.load_time_s / costs.cores
-    if site.stationary and costs.weight_memory_bytes_per_s is not None:
-        loading = maximum(loading, parameter_bytes / costs.weight_memory_bytes_per_s)
-    load = maximum(loading - compute, 0.0) if costs.double_buffered else loading
+    if not costs.resident:
+        return
+    for site in light:
+        if not site.stationary:
+            raise ValueError(
+                f"CoreCosts.resident = True: {site.path} has two computed operands, and nothing to keep; "
+                "leave it to the digital side (where=), or set resident=False"
+            )
+    needed = sum(site.count * arrays(site, core) for site in light)
+    if needed > costs.cores:
+        raise ValueError(
+            f"CoreCosts.resident = True: the weights fill {needed} arrays, cores = {costs.cores}; give "
+            f"cores={needed} or more, or set resident=False"
+        )
+
+
+def light_entry(sites: Sequence[MatmulSite], core: OpticalCore) -> Entry:
+    """Products of one name on light; the formulas are those of :func:`on_core`.
+
+    All but the waiting for weights is proportional to the counts, which may therefore be added first.
+    """
+    costs = core.costs
+    assert costs is not None
+    path, stationary = sites[0].path, sites[0].stationary
+    each = [count(site, core) for site in sites]
+    steps, writes, numbers = np.array([(u.steps, u.writes, u.parameters) for u in each]).T
+    uses = Counts(*map(sum, zip(*map(dataclasses.astuple, each), strict=True)))
+    compute = steps / core.symbol_rate_hz
+    if costs.activation_bytes_per_s is not None:
+        moved = [_activation_bytes(u, core, stationary) + 8.0 * u.additions for u in each]
+        compute = maximum(compute, np.array(moved) / costs.activation_bytes_per_s)
+    loading = writes * costs.load_time_s
+    if stationary and costs.weight_memory_bytes_per_s is not None:
+        size = numbers * number_bytes(core.bits_weight)
+        loading = maximum(loading, size / costs.weight_memory_bytes_per_s)
+    waiting = maximum(loading - compute, 0.0) if costs.double_buffered else loading
+    seconds = {"compute": total(compute), "load": total(waiting)}
     joules = {
-        **_optics(uses, core, load, compute + load),
+        **_optics(uses, core, sum(seconds.values())),
         **_electronics(uses, core),
-        **_memory(uses, site, core),
+        "activations": _activation_bytes(uses, core, stationary)
+        * costs.activation_energy_j_per_byte,
+        **_memories(uses, core),
     }
-    if site.stationary:
+    if stationary:
+        parameter_bytes = uses.parameters * number_bytes(core.bits_weight)
         joules["weight memory"] = parameter_bytes * costs.weight_memory_energy_j_per_byte
-    return _with_static(
-        Entry(site.path, "light", joules, {"compute": compute, "load": load}), costs.static_power_w
-    )
+    return _with_static(Entry(path, "light", joules, seconds), costs.static_power_w)
 
 
-def _optics(uses: Counts, core: OpticalCore, load: Any, seconds: Any) -> dict[str, Any]:
+def _optics(uses: Counts, core: OpticalCore, seconds: Any) -> dict[str, Any]:
     """Laser, and the array's cells."""
     costs, rails = core.costs, RAILS[core.encoding]
     assert costs is not None
@@ -149,8 +198,10 @@ def _optics(uses: Counts, core: OpticalCore, load: Any, seconds: Any) -> dict[st
             / costs.quantum_efficiency
         )
         symbol_j = light * 10.0 ** (costs.link_loss_db / 10.0) / costs.wall_plug_efficiency
-        waiting = core.symbol_rate_hz * costs.cores * costs.laser_idle_fraction * load
-        joules["laser"] = symbol_j * (uses.symbols + waiting)
+        waited = seconds - uses.steps / core.symbol_rate_hz  # for weights or memory, by all cores
+        idle = uses.steps * costs.cores - uses.symbols  # by cores without a tile
+        waiting = idle + core.symbol_rate_hz * costs.cores * waited
+        joules["laser"] = symbol_j * (uses.symbols + costs.laser_idle_fraction * waiting)
     if not costs.streamed:
         cells = float(core.rows * core.cols) * rails.cells
         joules["weight write"] = uses.loads * cells * costs.load_energy_j
@@ -176,17 +227,24 @@ def _electronics(uses: Counts, core: OpticalCore) -> dict[str, Any]:
     return joules
 
 
-def _memory(uses: Counts, site: MatmulSite, core: OpticalCore) -> dict[str, Any]:
-    """Memory on the chip: one energy per byte for everything that moves, and the levels of a hierarchy."""
+def _activation_bytes(uses: Counts, core: OpticalCore, stationary: bool) -> float:
+    """What the one memory of inputs and results reads and writes, partial sums aside [B]."""
+    costs = core.costs
+    assert costs is not None
+    moved = uses.fetched_inputs * number_bytes(core.bits_in) + uses.results * costs.result_bytes
+    if costs.streamed:
+        moved += uses.weights * number_bytes(core.bits_weight)
+    elif not stationary:
+        moved += uses.fetched_weights * number_bytes(core.bits_weight)
+    return moved
+
+
+def _memories(uses: Counts, core: OpticalCore) -> dict[str, Any]:
+    """The levels of a memory hierarchy on the chip."""
     costs = core.costs
     assert costs is not None
     input_bytes, weight_bytes = number_bytes(core.bits_in), number_bytes(core.bits_weight)
-    moved = uses.fetched_inputs * input_bytes + uses.results * costs.result_bytes
-    if costs.streamed:
-        moved += uses.weights * weight_bytes
-    elif not site.stationary:
-        moved += uses.fetched_weights * weight_bytes
-    joules = {"activations": moved * costs.activation_energy_j_per_byte}
+    joules: dict[str, Any] = {}
     for level in costs.memories:
         passed = (
             level.samples * (uses.inputs * input_bytes + uses.weights * weight_bytes)

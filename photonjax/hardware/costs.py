@@ -19,8 +19,8 @@ class CoreCosts:
     """Energies [J], times [s] and powers [W] of the parts of an optical machine.
 
     The fields are the inputs of :func:`photonjax.cost.on_core`, where each formula is written out.
-    All but ``cores`` and ``double_buffered`` are pytree leaves: ``jax.grad`` of a bill with respect
-    to a core gives its sensitivity to every one of them. The defaults cost nothing: an ideal
+    All but ``cores``, ``double_buffered`` and ``resident`` are pytree leaves: ``jax.grad`` of a bill
+    with respect to a core gives its sensitivity to every one of them. The defaults cost nothing: an ideal
     machine.
 
     Attributes:
@@ -42,15 +42,20 @@ class CoreCosts:
       static_power_w: of the whole machine while it works, whatever it does [W].
       activation_energy_j_per_byte: of the memory that inputs are read from and outputs written to
         [J/B].
+      activation_bytes_per_s: its bandwidth, shared by all cores, for partial sums as well [B/s];
+        ``None``: never the limit.
       accumulate_energy_j: of adding one digitised partial sum, its accumulator's read and write
         included [J].
       weight_memory_energy_j_per_byte: of the memory that weights are streamed from (HBM, DRAM)
         [J/B].
       weight_memory_bytes_per_s: its bandwidth, shared by all cores [B/s]; ``None``: never the
         limit.
+      area_m2: of the machine [m2]; ``None`` where nobody has published it. No formula uses it.
       cores: arrays that work at the same time.
       double_buffered: whether an array's next weights are written while it computes, so that the
         longer of the two counts; otherwise they add.
+      resident: whether every weight tile has an array of its own, written before the call: nothing is
+        loaded, and all tiles of a product work at the same time, but all ``cores`` are held and lit.
 
     Raises:
       ValueError, TypeError: on construction, naming the field, its value and what is allowed.
@@ -79,11 +84,14 @@ class CoreCosts:
     hold_power_w: Any = leaf(0.0, low=0.0)
     static_power_w: Any = leaf(0.0, low=0.0)
     activation_energy_j_per_byte: Any = leaf(0.0, low=0.0)
+    activation_bytes_per_s: Any = leaf(None, above=0.0, optional=True)
     accumulate_energy_j: Any = leaf(0.0, low=0.0)
     weight_memory_energy_j_per_byte: Any = leaf(0.0, low=0.0)
     weight_memory_bytes_per_s: Any = leaf(None, above=0.0, optional=True)
+    area_m2: Any = leaf(None, above=0.0, optional=True)
     cores: int = 1
     double_buffered: bool = True
+    resident: bool = False
 
     # What SharedCosts makes into fields. Without an annotation they are none here: every core has parts
     # of its own, one vector passes at a time, weights are loaded.
@@ -100,7 +108,8 @@ class CoreCosts:
 
     def __post_init__(self) -> None:
         _check_count(self, "cores")
-        _check_flag(self, "double_buffered")
+        for name in ("double_buffered", "resident"):
+            _check_flag(self, name)
         check_leaves(self)
 
 
@@ -201,6 +210,10 @@ class SharedCosts(CoreCosts):
             _check_count(self, "operand_buffer_bytes", 1 << 40)
         for name in ("streamed", "gated"):
             _check_flag(self, name)
+        if self.streamed and self.resident:
+            raise ValueError(
+                "SharedCosts.resident = True: streamed weights stay nowhere; set one of the two"
+            )
         if not isinstance(self.memories, tuple) or any(
             not isinstance(m, Memory) for m in self.memories
         ):

@@ -38,14 +38,18 @@ class DigitalAccelerator:
         multiply-accumulate.
       mac_energy_j: of one multiply-accumulate alone, by precision [J]: no memory, control or idle
         silicon.
-      vector_ops_per_s: rate of operations that are not matrix products [1/s]; ``None``: they are
+      vector_ops_per_s: peak rate of operations that are not matrix products [1/s]; ``None``: they are
         not charged.
+      transcendental_ops: such operations that one exponential, root or sine takes the time of.
       bandwidth_bytes_per_s: of the main memory [B/s]; ``None``: never the limit.
       power_w: of the whole chip and its memory while it works [W]; ``None``: only the floor can be
         billed.
-      utilisation: share of the peak rates that real programs reach.
+      utilisation: share of the products' peak rates that real programs reach: model FLOP utilisation
+        (MFU), which contains all waiting, also for operations that are not products.
       energy_per_byte_j: of main memory traffic, added to the floor as a component of its own [J/B];
         ``None``: left out.
+      memory_bytes: capacity of the main memory [B]; ``None``: not checked.
+      area_m2: of the silicon [m2]; ``None`` where nobody has published it. No formula uses it.
 
     Raises:
       ValueError, TypeError: on construction, naming the field, its value and what is allowed.
@@ -64,10 +68,13 @@ class DigitalAccelerator:
     ops_per_s: dict[str, Any] = leaf()
     mac_energy_j: dict[str, Any] = leaf()
     vector_ops_per_s: Any = leaf(None, above=0.0, optional=True)
+    transcendental_ops: Any = leaf(8.0, above=0.0)
     bandwidth_bytes_per_s: Any = leaf(None, above=0.0, optional=True)
     power_w: Any = leaf(None, above=0.0, optional=True)
     utilisation: Any = leaf(1.0, above=0.0, high=1.0)
     energy_per_byte_j: Any = leaf(None, low=0.0, optional=True)
+    memory_bytes: Any = leaf(None, above=0.0, optional=True)
+    area_m2: Any = leaf(None, above=0.0, optional=True)
 
     def __post_init__(self) -> None:
         check_leaves(self)

@@ -88,7 +88,7 @@ class Machine:
         return sum(p.count * p.area_m2 for p in self.parts)
 
     def core(self) -> OpticalCore:
-        """The core whose bill charges these parts: ``bare`` with their energies filled in."""
+        """The core whose bill charges these parts: ``bare`` with their energies and area filled in."""
         assert self.bare.costs is not None
         charged: dict[str, Any] = {}
         for p in self.parts:
@@ -96,4 +96,7 @@ class Machine:
                 each = p.each / self.bare.symbol_rate_hz
                 uses = p.count if p.charged == "static_power_w" else each
                 charged[p.charged] = charged.get(p.charged, 0.0) + uses * p.power_w
+        area = self.area_m2
+        if not isinstance(area, (int, float)) or area > 0:  # traced, or published
+            charged["area_m2"] = area
         return dataclasses.replace(self.bare, costs=dataclasses.replace(self.bare.costs, **charged))

@@ -9,39 +9,49 @@ nothing else, so a number without a source cannot get in. What nobody has publis
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from typing import Any
 
+from photonjax.hardware import architectures
+from photonjax.hardware.chips import DIGITALS
 from photonjax.hardware.core import OpticalCore
 from photonjax.hardware.costs import CoreCosts
 from photonjax.hardware.digital import DigitalAccelerator
 from photonjax.hardware.literature import LITERATURE
-from photonjax.hardware.tables import CORES, DIGITALS, Number
+from photonjax.hardware.tables import CORES, Number
 
 __all__ = ["Number", "core", "cores", "describe", "digital", "digitals", "sources"]
 
 _CORES = {**CORES, **LITERATURE}
+_PARTS: dict[str, Callable[[], architectures.Machine]] = {
+    "lightening-transformer": architectures.lightening_transformer,
+    "lightening-transformer-8bit": lambda: architectures.lightening_transformer(bits=8),
+    "albireo": architectures.albireo,
+}
 
 
 def cores() -> list[str]:
     """Names that :func:`core` knows.
 
     >>> cores()
-    ['ideal', 'display-1024', 'mzi-mesh', 'microring-bank', 'coherent-crossbar', 'pace-like-64']
+    ['ideal', 'display-1024', 'mzi-mesh', 'microring-bank', 'coherent-crossbar', 'pace-like-64',
+     'lightening-transformer', 'lightening-transformer-8bit', 'albireo']
     """
-    return list(_CORES)
+    return [*_CORES, *_PARTS]
 
 
 def digitals() -> list[str]:
     """Names that :func:`digital` knows.
 
     >>> digitals()
-    ['h100-sxm', 'tpu-v5e', '300-fJ-per-MAC']
+    ['h100-sxm', 'h200-sxm', 'b200', 'tpu-v5e', 'tpu-v5p', 'tpu-v6e', '300-fJ-per-MAC']
     """
     return list(DIGITALS)
 
 
 def core(name: str) -> OpticalCore:
-    """The optical machine called ``name``.
+    """The optical machine called ``name``; those of :mod:`photonjax.hardware.architectures` are put
+    together from their parts.
 
     Raises:
       ValueError: an unknown name; the error lists the known ones.
@@ -49,7 +59,9 @@ def core(name: str) -> OpticalCore:
     >>> core("display-1024").rows
     1024
     """
-    settings, numbers = _CORES[_known("core", name, _CORES)]
+    if _known("core", name, dict.fromkeys(cores())) in _PARTS:
+        return _PARTS[name]().core()
+    settings, numbers = _CORES[name]
     fields, costs = _nest({**settings, **{k: n.value for k, n in numbers.items()}}, "costs")
     fields.setdefault("costs", CoreCosts(**costs))
     return OpticalCore(**fields)
@@ -72,7 +84,7 @@ def digital(name: str) -> DigitalAccelerator:
 
 def sources(name: str) -> dict[str, Number]:
     """Every number of a machine by field, nested ones as ``costs.dac_energy_j`` or
-    ``ops_per_s.int8``.
+    ``ops_per_s.int8``; of a machine that is put together from parts, the numbers of its parts.
 
     Raises:
       ValueError: an unknown name; the error lists the known ones.
@@ -80,7 +92,8 @@ def sources(name: str) -> dict[str, Number]:
     >>> sources("display-1024")["photons"].high
     1000000.0
     """
-    tables = {**{k: numbers for k, (_, numbers) in _CORES.items()}, **DIGITALS}
+    parts = {k: architectures.NUMBERS[k.removesuffix("-8bit")] for k in _PARTS}
+    tables = {**{k: numbers for k, (_, numbers) in _CORES.items()}, **parts, **DIGITALS}
     return dict(tables[_known("machine", name, tables)])
 
 

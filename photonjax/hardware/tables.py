@@ -1,4 +1,4 @@
-"""The numbers that machines are built from, each with where it comes from."""
+"""A number with where it comes from, and those that optical machines of our own are built from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from photonjax.hardware.converters import (
     dac_exponential_w,
 )
 
-__all__ = ["CORES", "DIGITALS", "Number", "assumed"]
+__all__ = ["CORES", "Number", "assumed"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,12 +155,20 @@ _DISPLAY = {
         0.46e-12,
         31.2e-12,
     ),
+    "costs.activation_bytes_per_s": assumed(
+        1e13,
+        "B/s",
+        "an H100's shared memories: 132 of 128 B a cycle at 1.8 GHz are 3e13 (derived); low: its HBM",
+        3.35e12,
+        3e13,
+    ),
     "costs.accumulate_energy_j": assumed(
-        0.25e-12,
+        0.1e-12 + 8 * 0.8275e-12,
         "J/add",
-        f"a 32-bit add 0.1 pJ and registers ({_LT}: 0.073 pJ per 2 B)",
-        0.1e-12,
-        1e-12,
+        "a 32-bit add 0.1 pJ; its sum read and written in the activation memory, as thousands of tokens "
+        "pass before the next tile; low: in registers; high: three times",
+        0.25e-12,
+        20e-12,
     ),
     "costs.weight_memory_energy_j_per_byte": Number(
         31.2e-12, "J/B", f"{_LT}: DRAM 62.4 pJ per 2 B"
@@ -172,53 +180,4 @@ _DISPLAY = {
 CORES: dict[str, tuple[dict[str, Any], dict[str, Number]]] = {
     "ideal": ({}, _IDEAL),
     "display-1024": ({"encoding": "differential", "costs.double_buffered": True}, _DISPLAY),
-}
-
-_H100 = "NVIDIA H100 SXM data sheet, dense"
-_TPU = "Google Cloud TPU v5e documentation"
-_FLOOR = (
-    "digital reference of Anderson et al., TMLR 2024: 300 fJ/MAC; high: whole chip at peak rate"
-)
-
-DIGITALS: dict[str, dict[str, Number]] = {
-    "h100-sxm": {
-        "ops_per_s.bfloat16": Number(989e12, "op/s", _H100),
-        "ops_per_s.int8": Number(1979e12, "op/s", _H100),
-        "ops_per_s.float8": Number(1979e12, "op/s", _H100),
-        "ops_per_s.float32": Number(67e12, "op/s", f"{_H100}, vector units (second-hand)"),
-        "mac_energy_j.bfloat16": assumed(0.3e-12, "J/MAC", _FLOOR, 0.1e-12, 1.42e-12),
-        "mac_energy_j.int8": assumed(
-            0.15e-12, "J/MAC", f"half of bfloat16's; {_FLOOR}", 0.05e-12, 0.71e-12
-        ),
-        "mac_energy_j.float8": assumed(
-            0.15e-12, "J/MAC", f"half of bfloat16's; {_FLOOR}", 0.05e-12, 0.71e-12
-        ),
-        "mac_energy_j.float32": assumed(
-            1.2e-12, "J/MAC", f"four times bfloat16's; {_FLOOR}", 0.4e-12, 20.9e-12
-        ),
-        "vector_ops_per_s": Number(67e12, "op/s", f"{_H100}, float32 (second-hand)"),
-        "bandwidth_bytes_per_s": Number(3.35e12, "B/s", _H100),
-        "power_w": Number(700.0, "W", f"{_H100}, thermal design power"),
-        "utilisation": assumed(
-            0.5, "", "high: 2.0 pJ/MAC measured against 1.42 at peak", 0.3, 0.71
-        ),
-    },
-    "tpu-v5e": {
-        "ops_per_s.bfloat16": Number(197e12, "op/s", _TPU),
-        "ops_per_s.int8": Number(393e12, "op/s", _TPU),
-        "mac_energy_j.bfloat16": assumed(0.3e-12, "J/MAC", _FLOOR, 0.1e-12, 2.1e-12),
-        "mac_energy_j.int8": assumed(
-            0.15e-12, "J/MAC", f"half of bfloat16's; {_FLOOR}", 0.05e-12, 1.05e-12
-        ),
-        "vector_ops_per_s": assumed(
-            4e12, "op/s", "a fiftieth of the matrix rate; not published", 1e12, 2e13
-        ),
-        "bandwidth_bytes_per_s": Number(800e9, "B/s", _TPU),
-        "power_w": assumed(200.0, "W", "not published", 100.0, 300.0),
-        "utilisation": assumed(0.5, "", "as h100-sxm", 0.3, 0.7),
-    },
-    "300-fJ-per-MAC": {
-        f"mac_energy_j.{dtype}": Number(0.3e-12, "J/MAC", "Anderson et al., TMLR 2024, abstract")
-        for dtype in ("bfloat16", "float32", "float16", "float8", "int8")
-    },
 }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photonjax.cost import on_digital
+from photonjax.cost import model_flop_utilisation, on_digital
 from photonjax.hardware import DigitalAccelerator, presets
 from photonjax.inventory import Inventory, MatmulSite, Operation
 
@@ -56,22 +56,67 @@ def test_roofline_bounds(M, K, N, count):
     assert bill.seconds == pytest.approx(max(2 * macs / 100, size / 16))
 
 
-def test_other_operations():
-    ops = [
-        Operation("elementwise", "add", 100, 1200, 1),
-        Operation("transcendental", "exp", 10, 80, 1),
-        Operation("movement", "gather", 4, 32, 1),
-        Operation("layout", "reshape", 1000, 8000, 1),
-    ]
-    bill = on_digital(inventory(1, 1, 1, operations=ops), CHIP)
+OPS = [
+    Operation("elementwise", "add", 100, 1200, 1),
+    Operation("transcendental", "exp", 10, 80, 1),
+    Operation("movement", "gather", 4, 32, 1),
+    Operation("layout", "reshape", 1000, 8000, 1),
+]
+
+
+def test_other_operations_alone():
+    bill = on_digital(Inventory([], OPS), dataclasses.replace(CHIP, transcendental_ops=4.0))
     times = {path: seconds for path, (_, seconds) in bill.by_site().items()}
-    assert times["(elementwise)"] == 20.0 and times["(transcendental)"] == 16.0
-    assert times["(movement)"] == 2.0 and "(layout)" not in times
+    assert times == {"(elementwise)": 10.0, "(transcendental)": 4.0, "(movement)": 2.0}
+    assert bill.joules == 5.0 * 16.0
     assert any("vector rate" in n for n in bill.notes)
     without = on_digital(
-        inventory(1, 1, 1, operations=ops), dataclasses.replace(CHIP, vector_ops_per_s=None)
+        inventory(1, 1, 1, operations=OPS), dataclasses.replace(CHIP, vector_ops_per_s=None)
     )
     assert any("not charged" in n for n in without.notes)
+
+
+def test_other_operations_run_beside_the_products():
+    for K in (1, 100, 1000, 2000):  # products of 2 K s against 20 s of others
+        bill = on_digital(inventory(10, K, 10, operations=OPS), CHIP)
+        products = bill.by_component("seconds")["digital"]
+        assert bill.seconds == pytest.approx(max(products, 20.0))
+        assert bill.joules == pytest.approx(5.0 * bill.seconds)
+    assert bill.by_component("seconds")["other operations"] == 0.0
+    grad = jax.grad(lambda c: on_digital(inventory(10, 1, 10, operations=OPS), c).seconds)(CHIP)
+    assert float(grad.vector_ops_per_s) == pytest.approx(-1.8, rel=1e-5)  # 18 s of 20 over 10 op/s
+
+
+def test_attention_keeps_its_scores_on_the_chip():
+    queries, keys = 64, 4000
+    scores = inventory(queries, 8, keys, stationary=False)
+    values = inventory(queries, keys, 8, stationary=False)
+    fast = dataclasses.replace(CHIP, ops_per_s={"bfloat16": 1e12}, utilisation=1.0)
+    for product in (scores, values):  # the queries, or the results: 64 x 8 numbers of two bytes
+        assert on_digital(product, fast).seconds == pytest.approx(64 * 8 * 2 / 16.0)
+
+
+def test_utilisation_is_what_the_bill_amounts_to():
+    big, small = inventory(4000, 4000, 4000), inventory(1, 4000, 4000)
+    assert model_flop_utilisation(big, CHIP) == pytest.approx(0.5)
+    assert model_flop_utilisation(small, CHIP) < 0.1  # waits for memory
+    waits = inventory(10, 1, 10, operations=OPS)
+    assert model_flop_utilisation(waits, CHIP) == pytest.approx(200 / 200.0 / 20.0)
+
+
+def test_precision_by_site():
+    sites = [*inventory(100, 100, 100).matmuls, *inventory(100, 100, 100, path="v").matmuls]
+    both = on_digital(
+        Inventory(sites, []), CHIP, dtype=lambda s: "int8" if s.path == "w" else "bfloat16"
+    )
+    assert both.by_site() == {"w": (50_000.0, 10_000.0), "v": (100_000.0, 20_000.0)}
+
+
+def test_a_model_that_does_not_fit_is_said_so():
+    chip = dataclasses.replace(CHIP, memory_bytes=30_000.0)
+    [note] = on_digital(inventory(1, 100, 200, count=2), chip).notes
+    assert "8e-05 GB" in note and "3 chips at least" in note
+    assert not on_digital(inventory(1, 100, 150), chip).notes
 
 
 def test_reference_without_a_chip_has_a_floor_and_no_time():

@@ -108,6 +108,43 @@ def test_loading_overlaps_or_adds(load_time, double, cores, seconds):
     assert bill.by_component("seconds") == {"compute": 10.0 / cores, "load": seconds - 10.0 / cores}
 
 
+def amortised(T, *, double):
+    """Seconds and joules per token of one site of 6 tiles with weights that cost 3 s and 5 J a tile."""
+    core = plain(load_time_s=3.0, load_energy_j=5 / 32, double_buffered=double, dac_energy_j=1.0)
+    bill = bill_of(site(T, 8, 24), core=core)
+    return bill.seconds / T, bill.joules / T
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_weight_loading_is_amortised_over_tokens(double):
+    for T in (1, 2, 3, 4, 100, 10_000):
+        seconds, joules = amortised(T, double=double)
+        assert seconds == pytest.approx(6 * (max(1.0, 3 / T) if double else 1 + 3 / T))
+        assert joules == pytest.approx(
+            6 * 4 + 6 * 5 / T
+        )  # 6 symbols of 4 inputs, and its share of 6 loads
+    # double buffering hides loading altogether from as many tokens as symbols fit into a load
+    assert amortised(3, double=True)[0] == amortised(3000, double=True)[0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 200), st.floats(0.0, 100.0), st.integers(1, 9))
+def test_double_buffering_saves_at_most_half(T, load_time, cores):
+    times = [
+        bill_of(
+            site(T, 12, 40),
+            core=plain(load_time_s=load_time, double_buffered=double, cores=cores),
+        ).seconds
+        for double in (True, False)
+    ]
+    assert times[0] <= times[1] <= 2 * times[0] * (1 + 1e-12)
+
+
+def test_more_cores_help_until_every_tile_has_one():
+    times = [bill_of(site(50, 12, 40), core=plain(cores=n)).seconds for n in (1, 3, 5, 14, 15, 999)]
+    assert times == [15 * 50, 5 * 50, 3 * 50, 2 * 50, 50, 50]  # 3 x 5 tiles
+
+
 def test_waiting_costs_laser_hold_and_static_power():
     costs = dict(load_time_s=8.0, hold_power_w=1.0, static_power_w=3.0)
     on = dataclasses.replace(plain(**costs, laser_idle_fraction=1.0), photons=1.0)
@@ -132,11 +169,22 @@ def test_weights_stream_from_memory_and_computed_operands_do_not():
     assert dynamic.by_component()["activations"] == 5 * (4 * 2 + 16 * 2) + 64
 
 
+@pytest.mark.parametrize(("bandwidth", "seconds"), [(1e9, 10.0), (14.0, 10.0), (10.0, 14.0)])
+def test_activations_and_partial_sums_wait_for_their_memory(bandwidth, seconds):
+    costs = dict(activation_bytes_per_s=bandwidth, laser_idle_fraction=1.0)
+    core = dataclasses.replace(plain(rows=4, cols=8, **costs), encoding="homodyne", photons=1.0)
+    bill = bill_of(site(5, 8, 2), core=core)  # 40 B in, 20 B out, 10 additions of 8 B: 140 B
+    assert bill.seconds == seconds
+    free = bill_of(site(5, 8, 2), core=dataclasses.replace(core, costs=CoreCosts()))
+    laser = bill.by_component()["laser"] / free.by_component()["laser"]
+    assert laser == pytest.approx(seconds / 10.0)  # it stays on while the array waits
+
+
 def test_where_and_the_digital_side():
     inv = Inventory(
         [site(64, 64, 64, path="a"), site(64, 64, 64, stationary=False, path="b")],
         [
-            Operation("transcendental", "exp", 1000, 8000, 1),
+            Operation("transcendental", "exp", 10**6, 8 * 10**6, 1),
             Operation("layout", "reshape", 9, 9, 1),
         ],
     )
@@ -147,12 +195,16 @@ def test_where_and_the_digital_side():
     assert any("other operations (transcendental, layout)" in n for n in alone.notes)
     both = on_core(inv, core, digital=chip)
     assert list(both.by_site()) == ["a", "b", "(transcendental)"]
-    time = 8 * 1000 / (chip.vector_ops_per_s * chip.utilisation)
+    # b hides some of the exponentials: it waits for one matrix of 64 x 64 numbers
+    beside = 2 * 64**2 / chip.bandwidth_bytes_per_s
+    time = 8 * 10**6 / chip.vector_ops_per_s - beside
     joules, seconds = both.by_site()["(transcendental)"]
     assert seconds == pytest.approx(time)
     assert joules == pytest.approx(time * (700 + 50))  # the chip's power, and the server's
     swapped = on_core(inv, core, where=lambda s: s.path == "b", digital=chip, dtype="int8")
     assert [e.where for e in swapped.entries] == ["light", "digital", "digital"]
+    assert any("written to the array anew" in n and "of 64 rows" in n for n in swapped.notes)
+    assert not any("written to the array anew" in n for n in both.notes)
     with pytest.raises(ValueError, match="no power_w or ops_per_s"):
         on_core(inv, core, digital=presets.digital("300-fJ-per-MAC"))
     with pytest.raises(ValueError, match=r"OpticalCore\.costs is None"):

@@ -49,7 +49,67 @@ def test_counts_of_a_shared_machine_equal_hand_counts():
         fetched_weights=9 * 4,
         results=5 * 4,
         parameters=9 * 4,
+        steps=5 * 2 * 3 / 4,  # streamed symbols spread evenly over 4 cores
+        writes=0,
     )
+
+
+@pytest.mark.parametrize(
+    ("cores", "steps", "writes"),
+    # 5 x 2 tiles of 3 pairs of vectors, 7 executions: rounds of 10, 5, 4 (the last with 1 of 3 cores), 1, 1
+    [(1, 7 * 30, 70), (2, 7 * 15, 35), (3, 7 * 12, 28), (10, 7 * 3, 7), (64, 7 * 3, 7)],
+)
+def test_a_tile_is_on_one_core(cores, steps, writes):
+    product = dataclasses.replace(PRODUCT, count=7)
+    costs = dict(vectors=2, cores=cores, load_time_s=5.0, double_buffered=False)
+    counts = count(product, machine(**costs))
+    assert (counts.steps, counts.writes) == (steps, writes)
+    assert (counts.symbols, counts.loads) == (7 * 30, 70)  # what there is to do does not change
+    assert bill_of(product, core=machine(**costs)).seconds == steps + 5.0 * writes
+    heads = dataclasses.replace(product, count=1, batch=7)  # heads work side by side
+    assert count(heads, machine(**costs)).writes == -(-70 // cores)
+
+
+def test_idle_cores_keep_their_lasers_on_unless_gated():
+    lit = [
+        dataclasses.replace(machine(vectors=2, cores=3, laser_idle_fraction=f), photons=1.0)
+        for f in (0.0, 1.0)
+    ]
+    a, b = (bill_of(PRODUCT, core=c).by_component()["laser"] for c in lit)
+    assert b / a == pytest.approx(3 * 12 / 30)  # 4 rounds of 3 symbols on 3 cores, for 30 symbols
+
+
+RESIDENT = dict(
+    vectors=2,
+    resident=True,
+    load_time_s=100.0,
+    load_energy_j=1.0,
+    hold_power_w=1.0,
+    weight_memory_energy_j_per_byte=1.0,
+    weight_memory_bytes_per_s=1e-3,
+)
+
+
+def test_resident_weights_are_held_and_never_loaded():
+    product = dataclasses.replace(PRODUCT, count=2)
+    bill = bill_of(product, core=machine(cores=24, **RESIDENT))
+    assert bill.by_component("seconds") == {"compute": 2 * 3.0, "load": 0.0}  # 10 tiles at a time
+    joules = bill.by_component()
+    assert joules["weight write"] == joules["weight memory"] == 0.0
+    assert joules["weight hold"] == 2 * 3 * 24 * 6.0  # cells of 24 arrays, for 6 s
+    loaded = bill_of(product, core=machine(cores=24, **{**RESIDENT, "resident": False}))
+    assert loaded.by_component("seconds")["compute"] == 6.0 and loaded.seconds == 72 / 1e-3
+
+
+def test_resident_weights_must_fit_and_be_weights():
+    with pytest.raises(ValueError, match="weights fill 20 arrays, cores = 19; give cores=20"):
+        bill_of(dataclasses.replace(PRODUCT, count=2), core=machine(cores=19, **RESIDENT))
+    with pytest.raises(ValueError, match="w has two computed operands"):
+        bill_of(site(5, 9, 4, stationary=False), core=machine(cores=64, **RESIDENT))
+    with pytest.raises(ValueError, match=r"SharedCosts\.resident = True: streamed weights"):
+        machine(**SHARED, resident=True)
+    with pytest.raises(TypeError, match=r"CoreCosts\.resident = 1 is not True or False"):
+        CoreCosts(resident=1)
 
 
 def test_gating_leaves_only_what_is_there():

@@ -8,10 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photonjax.hardware import CoreCosts, Number, architectures, converters, presets
+from photonjax.hardware import (
+    CoreCosts,
+    Number,
+    architectures,
+    converters,
+    get_field,
+    presets,
+    set_fields,
+)
 from photonjax.ops import measured_dot_general
 
-NAMES = presets.cores() + presets.digitals()
+PARTS = [
+    "lightening-transformer",
+    "lightening-transformer-8bit",
+    "albireo",
+]  # tables list their parts
+NAMES = [n for n in presets.cores() if n not in PARTS] + presets.digitals()
 
 
 def _build(name):
@@ -39,7 +52,7 @@ def test_every_number_has_an_entry(name):
     if name == "ideal":  # its parts cost nothing: the defaults of CoreCosts
         free |= {f"costs.{k}" for k, _ in _fields(CoreCosts())}
     if name == "300-fJ-per-MAC":  # no whole chip
-        free |= {"utilisation"}
+        free |= {"utilisation", "transcendental_ops"}
     assert found.keys() - free == {k for k, n in table.items() if n.value is not None} - free
     for key in found.keys() - free:
         assert table[key].value == found[key]
@@ -47,7 +60,7 @@ def test_every_number_has_an_entry(name):
     assert leaves == len(jax.tree.leaves(machine))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + PARTS)
 def test_numbers_have_units_sources_and_ranges(name):
     for field, n in presets.sources(name).items():
         assert n.source, field
@@ -73,7 +86,7 @@ def test_unknown_names_list_the_known():
         ValueError, match=r"unknown core 'display-1023' \(did you mean display-1024\?\)"
     ):
         presets.core("display-1023")
-    with pytest.raises(ValueError, match="known: h100-sxm, tpu-v5e, 300-fJ-per-MAC"):
+    with pytest.raises(ValueError, match="known: h100-sxm, h200-sxm, b200, tpu-v5e, .*, 300-fJ"):
         presets.digital("abacus")
     with pytest.raises(ValueError, match="known: ideal, display-1024, mzi-mesh, .*, h100-sxm"):
         presets.sources("abacus")
@@ -85,7 +98,8 @@ def test_ideal_core_has_no_noise_and_no_converter_at_the_output():
     assert not core.dynamic and core.weight_noise is None
 
 
-@pytest.mark.parametrize("name", presets.cores())
+# Albireo's ADC range is not published, and its sums, with their offsets, want a calibrated one.
+@pytest.mark.parametrize("name", [n for n in presets.cores() if n != "albireo"])
 def test_every_core_multiplies(name):
     x, w = (jax.random.normal(jax.random.key(i), (64, 64)) for i in (0, 1))
     numbers = (((1,), (0,)), ((), ()))
@@ -102,6 +116,69 @@ def test_the_crossbar_is_the_one_that_is_billed():
         assert getattr(core, field) == getattr(billed, field)
     assert core.photons == pytest.approx(billed.photons)
     assert core.symbol_rate_hz == billed.symbol_rate_hz
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_machines_of_parts_are_presets(name):
+    bits = 4 if name == "lightening-transformer" else 8
+    build = {"albireo": architectures.albireo}.get(
+        name, lambda: architectures.lightening_transformer(bits)
+    )
+    machine = build()
+    assert presets.core(name) == machine.core() and presets.core(name).bits_in == bits
+    if name == "albireo":
+        assert presets.core(name).costs.area_m2 is None  # not published part by part
+    else:
+        assert presets.core(name).costs.area_m2 == machine.area_m2 > 0
+    assert presets.sources(name) == architectures.NUMBERS[name.removesuffix("-8bit")]
+
+
+WHOLE = [n for n in presets.digitals() if n != "300-fJ-per-MAC"]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_digital_floors_lie_below_the_whole_chip(name):
+    chip, table = presets.digital(name), presets.sources(name)
+    assert 0.3 <= chip.utilisation <= 0.8 and table["utilisation"].assumed
+    for dtype, rate in chip.ops_per_s.items():
+        assert chip.mac_energy(dtype) < 2 * chip.power_w / rate, dtype
+    assert chip.rate("int8") == pytest.approx(2 * chip.rate("bfloat16"), rel=0.01)
+    assert chip.bandwidth_bytes_per_s > 1e11 and chip.memory_bytes > 1e10
+    # a byte for every 100 to 1,000 operations: the ridge of its roofline
+    assert 100 < chip.rate("bfloat16") / chip.bandwidth_bytes_per_s < 1000
+
+
+def test_digital_rates_are_those_of_the_data_sheets():
+    known = {  # Tflop/s in bfloat16, TB/s, GB, W
+        "h100-sxm": (989, 3.35, 80, 700),
+        "h200-sxm": (989, 4.8, 141, 700),
+        "b200": (2250, 7.7, 180, 1000),
+        "tpu-v5e": (197, 0.819, 16, None),
+        "tpu-v5p": (459, 2.765, 95, None),
+        "tpu-v6e": (918, 1.638, 32, None),
+    }
+    assert set(known) == set(WHOLE)
+    for name, (rate, bandwidth, memory, power) in known.items():
+        chip = presets.digital(name)
+        assert chip.rate("bfloat16") == rate * 1e12
+        assert chip.bandwidth_bytes_per_s == pytest.approx(bandwidth * 1e12)
+        assert chip.memory_bytes == memory * 1e9
+        assert (chip.power_w == power) or presets.sources(name)["power_w"].assumed
+
+
+def test_fields_are_found_and_set_by_dotted_name():
+    core, chip = presets.core("display-1024"), presets.digital("h100-sxm")
+    assert get_field(chip, "ops_per_s.int8") == 1979e12
+    changed = set_fields(core, {"photons": 2.0, "costs.dac_energy_j": 3.0, "costs.cores": 4})
+    assert (changed.photons, changed.costs.dac_energy_j, changed.costs.cores) == (2.0, 3.0, 4)
+    assert changed.costs.adc_energy_j == core.costs.adc_energy_j
+    assert set_fields(chip, {"ops_per_s.int8": 1.0}).rate("int8") == 1.0
+    assert set_fields(core, {}) == core
+    for name, known in (("photon", "photons"), ("costs.dac", "dac_energy_j"), ("rows.x", "none")):
+        with pytest.raises(ValueError, match=rf"has no field .*known: .*{known}"):
+            get_field(core, name)
+    with pytest.raises(ValueError, match=r"CoreCosts.dac_energy_j = -1.0 is outside"):
+        set_fields(core, {"costs.dac_energy_j": -1.0})
 
 
 def test_a_ring_bank_holds_together():

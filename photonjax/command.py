@@ -1,0 +1,300 @@
+"""The command line: what a model's prefill costs on a core and on digital chips.
+
+photonjax cost --model llama-3-8b --context 32768 --core display-1024 --against h100-sxm
+photonjax cost --list
+photonjax describe display-1024
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from photonjax import cost
+from photonjax.hardware import presets
+from photonjax.hardware.fields import get_field, set_fields
+from photonjax.inventory import Inventory
+
+__all__ = ["main"]
+
+_OK, _WRONG = 0, 2
+
+
+class _Refused(Exception):
+    """What the user asked for cannot be; the message says what and what instead."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, without the usage."""
+        raise _Refused(f"{message} (see {self.prog} --help)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status: 0, or 2 for what the user can mend (one line says how).
+
+    >>> main(["cost", "--model", "llama-3-8b", "--core", "display-1023"])
+    2
+    """
+    try:
+        args = _parser().parse_args(arguments)
+        args.run(args)
+        sys.stdout.flush()
+    except _Refused as error:
+        print(f"photonjax: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return _WRONG
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _OK
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="photonjax", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser("cost", help="energy and time of a prefill, side by side")
+    one.add_argument("--model", metavar="NAME", help="named model (see --list)")
+    one.add_argument("--context", type=_count, default=8192, metavar="TOKENS", help="prompt length")
+    one.add_argument("--batch", type=_count, default=1, metavar="N", help="prompts at a time")
+    one.add_argument("--core", default="display-1024", metavar="NAME", help="optical core")
+    one.add_argument(
+        "--against",
+        action="append",
+        metavar="NAME",
+        help="digital baseline; may be repeated (default: h100-sxm)",
+    )
+    one.add_argument(
+        "--dtype",
+        default="bfloat16,int8",
+        metavar="LIST",
+        help="precisions of the baselines' products with weights, one column each (%(default)s)",
+    )
+    one.add_argument(
+        "--attention-dtype",
+        default="bfloat16",
+        metavar="DTYPE",
+        help="precision of products of two computed operands, on all chips (%(default)s)",
+    )
+    one.add_argument(
+        "--light",
+        choices=("weights", "all"),
+        default="weights",
+        help="which products run on light: those with weights (default), or attention's too",
+    )
+    one.add_argument(
+        "--beside",
+        metavar="NAME",
+        help="chip for what the core does not do (default: the first baseline that can), or none",
+    )
+    one.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="a number of the core, as costs.load_time_s=1e-5; may be repeated; it is not varied then",
+    )
+    one.add_argument("--samples", type=_count, default=1000, metavar="N", help="Monte Carlo draws")
+    one.add_argument("--seed", type=int, default=0, help="of the draws")
+    one.add_argument("--json", action="store_true", help="print JSON: bills, numbers, versions")
+    one.add_argument("--csv", action="store_true", help="print the bills as CSV")
+    one.add_argument(
+        "--plot",
+        nargs="?",
+        const="photonjax-cost.png",
+        metavar="FILE",
+        help="write a picture (.png, .pdf, .svg; %(const)s)",
+    )
+    one.add_argument("--list", action="store_true", help="list models, cores and baselines")
+    one.set_defaults(run=_cost)
+
+    two = commands.add_parser("describe", help="every number of a machine, with its source")
+    two.add_argument("name", help="of a core or a digital baseline")
+    two.set_defaults(run=_describe)
+    return parser
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text.replace("_", "").replace(",", ""))
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def _describe(args: argparse.Namespace) -> None:
+    try:
+        print(presets.describe(args.name))
+    except ValueError as error:
+        raise _Refused(error) from None
+
+
+def _list() -> None:
+    from photonjax.models import shapes
+
+    cores = [n for n in presets.cores() if presets.core(n).costs is not None]
+    for title, names in (
+        ("models", shapes.names()),
+        ("cores", cores),
+        ("baselines", presets.digitals()),
+    ):
+        print(f"{title}:")
+        print("\n".join(f"  {name}" for name in names))
+
+
+def _cost(args: argparse.Namespace) -> None:
+    if args.list:
+        return _list()
+    if args.model is None:
+        raise _Refused("--model is missing; photonjax cost --list names the models")
+    if args.json and args.csv:
+        raise _Refused("--json and --csv both print; choose one")
+    if args.plot:
+        _check_plot(args.plot)
+    try:
+        found = _compare(args)
+    except ValueError as error:
+        raise _Refused(error) from None
+    if args.plot:
+        found.plot().savefig(args.plot, dpi=150)
+        print(f"picture: {args.plot}", file=sys.stderr)
+    if args.json:
+        command = {k: v for k, v in vars(args).items() if k != "run"}
+        print(json.dumps({"command": command, **_plain(found.to_dict())}, indent=2))
+    elif args.csv:
+        for i, (name, bill) in enumerate(found.bills.items()):
+            head, *lines = bill.to_csv().splitlines()
+            print(
+                "\n".join(
+                    [*([f"machine,{head}"] if i == 0 else []), *(f"{name},{x}" for x in lines)]
+                )
+            )
+    else:
+        print(found)
+    return None
+
+
+def _compare(args: argparse.Namespace) -> cost.Comparison:
+    core = _core(args.core, args.set)
+    names = list(dict.fromkeys(args.against or ["h100-sxm"]))
+    chips = {name: cost.Uncertain.preset(name, presets.digital(name)) for name in names}
+    baselines = [b for chip in chips.values() for b in _baselines(chip, args)]
+    inventory = _inventory(args.model, args.context, args.batch)
+    tokens = args.context * args.batch
+    batch = f"{args.batch} x " if args.batch > 1 else ""
+    return cost.compare(
+        inventory,
+        core,
+        baselines,
+        title=f"{args.model}, prefill of {batch}{args.context:,} tokens",
+        tokens=tokens,
+        digital=_beside(args.beside, chips),
+        where=(lambda site: True) if args.light == "all" else None,
+        dtype=args.attention_dtype,
+        samples=args.samples,
+        seed=args.seed,
+    )
+
+
+def _core(name: str, settings: Sequence[str]) -> cost.Uncertain:
+    core = presets.core(name)
+    if core.costs is None:
+        priced = [n for n in presets.cores() if presets.core(n).costs is not None]
+        raise _Refused(f"core {name!r} has no published costs; choose one of {', '.join(priced)}")
+    values = dict(_setting(core, text) for text in settings)
+    try:
+        return cost.Uncertain.preset(name, set_fields(core, values), fixed=values)
+    except TypeError as error:
+        raise _Refused(f"--set: {error}") from None
+
+
+def _setting(core: Any, text: str) -> tuple[str, Any]:
+    """A field's name and value; numbers as numbers, true, false and none as such."""
+    field, equals, value = text.partition("=")
+    if not equals:
+        raise _Refused(f"--set {text}: write FIELD=VALUE")
+    get_field(core, field)  # names the known ones
+    words = {"true": True, "false": False, "none": None}
+    if value.lower() in words:
+        return field, words[value.lower()]
+    for kind in (int, float):
+        try:
+            number = kind(value)
+        except ValueError:
+            continue
+        # A continuous field stays one.
+        return field, float(number) if isinstance(get_field(core, field), float) else number
+    return field, value
+
+
+def _baselines(chip: cost.Uncertain, args: argparse.Namespace) -> list[cost.Baseline]:
+    """A column for each precision that the chip has; the attention precision stays its own."""
+    asked = [d for d in args.dtype.split(",") if d]
+    whole = chip.machine.power_w is not None
+    known = chip.machine.ops_per_s if whole else chip.machine.mac_energy_j
+    if args.attention_dtype not in known:
+        raise _Refused(
+            f"--attention-dtype {args.attention_dtype}: {chip.name} has {', '.join(known)}"
+        )
+    columns = [d for d in asked if d in known]
+    if not columns:
+        raise _Refused(f"--dtype {args.dtype}: {chip.name} has {', '.join(known)}")
+
+    def precision(dtype: str) -> Any:
+        return lambda site: dtype if site.stationary else args.attention_dtype
+
+    if not whole:  # one energy for all
+        return [cost.Baseline(chip.name, chip, precision(columns[0]))]
+    return [cost.Baseline(f"{chip.name} {d}", chip, precision(d)) for d in columns]
+
+
+def _beside(name: str | None, chips: dict[str, cost.Uncertain]) -> cost.Uncertain | None:
+    """The core's digital side: the one asked for, or the first baseline that is a whole chip."""
+    if name == "none":
+        return None
+    if name is not None:
+        return chips.get(name) or cost.Uncertain.preset(name, presets.digital(name))
+    whole = [c for c in chips.values() if c.machine.power_w is not None]
+    return whole[0] if whole else cost.Uncertain.preset("h100-sxm")
+
+
+def _inventory(model: str, context: int, batch: int) -> Inventory:
+    from photonjax.models.shapes import prefill_inventory
+
+    return prefill_inventory(model, tokens=context, batch=batch)
+
+
+def _check_plot(file: str) -> None:
+    """Before any computing: can it be drawn, and written there?"""
+    from photonjax.cost.plots import pyplot
+
+    path = pathlib.Path(file)
+    if path.suffix not in (".png", ".pdf", ".svg"):
+        raise _Refused(f"--plot {file}: end the name in .png, .pdf or .svg")
+    if not path.absolute().parent.is_dir():
+        raise _Refused(f"--plot {file}: there is no directory {path.absolute().parent}")
+    try:
+        pyplot()
+    except ImportError as error:
+        raise _Refused(f"--plot: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Not-a-number and infinity become null."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Pictures of bills and of what they rest on. Matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from photonjax.cost.bill import Bill, si
+from photonjax.cost.uncertainty import Swing
+
+__all__ = ["plot_bills", "plot_tornado"]
+
+
+def plot_bills(bills: Mapping[str, Bill], axes: Any = None) -> Any:
+    """One stacked bar of components for each bill [J]; returns the Matplotlib axes.
+
+    Components below half a percent of a bill are drawn together.
+
+    Args:
+      bills: by the name that stands beside the bar.
+      axes: to draw on; by default new ones.
+    """
+    axes = axes or _new_axes()
+    energies = {name: _merged(bill) for name, bill in bills.items()}
+    starts = [0.0] * len(energies)
+    for i, component in enumerate(dict.fromkeys(c for e in energies.values() for c in e)):
+        widths = [e.get(component, 0.0) for e in energies.values()]
+        color = _COLORS[i % len(_COLORS)]
+        axes.barh(list(energies), widths, left=starts, label=component, color=color)
+        starts = [a + b for a, b in zip(starts, widths, strict=True)]
+    for row, total in enumerate(starts):
+        axes.annotate(si(total, "J"), (total, row), (4, 0), textcoords="offset points", va="center")
+    axes.set_xlim(0.0, 1.2 * max([*starts, 1e-30]))
+    axes.set_xlabel("energy [J]")
+    axes.invert_yaxis()
+    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return axes
+
+
+def plot_tornado(
+    swings: Sequence[Swing], value: float, axes: Any = None, *, label: str = "result", top: int = 12
+) -> Any:
+    """The ``top`` largest swings as bars about the value as set; returns the Matplotlib axes.
+
+    Numbers that do not move the result are left out.
+
+    Args:
+      swings: of :func:`photonjax.cost.swings`.
+      value: the result as set.
+      axes: to draw on; by default new ones.
+      label: of the result.
+      top: how many.
+    """
+    axes = axes or _new_axes()
+    for swing in [s for s in swings if s.at_low != s.at_high][:top]:
+        name = f"{swing.machine}: {swing.field}"
+        for end, color in ((swing.at_low, "#4477aa"), (swing.at_high, "#cc6677")):
+            axes.barh([name], [end - value], left=[value], color=color)
+    axes.set_xscale("log")
+    axes.axvline(value, color="black", linewidth=0.8)
+    axes.set_xlabel(f"{label}\nblue: number at its low end; red: at its high end")
+    axes.invert_yaxis()
+    return axes
+
+
+def _merged(bill: Bill) -> dict[str, float]:
+    energies = {name: float(value) for name, value in bill.by_component().items()}
+    least = 0.005 * sum(energies.values())
+    shown = {name: value for name, value in energies.items() if value > least}
+    rest = sum(energies.values()) - sum(shown.values())
+    return shown | ({"smaller ones": rest} if rest > 0 else {})
+
+
+_COLORS = (
+    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#332288"),
+    *("#882255", "#999933", "#44aa99", "#cc6677", "#117733", "#88ccee"),
+)
+
+
+def _new_axes() -> Any:
+    return pyplot().subplots(layout="constrained")[1]
+
+
+def pyplot() -> Any:
+    """Matplotlib's pyplot.
+
+    Raises:
+      ImportError: it is not installed; the error says how to get it.
+    """
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError(
+            "plots need Matplotlib: pip install 'photonjax[experiments]', or pip install matplotlib"
+        ) from None
+    return pyplot

@@ -1,0 +1,203 @@
+"""What a result owes to numbers that nobody knows well: distributions, elasticities, swings.
+
+A result is any positive function of machines, for instance the energy on a core over that on a chip.
+All numbers are taken to be independent of each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from photonjax.hardware import presets
+from photonjax.hardware.fields import get_field, set_fields
+from photonjax.hardware.tables import Number
+
+__all__ = ["Swing", "Uncertain", "elasticities", "monte_carlo", "quantiles", "swings"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Uncertain:
+    """A machine, and the ranges of its numbers.
+
+    Attributes:
+      name: stands before the names of its fields in results.
+      machine: an OpticalCore or a DigitalAccelerator, as set.
+      ranges: numbers with a range, by field.
+    """
+
+    name: str
+    machine: Any
+    ranges: dict[str, Number]
+
+    @classmethod
+    def preset(cls, name: str, machine: Any = None, fixed: Iterable[str] = ()) -> Uncertain:
+        """A preset with the ranges of its table (:func:`photonjax.presets.sources`).
+
+        Only continuous fields vary: array sizes, bits and the number of cores stay as set, and so do
+        machines that are put together from parts, whose tables list parts rather than fields.
+
+        Args:
+          name: of the preset.
+          machine: the preset with other values, if any.
+          fixed: fields that are known after all.
+
+        >>> core = Uncertain.preset("display-1024", fixed=["photons"])
+        >>> "photons" in core.ranges, core.ranges["costs.link_loss_db"].high
+        (False, 15.0)
+        """
+        if machine is None:
+            build = presets.core if name in presets.cores() else presets.digital
+            machine = build(name)
+        fixed = set(fixed)
+        return cls(
+            name,
+            machine,
+            {
+                field: number
+                for field, number in presets.sources(name).items()
+                if number.low is not None and field not in fixed and _continuous(machine, field)
+            },
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Swing:
+    """How far one number moves a result, all others as set.
+
+    Attributes:
+      machine, field: which number.
+      number: its value and range.
+      at_low, at_high: the result at the ends of the range.
+    """
+
+    machine: str
+    field: str
+    number: Number
+    at_low: float
+    at_high: float
+
+
+def monte_carlo(
+    f: Callable[..., Any], *machines: Uncertain, samples: int = 1000, seed: int = 0
+) -> Any:
+    """Samples of ``f(*machines)`` with every number drawn from its range, mapped in one program.
+
+    Numbers are log-uniform over their range, uniform where it includes zero or is in decibels. Each is
+    stratified (a Latin hypercube: McKay, Beckman and Conover, Technometrics 21, 239 (1979)): one draw in
+    each of ``samples`` intervals of equal probability, in an order of its own.
+
+    Returns:
+      What ``f`` returns, each array with a leading axis of ``samples``.
+
+    Example:
+      >>> import photonjax as pj
+      >>> chip = Uncertain.preset("h100-sxm")
+      >>> seconds = monte_carlo(lambda chip: 1.0 / chip.utilisation, chip, samples=100)
+      >>> bool(seconds.min() < 1.36), bool(seconds.max() > 2.8)  # utilisation 0.35 ... 0.75
+      (True, True)
+    """
+    if samples < 1:
+        raise ValueError(f"monte_carlo: samples = {samples} is below 1")
+    rng = np.random.default_rng(seed)
+    draws = [
+        {field: jnp.asarray(_draw(n, samples, rng), jnp.float32) for field, n in u.ranges.items()}
+        for u in machines
+    ]
+
+    def one(_: jax.Array, draws: list[dict[str, jax.Array]]) -> Any:
+        return f(*(set_fields(u.machine, d) for u, d in zip(machines, draws, strict=True)))
+
+    return jax.jit(jax.vmap(one))(jnp.arange(samples), draws)
+
+
+def quantiles(values: Any, at: Iterable[float] = (0.05, 0.5, 0.95)) -> dict[str, float]:
+    """Quantiles of samples, named by their percentage.
+
+    >>> quantiles(np.arange(101.0))
+    {'p5': 5.0, 'p50': 50.0, 'p95': 95.0}
+    """
+    points = list(at)
+    found = np.quantile(np.asarray(values, np.float64), points)
+    return {f"p{100 * q:.4g}": float(v) for q, v in zip(points, found, strict=True)}
+
+
+def elasticities(f: Callable[..., Any], *machines: Uncertain) -> dict[str, float]:
+    """d log f / d log x for every continuous number x of the machines, by automatic differentiation.
+
+    An elasticity of -0.4 means: one percent more of the number, 0.4 percent less of the result. Largest
+    first; names are ``machine/field``. A number that is zero has none (0), nor has a result of zero (nan).
+
+    Example:
+      >>> chip = Uncertain.preset("h100-sxm")
+      >>> found = elasticities(lambda c: c.power_w / c.utilisation**2, chip)
+      >>> [(name, round(value, 3)) for name, value in found.items()][:2]
+      [('h100-sxm/utilisation', -2.0), ('h100-sxm/power_w', 1.0)]
+    """
+    leaves = [jax.tree_util.tree_flatten_with_path(u.machine) for u in machines]
+    sizes = [[value for _, value in flat] for flat, _ in leaves]
+
+    def log_f(factors: list[list[jax.Array]]) -> jax.Array:
+        scaled = [
+            jax.tree_util.tree_unflatten(tree, [v * x for v, x in zip(values, xs, strict=True)])
+            for (_, tree), values, xs in zip(leaves, sizes, factors, strict=True)
+        ]
+        return jnp.log(f(*scaled))
+
+    slopes = jax.jit(jax.grad(log_f))([[1.0] * len(values) for values in sizes])
+    found = {
+        f"{u.name}/{_dotted(path)}": float(slope)
+        for u, (flat, _), row in zip(machines, leaves, slopes, strict=True)
+        for (path, _), slope in zip(flat, row, strict=True)
+    }
+    return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
+
+
+def swings(f: Callable[..., Any], *machines: Uncertain) -> list[Swing]:
+    """The result at both ends of every range, one number at a time, largest swing (as a ratio) first.
+
+    >>> chip = Uncertain.preset("h100-sxm")
+    >>> first = swings(lambda c: c.power_w / c.utilisation, chip)[0]
+    >>> first.field, round(first.at_low), round(first.at_high)
+    ('utilisation', 2000, 933)
+    """
+    found = []
+    for i, u in enumerate(machines):
+        for field, number in u.ranges.items():
+            ends = []
+            for value in (number.low, number.high):
+                changed = [m.machine for m in machines]
+                changed[i] = set_fields(u.machine, {field: value})
+                ends.append(float(f(*changed)))
+            found.append(Swing(u.name, field, number, *ends))
+
+    def size(swing: Swing) -> float:
+        low, high = sorted((abs(swing.at_low), abs(swing.at_high)))
+        return math.inf if low == 0.0 < high else math.log(high / low) if high else 0.0
+
+    return sorted(found, key=size, reverse=True)
+
+
+def _draw(number: Number, samples: int, rng: np.random.Generator) -> np.ndarray:
+    share = (rng.permutation(samples) + rng.random(samples)) / samples
+    low, high = float(number.low or 0.0), float(number.high or 0.0)
+    if low > 0 and not number.unit.startswith("dB"):
+        return low * (high / low) ** share
+    return low + (high - low) * share
+
+
+def _continuous(machine: Any, field: str) -> bool:
+    try:
+        return isinstance(get_field(machine, field), float)
+    except ValueError:
+        return False
+
+
+def _dotted(path: tuple[Any, ...]) -> str:
+    return ".".join(str(getattr(k, "name", getattr(k, "key", getattr(k, "idx", k)))) for k in path)

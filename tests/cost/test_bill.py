@@ -1,0 +1,133 @@
+"""Bills as values: conservation, sums, scales, exports, groups of sites."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+
+import jax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from photonjax.cost import Bill, Entry, group_sites, group_table, on_core, on_digital
+from photonjax.hardware import presets
+from photonjax.inventory import Inventory, MatmulSite, Operation
+
+CHIP = presets.digital("h100-sxm")
+OTHERS = [
+    Operation("transcendental", "exp", 10**11, 10**12, 3),
+    Operation("movement", "gather", 10**8, 10**9, 3),
+]
+
+
+def layers(count, M, K, N):
+    return [
+        *[MatmulSite(f"layers/{i}/up", 1, M, K, N, 1, "bfloat16", True) for i in range(count)],
+        MatmulSite("layers/attn/scores", 8, M, 64, M, count, "bfloat16", False),
+        MatmulSite("head", 1, M, K, 3 * N, 1, "bfloat16", True),
+    ]
+
+
+SIZES = (st.integers(1, 5), *[st.integers(1, 3000)] * 3)
+CORES = [n for n in presets.cores() if presets.core(n).costs is not None]
+
+
+@settings(max_examples=25, deadline=None)
+@given(*SIZES, st.sampled_from(CORES), st.booleans())
+def test_components_and_sites_sum_to_the_total(count, M, K, N, name, everything):
+    inventory = Inventory(layers(count, M, K, N), OTHERS)
+    where = (lambda site: True) if everything else None
+    for bill in (
+        on_core(inventory, presets.core(name), where=where, digital=CHIP),
+        on_digital(inventory, CHIP),
+        on_digital(inventory, CHIP).floor,
+    ):
+        assert sum(bill.by_component().values()) == pytest.approx(bill.joules, rel=1e-12)
+        assert sum(bill.by_component("seconds").values()) == pytest.approx(bill.seconds, rel=1e-12)
+        sites = bill.by_site().values()
+        assert sum(j for j, _ in sites) == pytest.approx(bill.joules, rel=1e-12)
+        assert sum(s for _, s in sites) == pytest.approx(bill.seconds, rel=1e-12)
+        assert all(v >= 0 for e in bill.entries for v in (*e.joules.values(), *e.seconds.values()))
+
+
+@settings(max_examples=25, deadline=None)
+@given(*SIZES, st.sampled_from(CORES))
+def test_grouping_layers_changes_no_bill(count, M, K, N, name):
+    inventory = Inventory(layers(count, M, K, N), OTHERS)
+    short = group_sites(inventory)
+    assert [s.path for s in short.matmuls] == ["layers/*/up", "layers/attn/scores", "head"]
+    assert short.macs == inventory.macs
+    for bill in (
+        lambda inv: on_core(inv, presets.core(name), digital=CHIP),
+        lambda inv: on_digital(inv, CHIP),
+    ):
+        a, b = bill(inventory), bill(short)
+        assert b.joules == pytest.approx(a.joules, rel=1e-12)
+        assert b.seconds == pytest.approx(a.seconds, rel=1e-12)
+
+
+def test_groups_are_told_apart_by_size_and_by_names_with_digits():
+    site = MatmulSite("layers/0/up", 1, 2, 3, 4, 1, "int8", True)
+    others = [
+        dataclasses.replace(site, path=p) for p in ("layers/1/up", "conv1/up", "dot_general:7")
+    ]
+    wide = dataclasses.replace(site, N=5)
+    found = group_sites(Inventory([site, *others, wide], [])).matmuls
+    names = [(s.path, s.N, s.count) for s in found]
+    assert names == [
+        ("layers/*/up", 4, 2),
+        ("conv1/up", 4, 1),
+        ("dot_general:*", 4, 1),
+        ("layers/*/up", 5, 1),
+    ]
+    lines = group_table(Inventory([site, *others, wide], [])).splitlines()
+    assert len(lines) == 4 and "4 ... 5" in lines[1]
+
+
+@given(st.floats(0, 1e6), st.lists(st.floats(0, 1e9), min_size=1, max_size=4))
+def test_bills_add_and_scale(factor, energies):
+    bills = [
+        Bill("x", (), (Entry("a", "light", {"dac": e}, {"compute": 2 * e}),)) for e in energies
+    ]
+    total = sum(bills)
+    assert total.joules == pytest.approx(sum(energies))
+    assert (factor * total).seconds == pytest.approx(2 * factor * sum(energies))
+    assert (total + total).joules == pytest.approx((2 * total).joules)
+    with pytest.raises(TypeError):
+        total + 1.0
+
+
+def test_csv_and_json_carry_the_whole_bill():
+    inventory = Inventory(layers(2, 300, 400, 500), OTHERS)
+    bill = on_core(inventory, presets.core("display-1024"), digital=CHIP)
+    rows = list(csv.DictReader(io.StringIO(bill.to_csv())))
+    for quantity in ("joules", "seconds"):
+        values = [float(r["value"]) for r in rows if r["quantity"] == quantity]
+        assert sum(values) == pytest.approx(getattr(bill, quantity), rel=1e-12)
+        assert json.loads(bill.to_json())[quantity] == pytest.approx(sum(values), rel=1e-12)
+    assert {r["where"] for r in rows} == {"light", "digital"}
+    unknown = on_digital(Inventory(layers(1, 3, 4, 5), []), presets.digital("300-fJ-per-MAC"))
+    empty = [r for r in csv.DictReader(io.StringIO(unknown.to_csv())) if r["quantity"] == "seconds"]
+    assert {r["value"] for r in empty} == {""}
+
+
+def test_a_bill_of_traced_numbers_is_a_pytree():
+    inventory = Inventory(layers(1, 30, 40, 50), OTHERS)
+    bill = jax.jit(lambda c: on_digital(inventory, c))(CHIP)
+    exact = on_digital(inventory, CHIP)
+    assert float((bill * 2).joules) == pytest.approx(2 * exact.joules, rel=1e-5)
+    assert math.isfinite(float(bill.floor.joules))
+
+
+def test_plot_draws_every_component():
+    pytest.importorskip("matplotlib").use("Agg")
+    from photonjax.cost import plot_bills
+
+    bill = Bill("x", (), (Entry("a", "light", {"dac": 2.0, "adc": 1.0, "laser": 0.0}, {}),))
+    axes = bill.plot()
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["dac", "adc"]
+    assert [p.get_width() for p in axes.patches] == [2.0, 1.0]
+    axes = plot_bills({"a": bill, "b": 3 * bill})
+    assert sum(p.get_width() for p in axes.patches) == pytest.approx(12.0)

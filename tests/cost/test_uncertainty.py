@@ -1,0 +1,225 @@
+"""Distributions, elasticities and swings against closed forms."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from photonjax.cost import (
+    Baseline,
+    Uncertain,
+    compare,
+    elasticities,
+    monte_carlo,
+    on_core,
+    on_digital,
+    quantiles,
+    swings,
+)
+from photonjax.hardware import Number, get_field, presets, set_fields
+from photonjax.inventory import Inventory, MatmulSite, Operation
+
+INVENTORY = Inventory(
+    [
+        MatmulSite("layers/*/up", 1, 4096, 3000, 5000, 7, "bfloat16", True),
+        MatmulSite("layers/attn/scores", 8, 4096, 64, 4096, 7, "bfloat16", False),
+    ],
+    [Operation("transcendental", "exp", 10**9, 10**10, 3)],
+)
+
+
+def machine(**ranges):
+    """A core whose energies have these ranges, with the geometric mean as value."""
+    core = presets.core("display-1024")
+    numbers = {
+        field: Number(math.sqrt(low * high), "J", "a test", low, high)
+        for field, (low, high) in ranges.items()
+    }
+    core = set_fields(core, {field: n.value for field, n in numbers.items()})
+    return Uncertain("core", core, numbers)
+
+
+def test_quantiles_of_one_log_uniform_number():
+    u = machine(**{"costs.dac_energy_j": (1e-12, 1e-10)})
+    found = monte_carlo(lambda c: 3.0 * c.costs.dac_energy_j, u, samples=400)
+    for q in (0.05, 0.5, 0.9):  # low (high / low)**q
+        expected = 3e-12 * 100**q
+        assert quantiles(found, [q])[f"p{100 * q:g}"] == pytest.approx(expected, rel=0.015)
+
+
+def test_quantiles_of_a_product_of_two():
+    # Sum of two uniform logarithms of equal width is triangular: quantile sqrt(2 q) of it below the middle.
+    u = machine(**{"costs.dac_energy_j": (1e-12, 1e-11), "costs.adc_energy_j": (1e-12, 1e-11)})
+    ratio = lambda c: (c.costs.dac_energy_j / 1e-12) * (c.costs.adc_energy_j / 1e-12)
+    found = np.log10(np.asarray(monte_carlo(ratio, u, samples=4000)))
+    for q, expected in ((0.05, math.sqrt(0.1)), (0.5, 1.0), (0.95, 2 - math.sqrt(0.1))):
+        assert np.quantile(found, q) == pytest.approx(expected, abs=0.03)
+
+
+def test_decibels_and_ranges_from_zero_are_drawn_evenly():
+    core = presets.core("display-1024")
+    ranges = {
+        "costs.link_loss_db": Number(6.0, "dB", "a test", 3.0, 15.0),
+        "costs.laser_idle_fraction": Number(1.0, "", "a test", 0.0, 1.0),
+    }
+    draws = monte_carlo(
+        lambda c: (c.costs.link_loss_db, c.costs.laser_idle_fraction),
+        Uncertain("core", core, ranges),
+        samples=1000,
+    )
+    assert quantiles(draws[0], [0.25])["p25"] == pytest.approx(6.0, abs=0.05)
+    assert quantiles(draws[1], [0.25])["p25"] == pytest.approx(0.25, abs=0.01)
+
+
+def test_draws_repeat_and_seeds_differ():
+    u = Uncertain.preset("h100-sxm")
+    f = lambda c: c.utilisation
+    a, b, c = (monte_carlo(f, u, samples=50, seed=s) for s in (1, 1, 2))
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+    fixed = Uncertain.preset("h100-sxm", fixed=["utilisation"])
+    assert set(np.asarray(monte_carlo(f, fixed, samples=50)).tolist()) == {0.5}
+    with pytest.raises(ValueError, match="samples = 0 is below 1"):
+        monte_carlo(f, u, samples=0)
+
+
+def ratio(core, chip):
+    light = on_core(INVENTORY, core, where=lambda s: True, digital=chip)
+    return light.joules / on_digital(INVENTORY, chip).joules
+
+
+def test_mapped_draws_equal_a_loop():
+    core, chip = Uncertain.preset("display-1024"), Uncertain.preset("h100-sxm")
+    record = lambda core, chip: (core, chip, ratio(core, chip))
+    cores, chips, mapped = monte_carlo(record, core, chip, samples=8)
+    for i in range(8):
+        one = ratio(*jax.tree.map(lambda leaf, i=i: float(leaf[i]), (cores, chips)))
+        assert float(mapped[i]) == pytest.approx(one, rel=1e-4)
+
+
+def test_mapped_cores_equal_a_loop():
+    cores = [
+        dataclasses.replace(presets.core("display-1024"), photons=p, symbol_rate_hz=r)
+        for p, r in ((1e3, 1e9), (1e4, 2e9), (1e5, 5e8))
+    ]
+    stacked = jax.tree.map(lambda *leaves: jnp.asarray(leaves), *cores)
+    bills = jax.vmap(lambda core: on_core(INVENTORY, core))(stacked)
+    for i, core in enumerate(cores):
+        exact = on_core(INVENTORY, core)
+        assert float(bills.joules[i]) == pytest.approx(exact.joules, rel=1e-5)
+        assert float(bills.seconds[i]) == pytest.approx(exact.seconds, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["display-1024", "lightening-transformer"])
+def test_elasticities_equal_finite_differences(name):
+    core, chip = Uncertain.preset(name), Uncertain.preset("h100-sxm")
+    found = elasticities(ratio, core, chip)
+    assert all(math.isfinite(e) for e in found.values())
+    assert list(map(abs, found.values())) == sorted(map(abs, found.values()), reverse=True)
+    checked = 0
+    for full, slope in found.items():
+        owner, field = full.split("/")
+        u = core if owner == name else chip
+        if ".memories." in field:  # inside a tuple; the gradient test covers it
+            continue
+        value, h = get_field(u.machine, field), 1e-4
+
+        def at(factor, u=u, field=field, value=value):
+            # by the pytree, which does not check limits
+            leaves, tree = jax.tree_util.tree_flatten_with_path(u.machine)
+            names = [
+                ".".join(str(getattr(k, "name", getattr(k, "key", k))) for k in p)
+                for p, _ in leaves
+            ]
+            new = [v * factor if n == field else v for n, (_, v) in zip(names, leaves, strict=True)]
+            changed = jax.tree_util.tree_unflatten(tree, new)
+            return ratio(changed, chip.machine) if u is core else ratio(core.machine, changed)
+
+        numeric = (math.log(at(1 + h)) - math.log(at(1 - h))) / (2 * h)
+        assert slope == pytest.approx(numeric, abs=2e-4), full
+        checked += numeric != 0
+    assert checked > 8
+
+
+def test_elasticities_of_powers_are_their_exponents():
+    u = Uncertain.preset("display-1024")
+    found = elasticities(lambda c: c.photons**3 / c.costs.load_time_s**0.5, u)
+    assert found.pop("display-1024/photons") == pytest.approx(3.0, rel=1e-5)
+    assert found.pop("display-1024/costs.load_time_s") == pytest.approx(-0.5, rel=1e-5)
+    assert set(found.values()) == {0.0}
+
+
+def test_swings_are_the_ends_of_one_range_at_a_time():
+    u = machine(**{"costs.dac_energy_j": (1e-12, 4e-12), "costs.adc_energy_j": (1e-12, 1e-10)})
+    found = swings(lambda c: c.costs.dac_energy_j + c.costs.adc_energy_j, u)
+    assert [s.field for s in found] == ["costs.adc_energy_j", "costs.dac_energy_j"]
+    assert (found[1].at_low, found[1].at_high) == (pytest.approx(1.1e-11), pytest.approx(1.4e-11))
+
+
+def test_only_continuous_fields_vary():
+    ranges = Uncertain.preset("display-1024").ranges
+    assert "costs.load_time_s" in ranges
+    assert not {"rows", "cols", "bits_out", "costs.cores"} & set(ranges)
+    assert all(n.low is not None for n in ranges.values())
+
+
+def test_comparison_shares_a_chip_between_both_sides():
+    core, chip = Uncertain.preset("display-1024"), Uncertain.preset("h100-sxm")
+    digital_only = lambda site: (
+        False
+    )  # the core does nothing: the ratio is that of static power only
+    core = dataclasses.replace(
+        core, machine=set_fields(core.machine, {"costs.static_power_w": 0.0}), ranges={}
+    )
+    found = compare(
+        INVENTORY, core, [Baseline("h100", chip)], digital=chip, where=digital_only, samples=64
+    )
+    for r in found.ratios["h100"]["energy"], found.ratios["h100"]["time"]:
+        assert all(v == pytest.approx(1.0, rel=1e-5) for v in r.values())
+
+
+def test_comparison_adds_up_and_reads():
+    core, chip = Uncertain.preset("display-1024"), Uncertain.preset("h100-sxm")
+    reference = Uncertain.preset("300-fJ-per-MAC")
+    baselines = [
+        Baseline("h100", chip),
+        Baseline("h100 int8", chip, "int8"),
+        Baseline("floor", reference),
+    ]
+    found = compare(
+        INVENTORY, core, baselines, digital=chip, tokens=4096, title="a test", samples=256
+    )
+    light, base = found.bills["display-1024"], found.bills["h100"]
+    assert found.ratios["h100"]["energy"]["value"] == pytest.approx(light.joules / base.joules)
+    assert found.ratios["h100"]["time"]["value"] == pytest.approx(light.seconds / base.seconds)
+    assert set(found.ratios["floor"]) == {"energy"}
+    assert found.utilisation["h100"] == pytest.approx(0.5, rel=0.02)
+    for row in found.ratios.values():
+        for r in row.values():
+            assert r["p5"] <= r["p50"] <= r["p95"]
+    text = str(found)
+    assert text.startswith("a test: 4,096 tokens") and "elasticity" in text
+    assert "814 mm2" in text and "not published" in text
+    data = found.to_dict()
+    assert data["numbers"]["display-1024"]["photons"]["high"] == 1e6
+    assert data["numbers"]["display-1024"]["photons"]["assumed"] is True
+    assert data["versions"]["jax"] == jax.__version__
+    parts = compare(
+        INVENTORY, Uncertain.preset("albireo"), [Baseline("floor", reference)], samples=2
+    )
+    table = parts.to_dict()["numbers"]["albireo"]
+    assert table["rows"]["value"] == 3  # of a part; the core has 27
+    with pytest.raises(ValueError, match="baselines is empty"):
+        compare(INVENTORY, core, [])
+
+
+def test_comparison_plots_bills_and_tornado():
+    pytest.importorskip("matplotlib").use("Agg")
+    core, chip = Uncertain.preset("display-1024"), Uncertain.preset("h100-sxm")
+    found = compare(INVENTORY, core, [Baseline("h100", chip)], digital=chip, samples=16)
+    above, below = found.plot().axes
+    assert len(above.patches) >= 5
+    first = found.swings[0]
+    assert below.get_yticklabels()[0].get_text() == f"{first.machine}: {first.field}"

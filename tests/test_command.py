@@ -1,0 +1,159 @@
+"""The command line: bills side by side, lists, JSON, and errors of one line."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from photonjax.command import main
+from photonjax.cost import on_core
+from photonjax.hardware import presets, set_fields
+from photonjax.models.shapes import prefill_inventory
+
+SMALL = ["cost", "--model", "smollm2-135m", "--context", "256", "--samples", "16"]
+
+
+def run(capsys, *arguments):
+    status = main(list(arguments))
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_a_bill_side_by_side_and_its_picture(capsys, tmp_path):
+    pytest.importorskip("matplotlib").use("Agg")
+    file = tmp_path / "bill.png"
+    asked = ("--core", "display-1024", "--against", "h100-sxm", "--plot", str(file))
+    status, out, err = run(capsys, *SMALL, *asked)
+    assert (status, err) == (0, f"picture: {file}\n")
+    assert out.startswith("smollm2-135m, prefill of 256 tokens: 256 tokens")
+    for word in ("laser", "weight hold", "display-1024", "h100-sxm bfloat16", "h100-sxm int8"):
+        assert word in out
+    assert "elasticity" in out and "costs.load_time_s" in out and "median" in out
+    assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_carries_bills_numbers_and_versions(capsys):
+    status, out, _ = run(capsys, *SMALL, "--against", "300-fJ-per-MAC", "--json")
+    data = json.loads(out)
+    assert status == 0 and data["command"]["model"] == "smollm2-135m"
+    bills = data["bills"]
+    for bill in bills.values():
+        assert sum(bill["joules_by_component"].values()) == pytest.approx(bill["joules"])
+        assert sum(sum(s["joules"].values()) for s in bill["sites"]) == pytest.approx(
+            bill["joules"]
+        )
+    reference = bills["300-fJ-per-MAC"]
+    assert reference["joules"] == pytest.approx(0.3e-12 * data["macs"])
+    assert reference["seconds"] is None
+    ratio = data["ratios"]["300-fJ-per-MAC"]["energy"]
+    assert ratio["value"] == pytest.approx(bills["display-1024"]["joules"] / reference["joules"])
+    assert ratio["p5"] < ratio["p95"]
+    for name in ("display-1024", "h100-sxm"):  # the digital side is part of what is assumed
+        table = presets.sources(name)
+        assert set(data["numbers"][name]) == set(table)
+        for field, number in data["numbers"][name].items():
+            assert (number["low"], number["high"]) == (table[field].low, table[field].high)
+            assert number["source"]
+    assert {"photonjax", "jax", "numpy", "python"} <= set(data["versions"])
+    assert math.isfinite(sum(data["elasticities"].values()))
+    assert "scores" in " ".join(s["path"] for s in data["sites"])
+
+
+def test_settings_change_the_core_and_are_not_varied(capsys):
+    settings = ("costs.load_time_s=1e-9", "costs.cores=4", "photons=2e4")
+    asked = [word for setting in settings for word in ("--set", setting)]
+    quick = json.loads(run(capsys, *SMALL, *asked, "--light", "all", "--json")[1])
+    bill = quick["bills"]["display-1024"]
+    core = set_fields(
+        presets.core("display-1024"),
+        {"costs.load_time_s": 1e-9, "costs.cores": 4, "photons": 2e4},
+    )
+    exact = on_core(
+        prefill_inventory("smollm2-135m", tokens=256),
+        core,
+        where=lambda site: True,
+        digital=presets.digital("h100-sxm"),
+    )
+    assert bill["joules"] == pytest.approx(exact.joules)
+    assert bill["seconds"] == pytest.approx(exact.seconds)
+    number = quick["numbers"]["display-1024"]["costs.load_time_s"]
+    assert (number["value"], number["source"], number["low"]) == (1e-9, "set", None)
+    varied = {s["number"] for s in quick["swings"]}
+    assert "display-1024/costs.load_time_s" not in varied and "display-1024/enob" in varied
+    # attention is on light too: nothing is left to the chip but what is no product
+    digital = [s["path"] for s in bill["sites"] if s["where"] == "digital"]
+    assert digital and all(path.startswith("(") for path in digital)
+
+
+def test_csv_without_a_digital_side(capsys):
+    asked = ("--csv", "--dtype", "int8", "--beside", "none", "--batch", "2")
+    status, out, _ = run(capsys, *SMALL, *asked)
+    lines = out.splitlines()
+    assert status == 0 and lines[0] == "machine,path,where,quantity,component,value"
+    assert {line.split(",")[0] for line in lines[1:]} == {"display-1024", "h100-sxm int8"}
+    assert not [line for line in lines if line.startswith("display-1024") and ",digital," in line]
+
+
+def test_list_and_describe(capsys):
+    _, out, _ = run(capsys, "cost", "--list")
+    for name in ("llama-3-8b", "display-1024", "lightening-transformer", "h100-sxm", "tpu-v6e"):
+        assert name in out.split()
+    assert "mzi-mesh" not in out.split()  # its costs are not published
+    _, out, _ = run(capsys, "describe", "h100-sxm")
+    assert "9.89e+14" in out and "data sheet" in out
+
+
+WRONG = {
+    "command": (["price"], "invalid choice: 'price'"),
+    "no command": ([], "COMMAND"),
+    "no model": (["cost"], "--model is missing"),
+    "model": (["cost", "--model", "llama-4"], "'llama-4' is not known"),
+    "core": ([*SMALL, "--core", "display"], "unknown core 'display'"),
+    "core without costs": ([*SMALL, "--core", "mzi-mesh"], "'mzi-mesh' has no published costs"),
+    "baseline": ([*SMALL, "--against", "h100"], "unknown digital 'h100' (did you mean h100-sxm?)"),
+    "beside": ([*SMALL, "--beside", "300-fJ-per-MAC"], "has no power_w or ops_per_s"),
+    "context": (["cost", "--model", "gpt2", "--context", "0"], "'0' is not a whole number"),
+    "dtype": ([*SMALL, "--dtype", "int9"], "h100-sxm has bfloat16"),
+    "attention": ([*SMALL, "--attention-dtype", "int9"], "h100-sxm has bfloat16"),
+    "setting": ([*SMALL, "--set", "photons"], "write FIELD=VALUE"),
+    "field": ([*SMALL, "--set", "costs.dac=1"], "has no field 'dac'"),
+    "value": ([*SMALL, "--set", "photons=-1"], "OpticalCore.photons = -1.0 is outside"),
+    "kind": ([*SMALL, "--set", "photons=many"], "OpticalCore.photons = 'many' is not a number"),
+    "resident": ([*SMALL, "--set", "costs.resident=true"], "give cores="),
+    "plot": ([*SMALL, "--plot", "bill.gif"], "end the name in .png"),
+    "directory": ([*SMALL, "--plot", "/nowhere/bill.png"], "there is no directory /nowhere"),
+    "both": ([*SMALL, "--json", "--csv"], "choose one"),
+    "machine": (["describe", "abacus"], "unknown machine 'abacus'"),
+}
+
+
+@pytest.mark.parametrize("case", list(WRONG))
+def test_what_the_user_can_mend_is_one_line_and_status_2(case, capsys):
+    arguments, message = WRONG[case]
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1 and message in err, err
+
+
+def test_without_matplotlib_a_plot_is_refused_before_computing(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, _, err = run(capsys, *SMALL, "--plot", "bill.png")
+    assert status == 2 and "pip install" in err and err.count("\n") == 1
+
+
+def test_the_package_alone_prints_a_bill(tmp_path):
+    """As a module, elsewhere, without what only experiments need."""
+    code = (
+        "import sys\n"
+        "for name in ('matplotlib', 'hydra', 'datasets', 'gguf', 'tokenizers', 'safetensors', 'torch'):\n"
+        "    sys.modules[name] = None\n"
+        "from photonjax.command import main\n"
+        f"sys.exit(main({SMALL!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "energy per token" in done.stdout
