@@ -13,7 +13,14 @@ from photonjax.hardware import CoreCosts, DigitalAccelerator, OpticalCore, prese
 from photonjax.inventory import Inventory, MatmulSite, matmuls, take_inventory
 from photonjax.nn import nnx
 from photonjax.nn.calibrate import calibrate
-from photonjax.nn.convert import ConversionReport, Rule, convert, hold_weights, release_weights
+from photonjax.nn.convert import (
+    ConversionReport,
+    Rule,
+    convert,
+    hold_weights,
+    release_weights,
+    revert,
+)
 from photonjax.nn.transform import optical
 from photonjax.ops import (
     ProgrammedWeight,
@@ -52,6 +59,7 @@ __all__ = [
     "program",
     "quantize",
     "release_weights",
+    "revert",
     "take_inventory",
 ]
 

@@ -5,42 +5,25 @@ from __future__ import annotations
 import dataclasses
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.extend import core as jex
 
 from photonjax.hardware.core import OpticalCore
-from photonjax.inventory.jaxprs import body_of, scan_parts, scope_of, weighs
-from photonjax.inventory.origin import COMPUTED, CONSTANT, UNSUPPORTED, Origin, combine
-from photonjax.nn.convert import Rule, Site
-from photonjax.nn.products import convolution, product_of
+from photonjax.inventory.jaxprs import body_of, scope_of, weighs
+from photonjax.inventory.origin import CONSTANT, UNSUPPORTED, Origin, combine, kind_of
+from photonjax.nn.control import CONTROL
+from photonjax.nn.products import PRODUCTS, product_of
+from photonjax.nn.rules import Rule, Site, Status
+from photonjax.nn.values import Turn, Value, is_call, like, origins_after, part_of
 
-_LAYER = 0x9E3779B9  # spreads the numbers of a scan's layers over 32 bits
-
-
-@dataclasses.dataclass(frozen=True)
-class Value:
-    """A value, where it comes from, and, for a weight sliced by scans, which slice."""
-
-    value: Any
-    origin: Origin = COMPUTED
-    layer: Any = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Turn:
-    """Where the interpreter is: the key of this turn of the loops, how often the turn is taken."""
-
-    key: Any
-    count: int = 1
-
-    def within(self, index: Any, count: int = 1) -> Turn:
-        key = None if self.key is None else jax.random.fold_in(self.key, index)
-        return Turn(key, self.count * count)
+_LAYER = 0x9E3779B9  # spreads the numbers of a stack's layers over 32 bits
+_CUSTOM = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
+# What multiplies, or may, in a way that is not done here.
+_CLOSED = UNSUPPORTED.union(("ragged_dot", "ragged_dot_general")).difference(PRODUCTS)
 
 
 class Interpreter:
@@ -51,8 +34,9 @@ class Interpreter:
         self.sites: list[Site] = []
         self.matched: set[int] = set()
         self.used: set[int] = set()
+        self.multiplied = 0
         self.unnamed = 0
-        self.occurrences = 0
+        self.uses: dict[str, list[tuple[Any, int]]] = {}
         self.constants: dict[int, Origin] = {}
 
     def enter(self, jaxpr: Any, ins: Sequence[Value], turn: Turn, scope: str) -> list[Value]:
@@ -72,213 +56,160 @@ class Interpreter:
         return [read(v) for v in jaxpr.outvars]
 
     def constant(self, value: Any) -> Value:
+        return Value(value, self.origin_of(value))
+
+    def origin_of(self, value: Any) -> Origin:
         """Closed-over matrices are parameters, named as in an inventory."""
         if jnp.ndim(value) < 2 or not weighs(value):
-            return Value(value, CONSTANT)
+            return CONSTANT
         name = f"constant/{len(self.constants)}"
         origin = Origin(True, name, math.prod(jnp.shape(value)))
-        return Value(value, self.constants.setdefault(id(value), origin))
+        return self.constants.setdefault(id(value), origin)
 
     def equation(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
         name = eqn.primitive.name
-        if name in ("dot_general", "conv_general_dilated"):
+        if name in PRODUCTS:
             return [self.product(eqn, ins, turn, scope)]
-        if name in UNSUPPORTED:
-            self.note(eqn, f"{name} cannot be entered", turn, scope)
-            return self.bind(eqn, ins)
-        inner = body_of(eqn)
-        if name in ("scan", "while", "cond", "shard_map", "checkpoint", "remat2"):
-            return getattr(self, _CONTROL[name])(eqn, ins, turn, scope)
-        if name in ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"):
-            return self.custom(eqn, ins, turn, scope)
-        if inner is not None and name != "custom_partitioning":
-            return self.enter(inner, ins, turn, scope)
-        if jex.jaxprs_in_params(eqn.params) and _multiplies(eqn.params):
-            self.note(eqn, f"{name} cannot be entered", turn, scope)
+        if name in CONTROL:
+            origins = origins_after(eqn, [v.origin for v in ins], self.origin_of)
+            return like(CONTROL[name](self, eqn, ins, turn, scope), origins, ins)
+        inner = body_of(eqn) if kind_of(name) == "other" and name not in _CLOSED else None
+        if inner is not None and is_call(eqn, inner):
+            call = self.custom if name in _CUSTOM else self.enter_call
+            return call(inner, eqn, ins, turn, scope)
+        self.note_closed(eqn, turn, scope)
         return self.bind(eqn, ins)
 
     def bind(self, eqn: Any, ins: list[Value]) -> list[Value]:
         """The equation as it was."""
         params = eqn.primitive.get_bind_params(eqn.params)
         outs = eqn.primitive.bind(*(v.value for v in ins), **params)
-        outs = outs if eqn.primitive.multiple_results else [outs]
-        origin = combine(v.origin for v in ins)
-        layer = next((v.layer for v in ins if v.origin == origin and v.layer is not None), None)
-        return [Value(out, origin, layer) for out in outs]
+        if not eqn.primitive.multiple_results:
+            part = part_of(eqn, ins, outs)
+            if part is not None:
+                return [part]
+            outs = [outs]
+        return like(outs, [combine(v.origin for v in ins)] * len(outs), ins)
+
+    def enter_call(
+        self, inner: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str
+    ) -> list[Value]:
+        return self.enter(inner, ins, turn, scope)
+
+    def custom(self, inner: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
+        """Values from light, derivatives from the function's own rule."""
+        digital = self.bind(eqn, ins)
+        if not any(name in PRODUCTS for name in _primitives(inner)):
+            self.note_closed(eqn, turn, scope)
+            return digital
+        light = self.enter(inner, ins, turn, scope)
+        values = [_with_rule_of(d.value, v.value) for d, v in zip(digital, light, strict=True)]
+        return like(values, [v.origin for v in light], light)
 
     def product(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> Value:
-        lhs, rhs = ins
-        swapped = lhs.origin.fixed and not rhs.origin.fixed  # einsum put the parameter on the left
-        x, w = (rhs, lhs) if swapped else (lhs, rhs)
-        path = w.origin.path or scope
-        if not path:
-            path = f"{eqn.primitive.name}:{self.unnamed}"
-            self.unnamed += 1
-        core, reason = self.decide(path, w.origin.fixed, eqn)
-        status = "digital" if core is None else "optical"
-        shape = tuple(jnp.shape(w.value)) if w.origin.fixed else None
-        parameter = path if w.origin.fixed else None
-        self.sites.append(Site(path, parameter, shape, turn.count, status, reason, core))  # type: ignore[arg-type]
+        name = eqn.primitive.name
+        x, w = ins
+        # einsum may put the parameter on the left; of a convolution the kernel is on the right.
+        swapped = name == "dot_general" and x.origin.fixed and not w.origin.fixed
+        if swapped:
+            x, w = w, x
+        path = w.origin.path or scope or f"dot_general:{self.unnamed}"
+        self.unnamed += not w.origin.path
+        self.multiplied += 1
+        if w.origin.fixed:
+            known = Site(
+                path,
+                path,
+                tuple(w.value.shape),
+                turn.count,
+                "digital",
+                "",
+                dtype=str(w.value.dtype),
+            )
+        else:
+            known = Site(path, None, None, turn.count, "digital", "")
+        core, reason = self.decide(known, eqn)
+        status: Status = "digital" if core is None else "optical"
+        self.sites.append(dataclasses.replace(known, status=status, reason=reason, core=core))
         if core is None:
             return self.bind(eqn, ins)[0]
-        number = zlib.crc32(path.encode())
-        site = jnp.uint32(number)
+        if not all(isinstance(size, int) for size in jnp.shape(w.value)):
+            raise ValueError(
+                f"{path}: what the array holds is {jnp.shape(w.value)}, a shape not known before the "
+                "program runs; export it for concrete shapes, or keep this product digital by a rule"
+            )
+        site = jnp.uint32(zlib.crc32(path.encode()))
         if w.layer is not None:
-            site = site + jnp.uint32(_LAYER) * (w.layer + jnp.uint32(1))
-        key = None
-        if turn.key is not None:
-            key = jax.random.fold_in(jax.random.fold_in(turn.key, number), self.occurrences)
-        self.occurrences += 1
-        multiply = convolution if eqn.primitive.name == "conv_general_dilated" else product_of
-        out = multiply(eqn, x.value, w.value, swapped, dict(core=core, key=key, site=site))
+            site = site + jnp.uint32(_LAYER) * (jnp.uint32(w.layer) + jnp.uint32(1))
+        key = turn.key_at(site, self.number(path, w), x, w)
+        try:
+            out = product_of(eqn, x.value, w.value, swapped, dict(core=core, key=key, site=site))
+        except (TypeError, ValueError) as error:
+            if type(error) not in (TypeError, ValueError):  # JAX's own
+                raise
+            raise type(error)(f"{path}: {error}") from error
         return Value(out.astype(eqn.outvars[0].aval.dtype), combine((x.origin, w.origin)))
 
-    def decide(self, path: str, held: bool, eqn: Any) -> tuple[OpticalCore | None, str]:
-        hits = [i for i, rule in enumerate(self.rules) if rule.matches(path)]
-        self.matched.update(hits)
+    def number(self, path: str, w: Value) -> int:
+        """How often this weight (as far as can be told: this layer of it) was multiplied before."""
+        layer = w.layer if isinstance(w.layer, int) else None
+        known = layer is not None
+        before = self.uses.setdefault(path, [])
+        number = 1 + max((n for one, n in before if not known or one in (None, layer)), default=-1)
+        before.append((layer, number))
+        return number
+
+    def decide(self, site: Site, eqn: Any) -> tuple[OpticalCore | None, str]:
+        """The core that the first rule to take a site (by its path or its module's) gives it, and why."""
         if not all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in eqn.invars):
             return None, "not a product of real numbers"
-        groups = ("feature_group_count", "batch_group_count")
-        if any(eqn.params.get(name, 1) != 1 for name in groups):
-            return None, "grouped convolution"
+        module = site.path.rpartition("/")[0]
+        names = [site]
+        if module and not site.dynamic:
+            names.append(dataclasses.replace(site, path=module))
+        hits = [i for i, rule in enumerate(self.rules) if any(map(rule.takes, names))]
+        self.matched.update(hits)
         if not hits:
-            return None, "no rule matches" if held else "no rule matches (dynamic)"
+            return None, "no rule matches (dynamic)" if site.dynamic else "no rule matches"
         rule = self.rules[hits[0]]
         if rule.core is None:
             self.used.add(hits[0])
-            return None, f"rule {rule.pattern!r} keeps it digital"
-        if not held and not rule.dynamic:
-            return None, f"dynamic product, and rule {rule.pattern!r} is for held weights"
+            return None, f"{rule} keeps it digital"
+        if site.dynamic and not rule.dynamic:
+            return None, f"dynamic product, and {rule} is for held weights"
         self.used.add(hits[0])
-        return rule.core, f"rule {rule.pattern!r}" + (
-            "" if held else ", dynamic: written anew at every call"
-        )
+        dynamic = ", dynamic: written anew at every call" if site.dynamic else ""
+        return rule.core, f"{rule}{dynamic}"
 
-    def note(self, eqn: Any, reason: str, turn: Turn, scope: str) -> None:
-        where = "/".join(part for part in (scope, eqn.primitive.name) if part)
+    def note_closed(self, eqn: Any, turn: Turn, scope: str) -> None:
+        """List what may multiply and is left as it is."""
+        name = eqn.primitive.name
+        inside = sorted({n for n in _primitives(eqn.params) if n in PRODUCTS or n in _CLOSED})
+        if name not in _CLOSED and not inside:
+            return
+        where = "/".join(part for part in (scope, name) if part)
+        reason = f"{name} cannot be entered" + (f" (it has {', '.join(inside)})" if inside else "")
         self.sites.append(Site(where, None, None, turn.count, "digital", reason))
-
-    def scan(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
-        p = eqn.params
-        carried, ends = scan_parts(eqn)
-        fixed, state, sliced = ins[: ends - carried], ins[ends - carried : ends], ins[ends:]
-        length = p["length"]
-        outs: list[Value] = []
-
-        def body(carry: Any, step: Any) -> tuple[Any, Any]:
-            index, xs = step
-            rows = []
-            for value, outer in zip(xs, sliced, strict=True):
-                layer = None
-                if outer.origin.fixed:
-                    layer = index + (0 if outer.layer is None else outer.layer * jnp.uint32(length))
-                rows.append(Value(value, outer.origin, layer))
-            inner = [*fixed, *map(Value, carry), *rows]
-            outs[:] = self.enter(p["jaxpr"], inner, turn.within(index, length), scope)
-            values = [v.value for v in outs]
-            return values[:carried], values[carried:]
-
-        body = self.once(body)
-        steps = (jnp.arange(length, dtype=jnp.uint32), [v.value for v in sliced])
-        carry, ys = lax.scan(
-            body, [v.value for v in state], steps, length, p["reverse"], p.get("unroll", 1)
-        )
-        return [*map(Value, carry), *map(Value, ys)]
 
     def once(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """JAX may trace a body more than once; its sites are listed, and counted, as of the first."""
         start: list[Any] = []
 
+        def counters() -> Any:
+            return self.unnamed, {path: list(uses) for path, uses in self.uses.items()}
+
         def traced(*args: Any) -> Any:
             if not start:
-                start.append((self.unnamed, self.occurrences))
+                start.append(counters())
                 return body(*args)
-            kept, (self.unnamed, self.occurrences) = list(self.sites), start[0]
+            kept, before = (list(self.sites), self.multiplied), counters()
+            self.unnamed, self.uses = start[0]
+            start[0] = counters()
             out = body(*args)
-            self.sites = kept
+            (self.sites, self.multiplied), (self.unnamed, self.uses) = kept, before
             return out
 
         return traced
-
-    def loop(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
-        p = eqn.params
-        of_cond, of_body = p["cond_nconsts"], p["body_nconsts"]
-        tests, fixed = ins[:of_cond], ins[of_cond : of_cond + of_body]
-        state = [v.value for v in ins[of_cond + of_body :]]
-
-        def go_on(carry: Any) -> Any:
-            index, values = carry
-            inner = [*tests, *map(Value, values)]
-            return self.enter(p["cond_jaxpr"], inner, turn.within(2 * index), scope)[0].value
-
-        def body(carry: Any) -> Any:
-            index, values = carry
-            inner = [*fixed, *map(Value, values)]
-            outs = self.enter(p["body_jaxpr"], inner, turn.within(2 * index + 1), scope)
-            return index + 1, [v.value for v in outs]
-
-        start = (jnp.uint32(0), state)
-        return [*map(Value, lax.while_loop(self.once(go_on), self.once(body), start)[1])]
-
-    def branches(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
-        which, operands = ins[0], ins[1:]
-
-        def run(branch: Any) -> Callable[..., Any]:
-            def one(*values: Any) -> list[Any]:
-                inner = [Value(v, o.origin, o.layer) for v, o in zip(values, operands, strict=True)]
-                return [v.value for v in self.enter(branch, inner, turn, scope)]
-
-            return self.once(one)
-
-        choices = [run(branch) for branch in eqn.params["branches"]]
-        return [*map(Value, lax.switch(which.value, choices, *(v.value for v in operands)))]
-
-    def remat(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
-        def run(*values: Any) -> list[Any]:
-            inner = [Value(v, o.origin, o.layer) for v, o in zip(values, ins, strict=True)]
-            return [v.value for v in self.enter(eqn.params["jaxpr"], inner, turn, scope)]
-
-        policy, prevent_cse = eqn.params["policy"], eqn.params["prevent_cse"]
-        again = jax.checkpoint(self.once(run), policy=policy, prevent_cse=prevent_cse)
-        return [*map(Value, again(*(v.value for v in ins)))]
-
-    def shards(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
-        p = eqn.params
-        manual = set(p["newly_manual_axes"])
-
-        def run(*values: Any) -> tuple[Any, ...]:
-            own = turn
-            for axis in sorted(manual):
-                own = own.within(lax.axis_index(axis))
-            inner = [Value(v, o.origin, o.layer) for v, o in zip(values, ins, strict=True)]
-            return tuple(v.value for v in self.enter(p["jaxpr"], inner, own, scope))
-
-        spread = jax.shard_map(
-            self.once(run), mesh=p["mesh"], in_specs=tuple(p["in_specs"]),
-            out_specs=tuple(p["out_specs"]), axis_names=manual, check_vma=False,
-        )  # fmt: skip
-        return [*map(Value, spread(*(v.value for v in ins)))]
-
-    def custom(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
-        inner = eqn.params.get("call_jaxpr") or eqn.params.get("fun_jaxpr")
-        if inner is None or not _multiplies(inner):
-            return self.bind(eqn, ins)
-        digital = self.bind(eqn, ins)
-        light = self.enter(inner, ins, turn, scope)
-        return [
-            Value(_with_rule_of(d.value, v.value), v.origin, v.layer)
-            for d, v in zip(digital, light, strict=True)
-        ]
-
-
-_CONTROL = {
-    "scan": "scan",
-    "while": "loop",
-    "cond": "branches",
-    "shard_map": "shards",
-    "checkpoint": "remat",
-    "remat2": "remat",
-}
 
 
 @jax.custom_jvp
@@ -292,13 +223,10 @@ def _with_rule_of_jvp(primals, tangents):
     return _with_rule_of(*primals), tangents[0]
 
 
-def _multiplies(params: Any) -> bool:
-    """Whether a jaxpr, or one among parameters, has a product in it."""
-    inner = list(jex.jaxprs_in_params(params)) if isinstance(params, dict) else [params]
+def _primitives(params: Any) -> Iterator[str]:
+    """Names of all primitives in a jaxpr, or in those among an equation's parameters."""
+    inner = jex.jaxprs_in_params(params) if isinstance(params, dict) else [params]
     for jaxpr in inner:
         for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-            if eqn.primitive.name in ("dot_general", "conv_general_dilated"):
-                return True
-            if _multiplies(eqn.params):
-                return True
-    return False
+            yield eqn.primitive.name
+            yield from _primitives(eqn.params)

@@ -6,44 +6,46 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
+from photonjax.nn.convolution import optical_conv_general_dilated
 from photonjax.ops.dot import optical_dot_general
+
+PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
 def product_of(eqn: Any, x: Any, w: Any, swapped: bool, options: dict[str, Any]) -> jax.Array:
-    """A ``dot_general``: ``x`` streams, ``w`` is held; ``swapped`` if ``w`` was the left operand."""
-    p = eqn.params
+    """``x`` streams, ``w`` is held; ``swapped`` if ``w`` was the left operand (of a dot_general)."""
+    multiply = _dot if eqn.primitive.name == "dot_general" else _convolution
+    return multiply(eqn.params, x, w, swapped, options)
+
+
+def _dot(p: Any, x: Any, w: Any, swapped: bool, options: dict[str, Any]) -> jax.Array:
     (lhs_k, rhs_k), (lhs_b, rhs_b) = p["dimension_numbers"]
     numbers = ((rhs_k, lhs_k), (rhs_b, lhs_b)) if swapped else ((lhs_k, rhs_k), (lhs_b, rhs_b))
     kind = p["preferred_element_type"]
-    y = optical_dot_general(x, w, numbers, p["precision"], kind, p.get("out_sharding"), **options)
+    out_sharding = p.get("out_sharding")
     if not swapped:
-        return y
+        return optical_dot_general(x, w, numbers, p["precision"], kind, out_sharding, **options)
+    y = optical_dot_general(x, w, numbers, p["precision"], kind, **options)
     batch = len(lhs_b)
     free = x.ndim - len(rhs_k) - batch  # of x, the right operand: first in y, last in the result
     order = [*range(batch), *range(batch + free, y.ndim), *range(batch, batch + free)]
-    return jnp.transpose(y, order)
+    y = jnp.transpose(y, order)
+    return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 
-def convolution(eqn: Any, x: Any, w: Any, swapped: bool, options: dict[str, Any]) -> jax.Array:
-    """Patches ``[..., C x window]`` times the kernel ``[C x window, O]``."""
-    p = eqn.params
-    x, w = (w, x) if swapped else (x, w)  # convolution is not symmetric: the kernel is on the right
-    numbers = p["dimension_numbers"]
-    kernel = jnp.transpose(w, numbers.rhs_spec)  # [O, C, *window]
-    out, _, *window = kernel.shape
-    patches = lax.conv_general_dilated_patches(
-        x, window, p["window_strides"], p["padding"], p["lhs_dilation"], p["rhs_dilation"], numbers
-    )
-    feature = numbers.out_spec[1]
-    contracted = (((feature,), (1,)), ((), ()))
-    y = optical_dot_general(
-        patches,
-        kernel.reshape(out, -1),
-        contracted,
+def _convolution(p: Any, x: Any, w: Any, swapped: bool, options: dict[str, Any]) -> jax.Array:
+    return optical_conv_general_dilated(
+        x,
+        w,
+        p["window_strides"],
+        p["padding"],
+        p["lhs_dilation"],
+        p["rhs_dilation"],
+        p["dimension_numbers"],
+        p["feature_group_count"],
+        p["batch_group_count"],
         p["precision"],
         p["preferred_element_type"],
         **options,
     )
-    return jnp.moveaxis(y, -1, feature)

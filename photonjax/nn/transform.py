@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,8 +13,9 @@ import jax.numpy as jnp
 
 from photonjax.inventory.jaxprs import join_path, weighs
 from photonjax.inventory.origin import COMPUTED, Origin
-from photonjax.nn.convert import ConversionReport, Rule, Site, check_rules
-from photonjax.nn.interpreter import Interpreter, Turn, Value
+from photonjax.nn.interpreter import Interpreter
+from photonjax.nn.rules import ConversionReport, Rule, Site, check_rules
+from photonjax.nn.values import Turn, Value
 
 
 def optical(
@@ -21,29 +24,41 @@ def optical(
     """Put matrix products of any JAX function on optical cores.
 
     The function is traced; products and convolutions are found in jit, scan, while, cond, remat,
-    custom derivatives and shard_map, named as :func:`photonjax.take_inventory` names them (the
-    parameter's place in its tree, else the named scope, else ``dot_general:<number>``), and those
-    that a rule matches run through :func:`photonjax.optical_dot_general`. Everything else runs as it
-    did. Inside a function with a derivative rule of its own, values become optical and the rule
-    stays.
+    custom derivatives and shard_map, and those that a rule takes run through
+    :func:`photonjax.optical_dot_general`. Everything else runs as it did. Products are named as
+    :func:`photonjax.take_inventory` names them: after the parameter's place in its tree, else the
+    named scope, else ``dot_general:<number>``. A rule's pattern may also name the place above the
+    parameter: ``layers/0`` takes ``layers/0/weight``.
 
-    Convolutions (ungrouped) are products of patches with the kernel. Static errors follow from the
-    product's path and, for layers run by a scan, their number; noise from ``key``, the path, the
-    occurrence and the turn of the loop. Under shard_map each shard draws noise of its own, so that
-    there, unlike elsewhere, results depend on the mesh.
+    * Convolutions are products of patches with the kernel (:mod:`photonjax.nn.convolution`).
+    * Static errors follow from the product's name and, for a stack of weights (sliced by a scan, or
+      as ``w[i]``), its layer: scanned and unrolled layers are the same cells.
+    * Noise follows from ``key``, name, layer, the number of the use, and the turns of other loops:
+      ``fold_in(fold_in(key, site), number)``, site being the CRC-32 of the name (plus the layer's own
+      number), for a weight outside of such loops. So scanned and unrolled layers draw alike. Under
+      shard_map each shard draws noise of its own (copies the same one): there, unlike elsewhere,
+      results depend on the mesh.
+    * Inside a function with a derivative rule of its own, values become optical and the rule stays;
+      it sees the digital function's intermediate results.
+    * ``jax.grad(g)`` differentiates the optical forward pass, in floating point, as
+      :func:`photonjax.optical_dot_general` does; ``optical(jax.grad(f), rules)`` puts the products
+      of the backward pass on light as well.
+    * Leaves of arguments that are no numbers (functions, strings, ``True``) are passed on as they are.
 
     Args:
       f: a function that JAX can trace.
-      rules: the first that matches a product decides.
+      rules: the first that takes a product decides.
       params: which arguments of f hold parameters, by position (:func:`photonjax.take_inventory`).
 
     Returns:
       ``g(key, *args)``, to be jitted, differentiated and mapped like ``f``; ``key=None``: no random
-      noise. ``g.report(*args)`` is the :class:`~photonjax.ConversionReport` for such arguments, with
-      what could not be entered; nothing is computed.
+      noise. It traces f at every call: jit it. ``g.report(*args)`` is the
+      :class:`~photonjax.ConversionReport` for such arguments (or their ``jax.ShapeDtypeStruct``), with
+      what could not be entered (kernels, callbacks, solvers); nothing is computed.
 
     Raises:
-      ValueError: (when g is called) a rule that matches nothing, or is never reached.
+      TypeError: (when g is called) a function that cannot be traced, a key that is none.
+      ValueError: a function without products; a rule that matches nothing, or is never reached.
 
     Example:
       >>> import jax, jax.numpy as jnp, photonjax as pj
@@ -60,37 +75,119 @@ def optical(
     """
     places = (params,) if isinstance(params, int) else tuple(params)
     rules = tuple(rules)
+    name = getattr(f, "__name__", type(f).__name__)
 
-    def run(key: jax.Array | None, *args: Any) -> tuple[Any, list[Site]]:
-        if not all(0 <= i < len(args) for i in places):
-            raise ValueError(f"optical: params = {params!r}, but there are {len(args)} arguments")
-        closed, shape = jax.make_jaxpr(f, return_shape=True)(*args)
-        values = []
-        for i, arg in enumerate(args):
-            for path, leaf in jax.tree_util.tree_leaves_with_path(arg):
-                name = join_path(path) or f"argument/{i}"
-                origin = Origin(True, name, math.prod(jnp.shape(leaf)))
-                known = i in places and weighs(leaf)
-                values.append(Value(leaf, origin if known else COMPUTED))
+    def run(key: jax.Array | None, args: tuple[Any, ...]) -> tuple[Any, list[Site]]:
+        closed, shape = traced(f, name, args)
         walk = Interpreter(rules)
-        outs = walk.enter(closed, values, Turn(key), "")
-        matched, used = walk.matched, walk.used
-        check_rules(rules, matched, used, [site.path for site in walk.sites])
+        outs = walk.enter(closed, named(args, places), Turn(key), "")
+        paths = list(dict.fromkeys(site.path for site in walk.sites))
+        if not walk.multiplied:
+            raise ValueError(
+                f"optical: {name} has no matrix product or convolution"
+                + (f", only what cannot be entered: {', '.join(paths)}" if paths else "")
+            )
+        check_rules(rules, walk.matched, walk.used, paths)
         return jax.tree.unflatten(jax.tree.structure(shape), [v.value for v in outs]), walk.sites
 
+    def check(key: Any, args: tuple[Any, ...]) -> None:
+        if key is not None and not _is_key(key):
+            raise TypeError(
+                f"optical: the first argument is the noise key (jax.random.key(...) or None), not {key!r:.60}"
+            )
+        if not all(0 <= i < len(args) for i in places):
+            raise ValueError(f"optical: params = {params!r}, but there are {len(args)} arguments")
+
     def g(key: jax.Array | None, *args: Any) -> Any:
-        return run(key, *args)[0]
+        check(key, args)
+        return run(key, args)[0]
 
     def report(*args: Any) -> ConversionReport:
+        check(None, args)
         found: list[Site] = []
+        arrays, fixed = split(args)
 
-        def trace(*args: Any) -> Any:
-            out, sites = run(None, *args)
+        def trace(arrays: list[Any]) -> Any:
+            out, sites = run(None, joined(arrays, fixed))
             found.extend(sites)
             return out
 
-        jax.eval_shape(trace, *args)
+        jax.eval_shape(trace, arrays)
         return ConversionReport(tuple(found))
 
+    g.__name__ = f"optical_{name}"
     g.report = report  # type: ignore[attr-defined]
     return g
+
+
+def traced(f: Callable[..., Any], name: str, args: tuple[Any, ...]) -> tuple[Any, Any]:
+    """The jaxpr of f, over those leaves of its arguments that are numbers, and its result's shape.
+
+    Raises:
+      TypeError: f looks at values that are not known before it runs.
+    """
+    arrays, fixed = split(args)
+    try:
+        return jax.make_jaxpr(lambda arrays: f(*joined(arrays, fixed)), return_shape=True)(arrays)
+    except (TypeError, jax.errors.NonConcreteBooleanIndexError) as error:
+        if isinstance(error, TypeError) and "concrete" not in str(error):
+            raise
+        first = str(error).strip().splitlines()[0]
+        raise TypeError(
+            f"optical: {name} cannot be traced: at {_place(error)}, it needs the value of an array, "
+            "or a shape that depends on one; use lax.cond, jnp.where or a fixed size there, or pass "
+            f"that value by functools.partial ({first})"
+        ) from error
+
+
+def _place(error: Exception) -> str:
+    """File and line of the user's code that raised an error."""
+    others = (os.path.dirname(jax.__file__), os.path.dirname(__file__))
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = [f for f in frames if not f.filename.startswith(others)][-1]
+    return f"{frame.filename}:{frame.lineno}"
+
+
+def named(args: tuple[Any, ...], places: Sequence[int]) -> list[Value]:
+    """The numbers among arguments; parameters with their names."""
+    values = []
+    for i, arg in enumerate(args):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(arg):
+            if not _is_number(leaf):
+                continue
+            name = join_path(path) or f"argument/{i}"
+            origin = Origin(True, name, math.prod(jnp.shape(leaf)))
+            known = i in places and weighs(leaf)
+            values.append(Value(leaf, origin if known else COMPUTED))
+    return values
+
+
+def split(args: tuple[Any, ...]) -> tuple[list[Any], Any]:
+    """Numbers, and all else (functions, strings, truths: what a model may carry along), with its place."""
+    leaves, tree = jax.tree.flatten(args)
+    numbers = [leaf for leaf in leaves if _is_number(leaf)]
+    return numbers, (tree, [_NUMBER if _is_number(leaf) else leaf for leaf in leaves])
+
+
+def joined(numbers: Sequence[Any], fixed: Any) -> tuple[Any, ...]:
+    """The arguments again."""
+    tree, leaves = fixed
+    rest = iter(numbers)
+    return jax.tree.unflatten(tree, [next(rest) if x is _NUMBER else x for x in leaves])
+
+
+_NUMBER = object()
+
+
+def _is_key(key: Any) -> bool:
+    dtype = getattr(key, "dtype", None)
+    if dtype is None:
+        return False
+    axes = 0 if jnp.issubdtype(dtype, jax.dtypes.prng_key) else 1 if dtype == jnp.uint32 else None
+    return jnp.ndim(key) == axes
+
+
+def _is_number(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") or (
+        isinstance(leaf, (int, float, complex)) and not isinstance(leaf, bool)
+    )

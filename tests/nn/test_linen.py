@@ -40,7 +40,7 @@ class Model(nn.Module):
 
 @functools.cache
 def variables(lift):
-    return Model(lift).init(jax.random.key(0), TOKENS)
+    return jax.jit(Model(lift).init)(jax.random.key(0), TOKENS)
 
 
 def noise(seed=1):
@@ -67,19 +67,30 @@ def test_hook_is_the_product():
 def test_interception(lift):
     model = Model(lift)
     exact = pj.linen.Optical(model, (pj.Rule("*", EXACT),))
-    fresh = exact.init(jax.random.key(0), TOKENS)
-    assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), fresh, variables(lift)))
-    digital = model.apply(variables(lift), TOKENS)
-    np.testing.assert_allclose(exact.apply(variables(lift), TOKENS), digital, rtol=1e-4, atol=1e-4)
+    fresh = jax.jit(exact.init)(jax.random.key(0), TOKENS)
+    assert jax.tree.structure(fresh) == jax.tree.structure(variables(lift))
+    for a, b in zip(jax.tree.leaves(fresh), jax.tree.leaves(variables(lift)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    digital = jax.jit(model.apply)(variables(lift), TOKENS)
+    np.testing.assert_allclose(
+        jax.jit(exact.apply)(variables(lift), TOKENS), digital, rtol=1e-4, atol=1e-4
+    )
     optical = pj.linen.Optical(model, (pj.Rule("*", CORE),))
     apply = lambda v: optical.apply(v, TOKENS, rngs=noise())
-    noisy = apply(variables(lift))
-    np.testing.assert_array_equal(jax.jit(apply)(variables(lift)), noisy)
+
+    @jax.jit
+    @functools.partial(jax.grad, has_aux=True)
+    def run(v):
+        y = apply(v)
+        return (y**2).sum(), y
+
+    slopes, noisy = run(variables(lift))
+    if lift == "none":
+        np.testing.assert_allclose(apply(variables(lift)), noisy, rtol=1e-5, atol=1e-5)
     assert np.abs(noisy - digital).max() > 1e-3
-    slopes = jax.grad(lambda v: (apply(v) ** 2).sum())(variables(lift))
     assert all(bool(jnp.isfinite(s).all()) and bool(jnp.any(s)) for s in jax.tree.leaves(slopes))
     # the module itself stays digital
-    np.testing.assert_array_equal(model.apply(variables(lift), TOKENS), digital)
+    np.testing.assert_array_equal(jax.jit(model.apply)(variables(lift), TOKENS), digital)
 
 
 def test_interception_is_the_product():
@@ -97,7 +108,7 @@ def test_interception_is_the_product():
 def test_report_and_rules():
     optical = pj.linen.Optical(Model("none"), (pj.Rule("*/up", None), pj.Rule("*", CORE)))
     report = optical.report(variables("none"), TOKENS)
-    assert [s.path for s in report.digital] == ["block/up"]
+    assert [s.path for s in report.digital if not s.dynamic] == ["block/up"]
     names = ["query", "key", "value", "out"]
     assert [s.path for s in report.optical] == [f"block/attention/{n}" for n in names] + ["embed"]
     assert {s.path: s.shape for s in report.sites}["embed"] == (11, 8)
@@ -110,3 +121,124 @@ def test_noise_that_would_silently_be_lost():
     with pytest.raises(ValueError, match="rng stream 'noise' does not reach this layer"):
         optical.apply(variables("scan"), TOKENS, rngs=noise())
     optical.apply(variables("scan"), TOKENS)  # without noise it is fine
+
+
+class Closed(nn.Module):
+    """Layers whose products have no hook, and products that are no layer's."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Einsum((8, 2, 4), "td,dnh->tnh", name="einsum")(x)
+        x = nn.Conv(6, (3,), feature_group_count=2, name="conv")(x.reshape(-1, 8))
+        x = nn.ConvTranspose(6, (2,), name="back")(x)
+        x = nn.ConvLocal(3, (2,), name="local")(x[None])[0]
+        x = x @ self.param("own", nn.initializers.normal(1.0), (3, 3))
+        return x @ (x.T @ x)
+
+
+LAYERS = ["einsum", "conv", "back", "local"]
+
+
+def test_layers_without_a_hook():
+    x = jax.random.normal(jax.random.key(3), (5, 8))
+    model = Closed()
+    held = jax.jit(model.init)(jax.random.key(0), x)
+    exact = pj.linen.Optical(model, (pj.Rule("*", EXACT),))
+    shapes = jax.eval_shape(exact.init, jax.random.key(0), x)
+    assert jax.tree.structure(shapes) == jax.tree.structure(held)
+    run = lambda m: jax.jit(jax.value_and_grad(lambda v: (m.apply(v, x) ** 2).sum()))(held)
+    for mine, theirs in zip(jax.tree.leaves(run(exact)), jax.tree.leaves(run(model)), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_without_a_hook_on_light(name):
+    x = jax.random.normal(jax.random.key(3), (5, 8))
+    held = jax.jit(Closed().init)(jax.random.key(0), x)
+    optical = pj.linen.Optical(Closed(), (pj.Rule(name, CORE),))
+    apply = jax.jit(lambda seed: optical.apply(held, x, rngs=noise(seed)))
+    one, two, digital = apply(1), apply(2), Closed().apply(held, x)
+    assert np.abs(one - digital).max() > 1e-3 * np.abs(digital).max()
+    assert (one != two).any() and (one == apply(1)).all()
+
+
+def test_the_report_has_what_interception_does_not_meet():
+    x = jnp.ones((5, 8))
+    held = Closed().init(jax.random.key(0), x)
+    report = pj.linen.Optical(Closed(), (pj.Rule("*", CORE),)).report(held, x)
+    assert [s.path for s in report.optical] == LAYERS
+    own, dynamic, product = report.digital
+    assert (own.path, own.shape) == ("params/own", (3, 3))
+    assert dynamic.dynamic and product.dynamic
+    assert all("photonjax.optical reaches it" in s.reason for s in report.digital)
+    # and so it does
+    g = pj.optical(Closed().apply, [pj.Rule("*", CORE, dynamic=True)])
+    assert {s.path for s in g.report(held, x).optical} > {"params/own", "params/conv/kernel"}
+    scores = pj.linen.Optical(Model("none"), (pj.Rule("*", CORE),)).report(
+        variables("none"), TOKENS
+    )
+    assert len(scores.digital) == 2  # attention's
+
+
+class Inner(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(4, name="inner")(x)
+
+
+Jitted = nn.jit(Inner)  # one class, one cache
+
+
+class Compiled(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return Jitted(name="jitted")(x) + nn.Dense(4, name="outer")(x)
+
+
+@pytest.mark.parametrize("digital_first", [True, False])
+def test_nn_jit_is_not_poisoned(digital_first):
+    """Flax keeps what nn.jit traced: warm or cold, digital stays digital and light is light."""
+    x = jax.random.normal(jax.random.key(3), (5 + digital_first, 8))  # no trace of the other case
+    model = Compiled()
+    held = model.init(jax.random.key(0), x)
+    coarse, fine = (
+        pj.linen.Optical(model, (pj.Rule("jitted/*", pj.OpticalCore(bits_weight=bits)),))
+        for bits in (3, 8)
+    )
+    inner, outer = held["params"]["jitted"]["inner"], held["params"]["outer"]
+    wanted = x @ (inner["kernel"] + outer["kernel"])
+    runs = [model, coarse, fine]
+    for each in (runs if digital_first else runs[::-1]) * 2:
+        error = np.abs(each.apply(held, x) - wanted).max()
+        least, most = {id(model): (0, 1e-5), id(coarse): (0.1, 1)}.get(id(each), (1e-4, 0.05))
+        assert least <= error < most
+
+
+def test_scan_and_remat_draw_alike():
+    """The hook inside nn.scan: each layer its own noise; remat draws again what it drew."""
+    dot = functools.partial(pj.linen.OpticalDot, core=CORE)
+    x = jax.random.normal(jax.random.key(3), (4, 8))
+
+    class Layer(nn.Module):
+        @nn.compact
+        def __call__(self, x, _=None):
+            return x, nn.Dense(8, dot_general_cls=dot, name="dense")(x)
+
+    def run(layer):
+        split = {"params": True, "noise": True}
+        stack = nn.scan(layer, variable_axes={"params": 0}, split_rngs=split, length=3)()
+        held = jax.jit(stack.init)(jax.random.key(0), x, None)
+        held = jax.tree.map(lambda a: jnp.broadcast_to(a[:1], a.shape), held)  # three alike
+
+        def loss(held):
+            y = stack.apply(held, x, None, rngs=noise())[1]
+            return (y**2).sum(), y
+
+        return jax.jit(jax.grad(loss, has_aux=True))(held)
+
+    (slope, plain), (slope_again, again) = run(Layer), run(nn.remat(Layer))
+    np.testing.assert_allclose(again, plain, rtol=1e-5)
+    for a, b in zip(jax.tree.leaves(slope_again), jax.tree.leaves(slope), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert np.abs(plain[a] - plain[b]).max() > 1e-3

@@ -1,0 +1,153 @@
+"""Convolution on an optical core: the patches of the input stream through the kernel as a matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from photonjax.ops.dot import Weight, optical_dot_general
+
+
+def optical_conv_general_dilated(
+    x: jax.Array,
+    kernel: Weight,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    batch_group_count: int = 1,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    *,
+    dot_general: Callable[..., jax.Array] = optical_dot_general,
+    **options: Any,
+) -> jax.Array:
+    """``lax.conv_general_dilated`` as an optical core does it.
+
+    Every position of the window is one token: its patch, ``K = channels x window`` numbers, streams
+    through the array that holds the kernel as ``[K, N]``, N output features. Rows of the array follow
+    the kernel's own axes in their order, tokens run over batch, then space. Groups (depthwise
+    convolutions are one extreme) are products of their own, each with a matrix, hence tiles, of its own.
+
+    Args:
+      x: input; kernel: floating array, or, without groups, whatever ``optical_dot_general`` takes.
+      window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, feature_group_count,
+        batch_group_count, precision, preferred_element_type: as in ``lax.conv_general_dilated``.
+      dot_general: does the product, given patches, kernel and dimension numbers.
+      options: ``core``, ``key``, ``site``, ``adc_range``, ``input_range`` of
+        :func:`photonjax.optical_dot_general`.
+
+    Returns:
+      array of ``lax.conv_general_dilated``'s shape.
+
+    Raises:
+      ValueError: shapes, groups or dimension numbers that do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, photonjax as pj
+      >>> from photonjax.nn.convolution import optical_conv_general_dilated
+      >>> image, kernel = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 5))
+      >>> numbers = ("NHWC", "HWIO", "NHWC")
+      >>> optical_conv_general_dilated(
+      ...   image, kernel, (2, 2), "SAME", dimension_numbers=numbers, core=pj.OpticalCore()).shape
+      (1, 4, 4, 5)
+    """
+    numbers = lax.conv_dimension_numbers(x.shape, kernel.shape, dimension_numbers)
+    out_axis, in_axis, *window_axes = numbers.rhs_spec
+    features, channels = kernel.shape[out_axis], kernel.shape[in_axis]
+    window = [kernel.shape[a] for a in window_axes]
+    groups = feature_group_count * batch_group_count
+    _check(x.shape[numbers.lhs_spec[1]], channels, features, x.shape[numbers.lhs_spec[0]],
+           feature_group_count, batch_group_count)  # fmt: skip
+
+    canonical = tuple(range(x.ndim))  # batch, features, space
+    patches = lax.conv_general_dilated_patches(
+        x, window, window_strides, padding, lhs_dilation, rhs_dilation,
+        lax.ConvDimensionNumbers(numbers.lhs_spec, canonical, canonical),
+        precision=lax.Precision.HIGHEST,  # it copies: exact
+    )  # fmt: skip
+    batch, _, *space = patches.shape
+    patches = patches.reshape(batch, -1, math.prod(space)).swapaxes(1, 2)  # [N, space, C x window]
+    contracted = [a for a in range(x.ndim) if a != out_axis]
+    if groups == 1:
+        # Axis 2 + i of patches is axis i of (channels, *window), the axes rhs_spec[1 + i] of the kernel.
+        patches = patches.reshape(batch, -1, channels, *window)
+        of_patches = [2 + numbers.rhs_spec.index(a) - 1 for a in contracted]
+        dims = ((tuple(of_patches), tuple(contracted)), ((), ()))
+        y = dot_general(patches, kernel, dims, precision, preferred_element_type, **options)
+    else:
+        y = _grouped(
+            patches, kernel, numbers.rhs_spec, window, feature_group_count, batch_group_count,
+            lambda x, w, dims: dot_general(
+                x, w, dims, precision, preferred_element_type, **options
+            ),
+        )  # fmt: skip
+    y = y.reshape(batch // batch_group_count, *space, features)
+    return jnp.transpose(y, _order(numbers.out_spec))
+
+
+def _grouped(
+    patches: jax.Array,
+    kernel: Any,
+    rhs_spec: Sequence[int],
+    window: list[int],
+    feature_groups: int,
+    batch_groups: int,
+    dot: Callable[..., jax.Array],
+) -> jax.Array:
+    """``[N / batch groups, space, features]``: group g multiplies its patches with its features."""
+    if not isinstance(kernel, jax.Array):
+        raise ValueError(
+            f"kernel: a {type(kernel).__name__} has no groups; pass the array of a grouped convolution"
+        )
+    groups = feature_groups * batch_groups
+    out_axis = rhs_spec[0]
+    batch, positions, _ = patches.shape
+    channels = kernel.shape[rhs_spec[1]]
+    # One of the two counts is 1, so that splitting both axes makes one axis of groups.
+    split = (batch_groups, batch // batch_groups, positions, feature_groups, channels, *window)
+    patches = jnp.moveaxis(patches.reshape(split), 3, 1)
+    patches = patches.reshape(groups, batch // batch_groups, positions, channels, *window)
+    shape = kernel.shape
+    w = kernel.reshape(*shape[:out_axis], groups, -1, *shape[out_axis + 1 :])
+    w = jnp.moveaxis(w, out_axis, 0)  # [groups, then the kernel's axes]
+    contracted = [a for a in range(kernel.ndim) if a != out_axis]
+    of_patches = [3 + list(rhs_spec).index(a) - 1 for a in contracted]
+    dims = ((tuple(of_patches), tuple(a + 1 for a in contracted)), ((0,), (0,)))
+    y = dot(patches, w, dims)  # [groups, batch, space, features of a group]
+    return jnp.moveaxis(y, 0, 2)
+
+
+def _order(out_spec: Sequence[int]) -> list[int]:
+    """The transpose from ``[batch, *space, features]`` to the axes that ``out_spec`` asks for."""
+    order = [0] * len(out_spec)
+    have = [out_spec[0], *out_spec[2:], out_spec[1]]
+    for place, axis in enumerate(have):
+        order[axis] = place
+    return order
+
+
+def _check(
+    x_channels: int, channels: int, features: int, batch: int, of_features: int, of_batch: int
+) -> None:
+    if of_features > 1 and of_batch > 1:
+        raise ValueError(
+            f"feature_group_count = {of_features} and batch_group_count = {of_batch}: one must be 1"
+        )
+    if x_channels != channels * of_features:
+        raise ValueError(
+            f"x has {x_channels} channels, the kernel takes {channels} in each of "
+            f"{of_features} groups (feature_group_count)"
+        )
+    if features % (of_features * of_batch) or batch % of_batch:
+        raise ValueError(
+            f"{features} output features and a batch of {batch} do not split into "
+            f"{of_features * of_batch} groups"
+        )

@@ -1,0 +1,185 @@
+"""The optical product as an NNX module that owns its noise stream and its hardware."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from photonjax import ops
+from photonjax.hardware.core import OpticalCore
+from photonjax.ops.dot import DimensionNumbers
+from photonjax.ops.measure import Measurement, measured_dot_general
+
+
+class HardwareParam(nnx.Variable):
+    """A continuous property of the hardware at one site; differentiable, not a model parameter."""
+
+
+class SiteIndex(nnx.Variable):
+    """The integer that names a site on the chip (uint32)."""
+
+
+class SiteMeasurement(nnx.Variable):
+    """A :class:`~photonjax.ops.Measurement` as a vector, pooled over calls (float32 vector)."""
+
+
+class HeldWeight(nnx.Variable):
+    """One array of a :class:`~photonjax.ops.ProgrammedWeight`."""
+
+
+class OpticalDot(nnx.Module):
+    """A drop-in for ``lax.dot_general`` in NNX layers: the second operand is the held weight.
+
+    Args:
+      core: the machine. Its continuous fields become :class:`HardwareParam` variables, so they can
+        be changed without recompiling and differentiated with ``nnx.grad``.
+      rngs: supplies the noise (stream ``noise``, else the default one); a fresh key is drawn at every
+        call, as in ``nnx.Dropout``. ``None``: no random noise.
+      site: integer name on the chip; static errors follow from it and ``core.chip_seed``.
+      stack: leading sizes of the layer stack that the module is part of (``nnx.vmap``-ed blocks run
+        by ``nnx.scan``): its variables carry them too, and ``site`` has one entry per layer.
+
+    Example:
+      >>> import jax.numpy as jnp, photonjax as pj
+      >>> from flax import nnx
+      >>> rngs = nnx.Rngs(0)
+      >>> core = pj.OpticalCore(rows=64, cols=64, photons=1e3)
+      >>> dot = pj.nnx.OpticalDot(core, rngs=rngs)
+      >>> layer = nnx.Linear(16, 4, dot_general=nnx.data(dot), rngs=rngs)
+      >>> layer(jnp.ones((2, 16))).shape
+      (2, 4)
+    """
+
+    def __init__(
+        self,
+        core: OpticalCore,
+        *,
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
+        site: int | jax.Array = 0,
+        stack: tuple[int, ...] = (),
+    ):
+        fields = {
+            name: jnp.broadcast_to(jnp.asarray(value, jnp.float32), stack)
+            for name, value in _continuous(core).items()
+            if value is not None
+        }
+        blank = {name: 0.0 if name in fields else None for name in _continuous(core)}
+        seed = core.chip_seed  # an array cannot be part of a module's static structure
+        fixed = seed if isinstance(seed, int) else 0
+        self.structure = replace_unchecked(core, **blank, costs=None, chip_seed=fixed)
+        self.hardware = nnx.Dict({name: HardwareParam(v) for name, v in fields.items()})
+        self.site = SiteIndex(jnp.broadcast_to(jnp.asarray(site, jnp.uint32), stack))
+        self.adc_range: nnx.Data[HardwareParam | None] = nnx.data(None)
+        self.input_range: nnx.Data[HardwareParam | None] = nnx.data(None)
+        own = None if isinstance(seed, int) else SiteIndex(jnp.broadcast_to(seed, stack))
+        self.chip: nnx.Data[SiteIndex | None] = nnx.data(own)
+        self.held: nnx.Data[nnx.Dict | None] = nnx.data(None)
+        self.held_structure: Any = None
+        self.measurement: nnx.Data[SiteMeasurement | None] = nnx.data(None)
+        if isinstance(rngs, nnx.Rngs):
+            stream = rngs["noise"].fork() if not stack else rngs["noise"].split(stack)
+        else:
+            stream = rngs
+        self.stream: nnx.Data[nnx.RngStream | None] = nnx.data(stream)
+        self.unrolled: str | None = None
+        """Of stacked layers: the path that layer ``{}`` would have by itself."""
+        self.replaced: Any = None
+        """The hook that this product took the place of, to be put back."""
+
+    @property
+    def core(self) -> OpticalCore:
+        """The core as it is at this site now (without costs)."""
+        present = {
+            name: variable[...]
+            for name, variable in self.hardware.items()
+            if getattr(self.structure, name) is not None
+        }
+        if self.chip is not None:
+            present["chip_seed"] = self.chip[...]
+        return replace_unchecked(self.structure, **present)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        w: Any,
+        dimension_numbers: DimensionNumbers,
+        precision: Any = None,
+        preferred_element_type: Any = None,
+        out_sharding: Any = None,
+    ) -> jax.Array:
+        """``lax.dot_general(x, w, dimension_numbers, ...)`` on the core; see ``optical_dot_general``.
+
+        Raises:
+          ValueError: the variables still carry the axis of a layer stack.
+        """
+        site = self.site[...]
+        if site.ndim:
+            raise ValueError(
+                f"an optical product of {site.size} stacked layers"
+                + (f" ({self.unrolled.format('*')})" if self.unrolled else "")
+                + " was called as one layer: map all of its variables along axis 0, as in nnx.scan(..., "
+                "in_axes=(0, nnx.Carry)), not nnx.Param alone: nnx.StateAxes({nnx.Param: 0, ...: 0})"
+            )
+        options = dict(
+            precision=precision,
+            preferred_element_type=preferred_element_type or jnp.result_type(x.dtype, w.dtype),
+            core=self.core,
+            key=None if self.stream is None else self.stream(),
+            site=site,
+            adc_range=None if self.adc_range is None else self.adc_range[...],
+            input_range=None if self.input_range is None else self.input_range[...],
+        )
+        held = w if self.held is None else _assemble(self.held, self.held_structure)
+        if self.measurement is None:
+            return ops.optical_dot_general(
+                x, held, dimension_numbers, out_sharding=out_sharding, **options
+            )
+        y, measured = measured_dot_general(x, held, dimension_numbers, reference=w, **options)
+        pooled = Measurement(*self.measurement[...]).pool(measured)
+        self.measurement[...] = jnp.stack(pooled)
+        return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+
+
+def _continuous(core: OpticalCore) -> dict[str, Any]:
+    return {
+        f.name: getattr(core, f.name)
+        for f in dataclasses.fields(core)
+        if f.metadata.get("leaf") and f.name != "costs"
+    }
+
+
+def replace_unchecked(core: OpticalCore, **values: Any) -> OpticalCore:
+    """``dataclasses.replace`` without validation: values may be tracers or placeholders."""
+    copy = object.__new__(OpticalCore)
+    for field in dataclasses.fields(core):
+        object.__setattr__(copy, field.name, values.get(field.name, getattr(core, field.name)))
+    return copy
+
+
+def hold(dot: OpticalDot, weight: jax.Array, contracting: tuple[int, ...]) -> None:
+    """Program a weight into the dot's array, so that calls need not quantize it again."""
+    core, stack = dot.core, dot.site[...].shape
+
+    def one(w: jax.Array, site: jax.Array, core: OpticalCore) -> ops.ProgrammedWeight:
+        return ops.program(w, core, contracting=contracting, site=site)
+
+    for _ in stack:
+        one = jax.vmap(one)
+    programmed = jax.jit(one)(weight, dot.site[...], core)
+    leaves, structure = jax.tree.flatten(programmed)
+    dot.held = nnx.data(nnx.Dict({f"part{i}": HeldWeight(v) for i, v in enumerate(leaves)}))
+    dot.held_structure = structure
+
+
+def release(dot: OpticalDot) -> None:
+    """Forget a held weight: calls quantize the parameter again."""
+    dot.held, dot.held_structure = nnx.data(None), None
+
+
+def _assemble(held: nnx.Dict, structure: Any) -> ops.ProgrammedWeight:
+    leaves = [held[f"part{i}"][...] for i in range(len(held))]
+    return jax.tree.unflatten(structure, leaves)

@@ -1,0 +1,264 @@
+"""Finding the products of an NNX model: where they are, what they hold, how layers are stacked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from photonjax.nn.attend import OpticalAttention
+from photonjax.nn.hooks import HOOKS
+from photonjax.nn.layers import OpticalEmbed, OpticalLoRA
+from photonjax.nn.rules import Site
+
+_CARRIED = ("float16", "bfloat16", "float32", "float64")
+# A container with one stacked child of such a name stands for a list: layers/block is layers/0, ...
+_ONE_OF_A_STACK = ("block", "layer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Weight:
+    """The parameter that a product holds in its array.
+
+    ``contracting``: the axes it is summed over; ``None`` if it cannot be held between calls.
+    ``ndim``: its axes without those of a layer stack, where the module says so. ``mask``: its factors.
+    """
+
+    path: str
+    variable: Any
+    contracting: tuple[int, ...] | None
+    ndim: int | None = None
+    mask: Any = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.variable.get_value().shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(self.variable.get_value().dtype)
+
+    @property
+    def value(self) -> jax.Array:
+        value = self.variable[...]
+        return value if self.mask is None else value * self.mask
+
+
+@dataclasses.dataclass
+class Product:
+    """A product that a module of the model makes.
+
+    Attributes:
+      path: of the site. also: other paths to it, where the module is shared.
+      module: that multiplies. name: of the product, where the module has several.
+      weight: what it holds; ``None`` if both operands are computed.
+      closed: why it cannot be replaced, or ``None``.
+      note: to be added to the reason in a report.
+      stack: sizes of the axes of the layer stack it is in. unrolled: as in ``OpticalDot``.
+    """
+
+    path: str
+    also: tuple[str, ...]
+    module: Any
+    name: str = ""
+    weight: Weight | None = None
+    closed: str | None = None
+    note: str = ""
+    stack: tuple[int, ...] = ()
+    unrolled: str | None = None
+
+    def site(self, path: str | None = None) -> Site:
+        """The product as rules see it (undecided), under one of its paths."""
+        path = self.path if path is None else path
+        weight, parameter = self.weight, None
+        if weight is not None:
+            tail = weight.path.removeprefix(self.path)
+            inside = not self.path or (tail != weight.path and tail[:1] in ("", "/"))
+            parameter = _join(path, tail.removeprefix("/")) if inside else weight.path
+        return Site(
+            path=path,
+            parameter=parameter,
+            shape=None if weight is None else weight.shape[len(self.stack) :],
+            layers=int(np.prod(self.stack, dtype=int)),
+            status="digital",
+            reason="",
+            dtype=None if weight is None else weight.dtype.name,
+            also=tuple(p for p in (self.path, *self.also) if p != path),
+        )
+
+    def uncarried(self) -> str | None:
+        """What of its dtypes an array of real numbers cannot carry, or ``None``."""
+        kinds: dict[str, Any] = {}
+        if self.weight is not None:
+            kinds[self.weight.path] = self.weight.dtype
+        for name in ("dtype", "preferred_element_type"):
+            asked = getattr(self.module, name, None)
+            if asked is not None:
+                kinds[f"{name} of {type(self.module).__name__}"] = np.dtype(asked)
+        for what, dtype in kinds.items():
+            if dtype.name not in _CARRIED:
+                return f"{what} is {dtype.name}"
+        return None
+
+
+def products_of(model: nnx.Module) -> list[Product]:
+    """Every product of every module that is known to multiply, in natural order of their paths."""
+    found: list[Product] = []
+    for paths, module in _modules(model):
+        found += _products(model, paths[0], tuple(paths[1:]), module)
+    if any(hasattr(p.module, "held_weight") for p in found):
+        # The model says itself which of its tables are multiplied with.
+        found = [p for p in found if not isinstance(p.module, nnx.Embed)]
+    found.sort(key=lambda product: _natural(product.path))
+    _find_stacks(found)
+    return found
+
+
+def _modules(model: nnx.Module) -> list[tuple[list[str], nnx.Module]]:
+    """Modules, each with all its paths, the first as ``nnx.iter_modules`` gives it."""
+    paths: dict[int, list[str]] = {}
+    order: list[nnx.Module] = []
+
+    def visit(path: tuple[Any, ...], node: Any, within: tuple[int, ...]) -> None:
+        if id(node) in within or isinstance(node, (*HOOKS, nnx.Variable)):
+            return
+        if isinstance(node, nnx.Module):
+            if id(node) not in paths:
+                order.append(node)
+            paths.setdefault(id(node), []).append("/".join(map(str, path)))
+        for key, child in nnx.iter_children(node):
+            visit((*path, key), child, (*within, id(node)))
+
+    visit((), model, ())
+    return [(paths[id(module)], module) for module in order]
+
+
+def _products(
+    model: nnx.Module, path: str, also: tuple[str, ...], module: Any
+) -> Iterator[Product]:
+    def one(weight: Weight | None, **facts: Any) -> Product:
+        return Product(path, also, module, weight=weight, **facts)
+
+    def named(name: str, **facts: Any) -> Product:
+        others = tuple(_join(other, name) for other in also)
+        return Product(_join(path, name), others, module, name, **facts)
+
+    def kernel(contracting: tuple[int, ...] | None, ndim: int | None) -> Weight | None:
+        variable = getattr(module, "kernel", None)
+        if not isinstance(variable, nnx.Variable):
+            return None
+        mask = module.mask if isinstance(module, nnx.Conv) else None
+        return Weight(_join(path, "kernel"), variable, contracting, ndim, mask)
+
+    kind = type(module).__name__
+    if isinstance(module, nnx.MultiHeadAttention):
+        known = isinstance(module.attention_fn, OpticalAttention)
+        known = known or module.attention_fn is nnx.dot_product_attention
+        closed = None if known else "its attention_fn is not nnx.dot_product_attention"
+        for name in ("scores", "values"):
+            yield named(name, closed=closed)
+    elif isinstance(module, nnx.ConvTranspose):
+        weight = kernel(None, len(module.kernel_shape))
+        yield one(weight, closed="ConvTranspose's own product has nothing to replace")
+    elif isinstance(module, nnx.Conv):
+        ndim = len(module.kernel_shape)
+        axes = tuple(range(ndim - 1)) if module.feature_group_count == 1 else None
+        yield one(kernel(axes, ndim))
+    elif isinstance(module, nnx.Einsum):
+        yield one(kernel(_summed(module.einsum_str), len(module.kernel_shape)))
+    elif isinstance(module, nnx.LinearGeneral):
+        sums, batch = len(module.in_features), len(module.batch_axis)
+        weight = kernel(
+            None if batch else tuple(range(sums)), batch + sums + len(module.out_features)
+        )
+        closed = None if module.dot_general_cls is None else "its dot_general_cls decides"
+        yield one(weight, closed=closed)
+    elif isinstance(module, nnx.LoRA):
+        closed = None if type(module) in (nnx.LoRA, OpticalLoRA) else f"{kind} is its own LoRA"
+        for name in ("lora_a", "lora_b"):
+            weight = Weight(_join(path, name), getattr(module, name), (0,), 2)
+            yield named(name, weight=weight, closed=closed)
+    elif isinstance(module, nnx.Embed):
+        closed = None if type(module) in (nnx.Embed, OpticalEmbed) else f"{kind} is its own Embed"
+        weight = Weight(_join(path, "embedding"), module.embedding, (1,), 2)
+        yield one(weight, closed=closed, note=", where attend is called")
+    elif isinstance(module, nnx.Linear):
+        yield one(kernel((0,), 2))
+    elif hasattr(module, "held_weight"):
+        parameter, axis = module.held_weight
+        yield one(Weight(parameter, _lookup(model, parameter), (axis,)))
+    elif hasattr(module, "left_digital"):
+        yield one(kernel(None, 3), closed=module.left_digital)
+    elif callable(getattr(module, "dot_general", None)):
+        yield one(kernel((0,), None))
+
+
+def _lookup(model: nnx.Module, parameter: str) -> Any:
+    node: Any = model
+    for part in parameter.split("/"):
+        node = node[int(part)] if part.isdigit() else getattr(node, part)
+    return node
+
+
+def _summed(einsum: str) -> tuple[int, ...] | None:
+    """Axes of the kernel that are summed over; ``None`` if it has batch axes."""
+    operands, out = einsum.replace(" ", "").split("->")
+    x, w = operands.split(",")
+    if any(letter in x and letter in out for letter in w):
+        return None
+    return tuple(i for i, letter in enumerate(w) if letter not in out)
+
+
+def _find_stacks(products: Sequence[Product]) -> None:
+    """Leading layer axes of each product: read off weights, or as of all products beside it."""
+    known = {
+        p.path: p.weight.shape[: len(p.weight.shape) - p.weight.ndim]
+        for p in products
+        if p.weight is not None and p.weight.ndim is not None
+    }
+    for product in products:
+        if product.path in known:
+            product.stack = known[product.path]
+            continue
+        parent = product.path.split("/")[:-1]
+        beside = {
+            stack
+            for path, stack in known.items()
+            if path.split("/")[: len(parent)] == parent and (parent or "/" not in path)
+        }
+        if len(beside) == 1:
+            (stack,) = beside
+            weight = product.weight
+            if weight is None or weight.shape[: len(stack)] == stack:
+                product.stack = stack
+    for product in products:
+        if product.stack:
+            product.unrolled = _unrolled(product, products)
+
+
+def _unrolled(product: Product, products: Sequence[Product]) -> str:
+    """The path that layer ``{}`` would have if the stack were a list.
+
+    The stack is the outermost module all of whose products have its axes.
+    """
+    parts = product.path.split("/")
+    depth = 1
+    while depth < len(parts) and any(
+        p.stack != product.stack for p in products if p.path.split("/")[:depth] == parts[:depth]
+    ):
+        depth += 1
+    rest = parts[depth:]
+    rest = rest[1:] if len(rest) > 1 and rest[0] in _ONE_OF_A_STACK else rest
+    return "/".join([*parts[:depth], "{}", *rest])
+
+
+def _join(*parts: str) -> str:
+    return "/".join(part for part in parts if part)
+
+
+def _natural(path: str) -> list[tuple[int, int | str]]:
+    return [(0, int(p)) if p.isdigit() else (1, p) for p in path.split("/")]
