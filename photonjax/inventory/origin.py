@@ -87,7 +87,7 @@ _KINDS = {
 _KIND = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 
 _UNSUPPORTED = """
-    cholesky conv_general_dilated core_map custom_partitioning debug_callback debug_print eig eigh
+    cholesky core_map custom_partitioning debug_callback debug_print eig eigh
     fft ffi_call geqrf hessenberg householder_product io_callback linear_solve lu
     mosaic_gpu_core_map pallas_call pure_callback qr ragged_dot ragged_dot_general scaled_dot
     scaled_matmul scaled_matmul_wrapper schur svd tpu_custom_call triangular_solve tridiagonal_solve"""

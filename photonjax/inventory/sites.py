@@ -74,8 +74,8 @@ class Inventory:
     Attributes:
       matmuls: every matrix product, in program order.
       operations: everything else, by primitive.
-      unsupported: what was found but could not be counted or entered (convolutions, kernels,
-        callbacks).
+      unsupported: what was found but could not be counted or entered (kernels, callbacks,
+        factorisations).
       notes: what was assumed while counting (a loop of unknown length counted once, a branch chosen).
     """
 

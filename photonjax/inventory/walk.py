@@ -21,6 +21,7 @@ from photonjax.inventory.origin import (
     join,
     kind_of,
 )
+from photonjax.inventory.products import PRODUCTS, Sizes, product_sizes
 from photonjax.inventory.sites import Inventory, MatmulSite, Operation
 
 __all__ = ["matmuls", "take_inventory"]
@@ -32,7 +33,8 @@ def take_inventory(f: Callable[..., Any], *args: Any, params: int | Sequence[int
     The function is traced, and its jaxpr walked through jit, scan (counts multiplied by the
     length), while (counted once, with a note), cond (the branch with most multiply-accumulates),
     remat, custom derivatives and shard_map (counted for all devices together). What is traced is
-    counted: code whose result is unused is not taken out.
+    counted: code whose result is unused is not taken out. Convolutions are counted as products of
+    patches with the kernel, ragged products (mixtures of experts) with their rows spread evenly.
 
     A product is *stationary* if one of its operands comes from the parameters alone, however it was
     transposed, cast, sliced, scaled or masked on the way. It is then named after the parameter's
@@ -153,8 +155,11 @@ class _Walk:
 
     def equation(self, eqn: Any, ins: list[Origin], count: int, scope: str) -> list[Origin]:
         name = eqn.primitive.name
-        if name == "dot_general":
-            return [self.product(eqn, ins, count, scope)]
+        if name in PRODUCTS:
+            sizes, notes = product_sizes(eqn)
+            if sizes:
+                self.found.notes += notes
+                return [self.product(eqn, sizes, ins[:2], count, scope)]
         if name in UNSUPPORTED:
             shapes = ", ".join(str(v.aval) for v in eqn.invars[:3])
             self.found.unsupported.append(
@@ -183,24 +188,23 @@ class _Walk:
         self.operation(eqn, name, count)
         return [combine(ins)] * len(eqn.outvars)
 
-    def product(self, eqn: Any, ins: list[Origin], count: int, scope: str) -> Origin:
-        (lhs_k, rhs_k), (lhs_b, rhs_b) = eqn.params["dimension_numbers"]
-        lhs, rhs = (v.aval for v in eqn.invars)
-        K = math.prod(lhs.shape[d] for d in lhs_k)
-        batch = math.prod(lhs.shape[d] for d in lhs_b)
-        M, N = (
-            math.prod(s for d, s in enumerate(a.shape) if d not in (*k, *b))
-            for a, k, b in ((lhs, lhs_k, lhs_b), (rhs, rhs_k, rhs_b))
-        )
-        weight, stationary = ins[1], ins[0].fixed or ins[1].fixed
-        if not ins[1].fixed and ins[0].fixed:  # einsum put the parameter on the left
-            weight, M, N = ins[0], N, M
+    def product(
+        self, eqn: Any, sizes: list[Sizes], ins: list[Origin], count: int, scope: str
+    ) -> Origin:
+        """Notes the sites of one product (several if it falls into products of unequal sizes)."""
+        lhs, rhs = ins
+        left = lhs.fixed and not rhs.fixed  # einsum put the parameter on the left
+        weight, stationary = lhs if left else rhs, lhs.fixed or rhs.fixed
         path = weight.path
         if not path:
             path = scope or f"dot_general:{self.dynamic}"
             self.dynamic += 1
-        dtype = str(max((lhs.dtype, rhs.dtype), key=lambda d: d.itemsize))
-        self.found.sites.append(MatmulSite(path, batch, M, K, N, count, dtype, stationary, scope))
+        dtypes = [v.aval.dtype for v in eqn.invars[:2]]
+        dtype = str(max(dtypes, key=lambda d: d.itemsize))
+        for batch, M, K, N in sizes:
+            M, N = (N, M) if left else (M, N)
+            site = MatmulSite(path, batch, M, K, N, count, dtype, stationary, scope)
+            self.found.sites.append(site)
         return combine(ins)
 
     def operation(self, eqn: Any, name: str, count: int) -> None:

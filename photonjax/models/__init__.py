@@ -1,21 +1,31 @@
-"""Decoder transformers in Flax NNX, their weight loaders and tokenizers."""
+"""Transformers in Flax NNX, their published shapes, weight loaders and tokenizers."""
 
-from photonjax.models.config import DecoderConfig
+from photonjax.models.abstract import abstract_model
+from photonjax.models.config import DecoderConfig, RopeScaling
 from photonjax.models.decoder import Decoder
 from photonjax.models.gguf import gguf_config, load_gguf
+from photonjax.models.gpt2 import GPT2, GPT2Config
 from photonjax.models.huggingface import huggingface_config, load_huggingface, save_huggingface
+from photonjax.models.shapes import named, names, prefill_inventory
 from photonjax.models.tokenizer import load_tokenizer, tokenizer_from_gguf
 from photonjax.models.weights import CheckpointError, stack_layers, unstack_layers
 
 __all__ = [
+    "GPT2",
     "CheckpointError",
     "Decoder",
     "DecoderConfig",
+    "GPT2Config",
+    "RopeScaling",
+    "abstract_model",
     "gguf_config",
     "huggingface_config",
     "load_gguf",
     "load_huggingface",
     "load_tokenizer",
+    "named",
+    "names",
+    "prefill_inventory",
     "save_huggingface",
     "stack_layers",
     "tokenizer_from_gguf",

@@ -1,21 +1,55 @@
-"""The sizes and constants that make a decoder."""
+"""The sizes and constants that make a decoder, and the flags in which its families differ."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
-__all__ = ["DecoderConfig"]
+__all__ = ["ACTIVATIONS", "DecoderConfig", "RopeScaling"]
+
+ACTIVATIONS = ("silu", "gelu_tanh")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RopeScaling:
+    """Rotary frequencies divided by a factor, for sequences longer than those of pre-training.
+
+    With `factor` alone every frequency is divided (positions are interpolated). With the other
+    three (Llama 3.1), only the slow ones are: those with less than `low` turns in
+    `original_length` tokens; those with more than `high` stay, and in between the two are mixed
+    linearly in the number of turns.
+
+    Sources: Chen et al., arXiv 2306.15595 (interpolation); the Llama 3.1 reference code (the mix).
+
+    >>> RopeScaling(factor=8.0, low=1.0, high=4.0, original_length=8192).factor
+    8.0
+    """
+
+    factor: float
+    low: float | None = None
+    high: float | None = None
+    original_length: int | None = None
+
+    def __post_init__(self) -> None:
+        given = [v for v in (self.low, self.high, self.original_length) if v is not None]
+        if len(given) not in (0, 3):
+            raise ValueError("RopeScaling: give all of low, high and original_length, or none")
+        for value in (self.factor, *given):
+            if not _positive(value):
+                raise ValueError(f"{self!r}: every number must be finite and above 0")
+        if given and not self.low < self.high:  # type: ignore[operator]
+            raise ValueError(f"RopeScaling.high={self.high!r}: must be above low={self.low!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """Sizes and constants of a decoder.
+    """Sizes and constants of a decoder. The defaults make a Llama; the rest are other families.
 
     Args:
       vocab_size: V, rows of the embedding table.
       hidden_size: width of the residual stream.
-      intermediate_size: width of the SwiGLU hidden layer.
+      intermediate_size: width of the gated MLP; with experts, of each expert.
       num_layers: number of blocks.
       num_heads: query heads.
       num_kv_heads: key-value heads; divides `num_heads`. None: as many as `num_heads`.
@@ -24,6 +58,22 @@ class DecoderConfig:
       norm_eps: added to the mean square in RMSNorm.
       tie_embeddings: the head is the embedding table.
       max_length: longest sequence the model was made for (tokens); longer ones are refused.
+      activation: of the MLP's gate, ``"silu"`` or ``"gelu_tanh"`` (Gemma).
+      qkv_bias: the q, k and v projections add a bias (Qwen2).
+      qk_norm: every head of q and k goes through an RMSNorm before it is turned (Qwen3, Gemma 3).
+      query_scale: what q kᵀ is multiplied with. None: head_dim^-0.5.
+      embedding_scale: embeddings are multiplied with hidden_size^0.5 (Gemma).
+      norm_offset: RMSNorms multiply with ``1 + scale`` instead of ``scale`` (Gemma).
+      post_norms: attention and MLP are also normalised before they are added (Gemma 2 and 3).
+      scores_cap, logits_cap: c tanh(x / c) applied to q kᵀ, to the logits (Gemma 2).
+      sliding_window: queries of local layers see this many tokens, themselves included. All layers
+        are local (Mistral) unless `global_every` says otherwise.
+      global_every: every so many layers one, the last of each period, sees everything (Gemma: 2, 6).
+      local_rope_theta: base of the wavelengths in local layers. None: as everywhere.
+      rope_scaling: see `RopeScaling`; not in local layers that have a base of their own.
+      num_experts: experts of each MLP. None: one MLP, without routing.
+      experts_per_token: of them, how many each token goes through.
+      normalize_experts: the gates of a token's experts sum to one.
 
     Raises:
       ValueError: naming the field, its value and what is allowed.
@@ -45,38 +95,90 @@ class DecoderConfig:
     norm_eps: float = 1e-5
     tie_embeddings: bool = False
     max_length: int = 131_072
+    activation: str = "silu"
+    qkv_bias: bool = False
+    qk_norm: bool = False
+    query_scale: float | None = None
+    embedding_scale: bool = False
+    norm_offset: bool = False
+    post_norms: bool = False
+    scores_cap: float | None = None
+    logits_cap: float | None = None
+    sliding_window: int | None = None
+    global_every: int | None = None
+    local_rope_theta: float | None = None
+    rope_scaling: RopeScaling | None = None
+    num_experts: int | None = None
+    experts_per_token: int | None = None
+    normalize_experts: bool = True
 
     def __post_init__(self) -> None:
-        def refuse(field: str, remedy: str) -> None:
-            raise ValueError(f"DecoderConfig.{field}={getattr(self, field)!r}: {remedy}")
-
         sizes = "vocab_size hidden_size intermediate_size num_layers num_heads max_length"
         if self.num_kv_heads is None:
             object.__setattr__(self, "num_kv_heads", self.num_heads)
         for field in (*sizes.split(), "num_kv_heads"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                refuse(field, "must be an integer of at least 1")
+            self._check(field, _whole, "must be an integer of at least 1")
+        for field in ("sliding_window", "global_every", "num_experts", "experts_per_token"):
+            self._check(field, _whole, "must be an integer of at least 1, or None", optional=True)
         if self.num_heads % self.num_kv_heads:
-            refuse("num_kv_heads", f"must divide num_heads={self.num_heads}")
+            self._refuse("num_kv_heads", f"must divide num_heads={self.num_heads}")
         if self.head_dim is None:
             if self.hidden_size % self.num_heads:
-                refuse("num_heads", f"must divide hidden_size={self.hidden_size}, or give head_dim")
+                self._refuse(
+                    "num_heads", f"must divide hidden_size={self.hidden_size}, or give head_dim"
+                )
             object.__setattr__(self, "head_dim", self.hidden_size // self.num_heads)
-        head_dim = self.head_dim
-        if (
-            isinstance(head_dim, bool)
-            or not isinstance(head_dim, int)
-            or head_dim < 2
-            or head_dim % 2
-        ):
-            refuse(
-                "head_dim", "must be an even integer of at least 2 (rotary positions turn pairs)"
-            )
+        self._check(
+            "head_dim",
+            lambda value: _whole(value) and value % 2 == 0,
+            "must be an even integer of at least 2 (rotary positions turn pairs)",
+        )
         for field in ("rope_theta", "norm_eps"):
-            value = getattr(self, field)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or value <= 0:
-                refuse(field, "must be a finite number above 0")
-        if not isinstance(self.tie_embeddings, bool):
-            refuse("tie_embeddings", "must be True or False")
+            self._check(field, _positive, "must be a finite number above 0")
+        for field in ("query_scale", "scores_cap", "logits_cap", "local_rope_theta"):
+            self._check(field, _positive, "must be a finite number above 0, or None", optional=True)
+        for flag in dataclasses.fields(self):
+            if flag.type == "bool":
+                self._check(
+                    flag.name, lambda value: isinstance(value, bool), "must be True or False"
+                )
+        if self.activation not in ACTIVATIONS:
+            self._refuse("activation", f"must be one of {', '.join(ACTIVATIONS)}")
+        if self.sliding_window is None:
+            for field in ("global_every", "local_rope_theta"):
+                if getattr(self, field) is not None:
+                    self._refuse(field, "is for local layers: give sliding_window too")
+        if self.rope_scaling is not None and not isinstance(self.rope_scaling, RopeScaling):
+            self._refuse("rope_scaling", "must be a RopeScaling or None")
+        if (self.num_experts is None) != (self.experts_per_token is None):
+            self._refuse("experts_per_token", "goes with num_experts: give both or neither")
+        if self.experts_per_token is not None and self.experts_per_token > self.num_experts:  # type: ignore[operator]
+            self._refuse("experts_per_token", f"must be at most num_experts={self.num_experts}")
+
+    def _check(self, field: str, allowed: Any, remedy: str, optional: bool = False) -> None:
+        value = getattr(self, field)
+        if not (optional and value is None) and not allowed(value):
+            self._refuse(field, remedy)
+
+    def _refuse(self, field: str, remedy: str) -> None:
+        raise ValueError(f"DecoderConfig.{field}={getattr(self, field)!r}: {remedy}")
+
+    @property
+    def period(self) -> int:
+        """Layers after which the pattern of local and global ones repeats."""
+        return self.global_every or 1
+
+    def local(self, layer: int) -> bool:
+        """Whether a layer sees its sliding window only."""
+        if self.sliding_window is None:
+            return False
+        return self.global_every is None or (layer + 1) % self.global_every != 0
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _positive(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value > 0

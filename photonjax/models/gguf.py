@@ -19,27 +19,29 @@ from photonjax.models.decoder import Decoder
 from photonjax.models.ggml import GGUFFile
 from photonjax.models.weights import (
     CheckpointError,
+    Layout,
     check_shapes,
-    fill_decoder,
-    source_name,
+    fill_model,
 )
 
 __all__ = ["gguf_config", "load_gguf"]
 
-_NAMES = {
-    "embed/embedding": "token_embd.weight",
-    "norm/scale": "output_norm.weight",
-    "head/kernel": "output.weight",
-    "layers/{}/attn_norm/scale": "blk.{}.attn_norm.weight",
-    "layers/{}/attn/q_proj/kernel": "blk.{}.attn_q.weight",
-    "layers/{}/attn/k_proj/kernel": "blk.{}.attn_k.weight",
-    "layers/{}/attn/v_proj/kernel": "blk.{}.attn_v.weight",
-    "layers/{}/attn/o_proj/kernel": "blk.{}.attn_output.weight",
-    "layers/{}/mlp_norm/scale": "blk.{}.ffn_norm.weight",
-    "layers/{}/mlp/gate_proj/kernel": "blk.{}.ffn_gate.weight",
-    "layers/{}/mlp/up_proj/kernel": "blk.{}.ffn_up.weight",
-    "layers/{}/mlp/down_proj/kernel": "blk.{}.ffn_down.weight",
-}
+_LAYOUT = Layout(
+    {
+        "embed/embedding": "token_embd.weight",
+        "norm/scale": "output_norm.weight",
+        "head/kernel": "output.weight",
+        "layers/{}/attn_norm/scale": "blk.{}.attn_norm.weight",
+        "layers/{}/attn/q_proj/kernel": "blk.{}.attn_q.weight",
+        "layers/{}/attn/k_proj/kernel": "blk.{}.attn_k.weight",
+        "layers/{}/attn/v_proj/kernel": "blk.{}.attn_v.weight",
+        "layers/{}/attn/o_proj/kernel": "blk.{}.attn_output.weight",
+        "layers/{}/mlp_norm/scale": "blk.{}.ffn_norm.weight",
+        "layers/{}/mlp/gate_proj/kernel": "blk.{}.ffn_gate.weight",
+        "layers/{}/mlp/up_proj/kernel": "blk.{}.ffn_up.weight",
+        "layers/{}/mlp/down_proj/kernel": "blk.{}.ffn_down.weight",
+    }
+)
 
 
 def gguf_config(path: str | PathLike[str]) -> DecoderConfig:
@@ -132,16 +134,21 @@ def load_gguf(
     """
     file = GGUFFile(path)
     config = _config(file)
-    check_shapes(path, config, _NAMES, file.shapes)
+    check_shapes(path, config, _LAYOUT, file.shapes)
     file.check_kinds()
 
-    def read(own: str, out: np.ndarray) -> None:
-        weight = file.dequantized(source_name(_NAMES, own))
-        if own.endswith(("q_proj/kernel", "k_proj/kernel")):
+    def read(name: str, out: np.ndarray) -> None:
+        weight = file.dequantized(name)
+        if name.endswith(("attn_q.weight", "attn_k.weight")):
             weight = _unpermute(weight, config.head_dim)
-        out[...] = weight.T if own.endswith("kernel") else weight
+        out[...] = weight
 
-    return fill_decoder(config, read, scan_layers=scan_layers, dtype=dtype)
+    return fill_model(
+        config,
+        lambda path, out: _LAYOUT.copy(path, out, read),
+        scan_layers=scan_layers,
+        dtype=dtype,
+    )
 
 
 def _unpermute(weight: np.ndarray, head_dim: int) -> np.ndarray:

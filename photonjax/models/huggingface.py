@@ -1,13 +1,13 @@
-"""Decoders from and to Hugging Face directories: config.json and safetensors, whole or sharded.
+"""Models from and to Hugging Face directories: config.json and safetensors, whole or sharded.
 
 Weights are memory-mapped and cast on the way, one tensor at a time: the peak is the target weights
-plus one tensor's buffer. What config.json asks for and this decoder is not, is refused by name
-before anything is allocated.
-Format: https://huggingface.co/docs/transformers/model_doc/llama
+plus one tensor's buffer. What config.json asks for and these models are not, is refused by name
+before anything is allocated (see families.py).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from os import PathLike
@@ -18,116 +18,44 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from photonjax.models.abstract import ModelConfig
 from photonjax.models.config import DecoderConfig
 from photonjax.models.decoder import Decoder
+from photonjax.models.families import LLAMA_FIELDS, config_of
+from photonjax.models.layouts import layout_of
 from photonjax.models.safetensors import SafetensorsFile, write_safetensors
 from photonjax.models.weights import (
     CheckpointError,
     check_shapes,
-    fill_decoder,
+    fill_model,
     layer_of,
     parameter_shapes,
-    source_name,
-    source_shapes,
 )
 
 __all__ = ["huggingface_config", "load_huggingface", "save_huggingface"]
 
-_NAMES = {
-    "embed/embedding": "model.embed_tokens.weight",
-    "norm/scale": "model.norm.weight",
-    "head/kernel": "lm_head.weight",
-    "layers/{}/attn_norm/scale": "model.layers.{}.input_layernorm.weight",
-    "layers/{}/attn/q_proj/kernel": "model.layers.{}.self_attn.q_proj.weight",
-    "layers/{}/attn/k_proj/kernel": "model.layers.{}.self_attn.k_proj.weight",
-    "layers/{}/attn/v_proj/kernel": "model.layers.{}.self_attn.v_proj.weight",
-    "layers/{}/attn/o_proj/kernel": "model.layers.{}.self_attn.o_proj.weight",
-    "layers/{}/mlp_norm/scale": "model.layers.{}.post_attention_layernorm.weight",
-    "layers/{}/mlp/gate_proj/kernel": "model.layers.{}.mlp.gate_proj.weight",
-    "layers/{}/mlp/up_proj/kernel": "model.layers.{}.mlp.up_proj.weight",
-    "layers/{}/mlp/down_proj/kernel": "model.layers.{}.mlp.down_proj.weight",
-}
-_FIELDS = {
-    "vocab_size": "vocab_size",
-    "hidden_size": "hidden_size",
-    "intermediate_size": "intermediate_size",
-    "num_hidden_layers": "num_layers",
-    "num_attention_heads": "num_heads",
-    "num_key_value_heads": "num_kv_heads",
-    "head_dim": "head_dim",
-    "rms_norm_eps": "norm_eps",
-    "tie_word_embeddings": "tie_embeddings",
-    "max_position_embeddings": "max_length",
-}
-_REQUIRED = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-)
-# Keys whose other values mean another network. Absent is fine.
-_ONLY: dict[str, tuple[Any, ...]] = {
-    "model_type": ("llama",),
-    "hidden_act": ("silu",),
-    "attention_bias": (False, None),
-    "mlp_bias": (False, None),
-    "quantization_config": (None,),
-    "sliding_window": (None,),
-    "rope_interleaved": (False, None),
-    "partial_rotary_factor": (1, None),
-}
+# Buffers that old files keep beside the parameters.
+_BUFFERS = ("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
+_HEAD = "lm_head.weight"
 
 
-def huggingface_config(directory: str | PathLike[str]) -> DecoderConfig:
+def huggingface_config(directory: str | PathLike[str]) -> ModelConfig:
     """The configuration in a directory's config.json.
 
     Raises:
-      CheckpointError: there is none, or it describes something this decoder is not, by name.
+      CheckpointError: there is none, or it describes something these models are not, by name.
     """
     path = Path(directory) / "config.json"
-    raw = _json(path)
-
-    def refuse(what: str) -> None:
-        raise CheckpointError(
-            f"{path}: {what} is not supported: use a plain LlamaForCausalLM checkpoint"
-        )
-
-    for architecture in raw.get("architectures") or []:
-        if architecture != "LlamaForCausalLM":
-            refuse(f"architecture {architecture!r}")
-    for key, allowed in _ONLY.items():
-        if key in raw and raw[key] not in allowed:
-            refuse(f"{key}={raw[key]!r}")
-    if "architectures" not in raw and "model_type" not in raw:
-        refuse("a configuration without architectures or model_type")
-    rope: dict[str, Any] = {}
-    for key in ("rope_scaling", "rope_parameters"):  # before and since transformers 5
-        rope = raw.get(key) or rope
-        kind = (
-            rope.get("rope_type", rope.get("type", "default")) if isinstance(rope, dict) else rope
-        )
-        if kind != "default" or rope.get("partial_rotary_factor", 1) != 1:
-            refuse(f"{key}={raw[key]!r}")
-    for key in _REQUIRED:
-        if key not in raw:
-            raise CheckpointError(f"{path}: key {key!r} is missing: fetch the file again")
-    fields = {own: raw[key] for key, own in _FIELDS.items() if raw.get(key) is not None}
-    theta = rope.get("rope_theta", raw.get("rope_theta"))
-    if theta is not None:
-        fields["rope_theta"] = theta
-    fields.setdefault("norm_eps", 1e-6)  # LlamaConfig's defaults where config.json leaves them out
-    fields.setdefault("max_length", 2048)
-    try:
-        return DecoderConfig(**fields)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    return config_of(path, _json(path))
 
 
 def load_huggingface(
     directory: str | PathLike[str], *, scan_layers: bool = False, dtype: Any = jnp.float32
-) -> Decoder:
-    """A decoder from a directory with config.json and model.safetensors, or shards and their index.
+) -> Any:
+    """A model from a directory with config.json and model.safetensors, or shards and their index.
+
+    Llama, Mistral, Mixtral, Qwen2, Qwen3 (with experts or without), Gemma 1 to 3 (text) make a
+    `Decoder`, GPT-2 makes a `GPT2`.
 
     Args:
       directory: a local one; `huggingface_hub.snapshot_download` fetches a model into one.
@@ -145,19 +73,19 @@ def load_huggingface(
     directory = Path(directory)
     config = huggingface_config(directory)
     tensors = _tensors(directory)
+    layout = layout_of(config, tensors)
+    tied = _HEAD not in layout.names.values() or getattr(config, "tie_embeddings", True)
     found = {
         name: file.shapes[name]
         for name, file in tensors.items()
-        if not name.endswith("rotary_emb.inv_freq")  # a buffer that old files keep
-        and not (config.tie_embeddings and name == "lm_head.weight")  # the same table again
+        if not name.endswith(_BUFFERS) and not (tied and name == _HEAD)  # the same table again
     }
-    check_shapes(directory, config, _NAMES, found)
+    check_shapes(directory, config, layout, found)
 
-    def read(own: str, out: np.ndarray) -> None:
-        name = source_name(_NAMES, own)
-        tensors[name].copy(name, out.T if own.endswith("kernel") else out)
+    def read(path: str, out: np.ndarray) -> None:
+        layout.copy(path, out, lambda name, part: tensors[name].copy(name, part))
 
-    return fill_decoder(config, read, scan_layers=scan_layers, dtype=dtype)
+    return fill_model(config, read, scan_layers=scan_layers, dtype=dtype)
 
 
 def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
@@ -165,14 +93,31 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
     them.
 
     Each file appears whole or not at all, config.json last. Files of the same names are replaced.
+
+    Raises:
+      CheckpointError: the model is not a plain Llama, naming what it has beyond one.
     """
+    config = model.config
+    for field in dataclasses.fields(config):
+        plain = field.name in ("rope_theta", *LLAMA_FIELDS.values())
+        if not isinstance(config, DecoderConfig) or not (
+            plain or getattr(config, field.name) == field.default
+        ):
+            raise CheckpointError(
+                f"{directory}: cannot be written: {type(config).__name__}.{field.name}="
+                f"{getattr(config, field.name)!r}: only plain Llama decoders can"
+            )
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     state = {
         "/".join(map(str, path)): value
         for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param))
     }
-    paths = {source_name(_NAMES, own): own for own in parameter_shapes(model.config)}
+    layout = layout_of(config, ())
+    paths, shapes = {}, {}
+    for own, shape in parameter_shapes(config).items():
+        ((name, stored, _),) = layout.tensors(own, shape)
+        paths[name], shapes[name] = own, stored
 
     def read(name: str) -> np.ndarray:
         own = paths[name]
@@ -184,15 +129,13 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
         return weight.T if own.endswith("kernel") else weight
 
     dtype = state["embed/embedding"].dtype
-    write_safetensors(
-        directory / "model.safetensors", source_shapes(model.config, _NAMES), dtype, read
-    )
-    raw = {key: getattr(model.config, own) for key, own in _FIELDS.items()}
+    write_safetensors(directory / "model.safetensors", shapes, dtype, read)
+    raw: dict[str, Any] = {key: getattr(config, own) for key, own in LLAMA_FIELDS.items()}
     raw |= {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "hidden_act": "silu",
-        "rope_theta": model.config.rope_theta,
+        "rope_theta": config.rope_theta,
         "torch_dtype": jnp.dtype(dtype).name,
     }
     part = directory / "config.json.part"

@@ -1,7 +1,7 @@
-"""What every weight loader shares: an abstract decoder, its parameters by name, and filling them
-one at a time.
+"""What every weight loader shares: a model without weights, its parameters by name, and filling
+them one at a time.
 
-A loader says where each parameter of the *unrolled* decoder comes from; the stacked form is filled
+A loader says where each parameter of the *unrolled* model comes from; the stacked form is filled
 layer by layer into the same arrays. Names and shapes are checked against the file before anything
 is allocated.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -18,16 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from photonjax.models.config import DecoderConfig
-from photonjax.models.decoder import Decoder
+from photonjax.models.abstract import ModelConfig, abstract_model
 
 __all__ = [
     "CheckpointError",
+    "Layout",
     "check_shapes",
-    "fill_decoder",
+    "fill_model",
+    "layer_of",
     "parameter_shapes",
-    "source_name",
-    "source_shapes",
     "stack_layers",
     "unstack_layers",
 ]
@@ -39,12 +38,40 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be loaded: one line with the file, the culprit and the remedy."""
 
 
-def _abstract(config: DecoderConfig, scan_layers: bool, dtype: Any) -> Decoder:
-    return nnx.eval_shape(
-        lambda: Decoder(
-            config, rngs=nnx.Rngs(0), scan_layers=scan_layers, dtype=dtype, param_dtype=dtype
-        )
-    )
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Where a file keeps each parameter.
+
+    Attributes:
+      names: path in the unrolled model, ``{}`` for the layer, to name in the file, ``{}`` for the
+        layer and, where experts lie apart, a second one for the expert.
+      transposed: a kernel [in, out] is stored as [out, in].
+
+    >>> layout = Layout({"layers/{}/up/kernel": "h.{}.up.weight"})
+    >>> layout.tensors("layers/3/up/kernel", (4, 8))
+    [('h.3.up.weight', (8, 4), ())]
+    """
+
+    names: Mapping[str, str]
+    transposed: bool = True
+
+    def tensors(
+        self, path: str, shape: tuple[int, ...]
+    ) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+        """Name and shape of every tensor that makes a parameter, and its index in it."""
+        layer, template = layer_of(path)
+        name = self.names[template]
+        swap = self.transposed and path.endswith("kernel")
+        if name.count("{}") == 2:
+            one = shape[:0:-1] if swap else shape[1:]
+            return [(name.format(layer, i), one, (i,)) for i in range(shape[0])]
+        return [(name.format(layer), shape[::-1] if swap else shape, ())]
+
+    def copy(self, path: str, out: np.ndarray, read: Callable[[str, np.ndarray], None]) -> None:
+        """Fills a parameter from its tensors, by ``read(name, array)``."""
+        for name, _, index in self.tensors(path, out.shape):
+            part = out[index]
+            read(name, part.T if self.transposed and path.endswith("kernel") else part)
 
 
 def _flat(model: Any) -> dict[str, nnx.Param]:
@@ -54,20 +81,18 @@ def _flat(model: Any) -> dict[str, nnx.Param]:
     }
 
 
-def parameter_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
-    """Path and shape of every parameter of the unrolled decoder; nothing is allocated.
+def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Path and shape of every parameter of the unrolled model; nothing is allocated.
 
+    >>> from photonjax.models.config import DecoderConfig
     >>> config = DecoderConfig(
     ...     vocab_size=8, hidden_size=4, intermediate_size=6, num_layers=1, num_heads=2
     ... )
     >>> parameter_shapes(config)["layers/0/mlp/down_proj/kernel"]
     (6, 4)
     """
-    one = dataclasses.replace(config, num_layers=1)
-    shapes = {
-        path: tuple(param.shape)
-        for path, param in _flat(_abstract(one, False, jnp.float32)).items()
-    }
+    model = abstract_model(dataclasses.replace(config, num_layers=1), scan_layers=False)
+    shapes = {path: tuple(param.shape) for path, param in _flat(model).items()}
     layer = {path: shape for path, shape in shapes.items() if path.startswith("layers/0/")}
     for i in range(1, config.num_layers):
         shapes |= {
@@ -76,56 +101,53 @@ def parameter_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def source_name(names: Mapping[str, str], path: str) -> str:
-    """The name in the file of a parameter of the unrolled decoder, by a table of both."""
-    layer, template = layer_of(path)
-    return names[template].format(layer)
-
-
-def source_shapes(config: DecoderConfig, names: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in the file; a kernel [in, out] is stored as [out, in]."""
-    return {
-        source_name(names, path): shape[::-1] if path.endswith("kernel") else shape
-        for path, shape in parameter_shapes(config).items()
-    }
-
-
 def check_shapes(
-    file: Any,
-    config: DecoderConfig,
-    names: Mapping[str, str],
-    found: Mapping[str, tuple[int, ...]],
+    file: Any, config: ModelConfig, layout: Layout, found: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Raises CheckpointError for a tensor that is missing, of a wrong shape or not asked for.
+    """Raises CheckpointError for tensors that are missing, of a wrong shape or not asked for.
 
     Args:
       file: for the message.
-      config: the decoder.
-      names: path in the decoder to name in the file, ``{}`` for the layer.
+      config: the model.
+      layout: where the file keeps its parameters.
       found: name and shape of the tensors in the file.
     """
     layers = min(config.num_layers, len(found))  # a corrupt count must not take for ever
-    expected = source_shapes(dataclasses.replace(config, num_layers=layers), names)
+    expected: dict[str, tuple[int, ...]] = {}
+    for path, shape in parameter_shapes(dataclasses.replace(config, num_layers=layers)).items():
+        expected |= {name: stored for name, stored, _ in layout.tensors(path, shape)}
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise CheckpointError(
+            f"{file}: {_tensors('is', 'are', missing)} missing: fetch the file again"
+        )
     for name, shape in expected.items():
-        if name not in found:
-            raise CheckpointError(f"{file}: tensor {name!r} is missing: fetch the file again")
         if tuple(found[name]) != tuple(shape):
             raise CheckpointError(
                 f"{file}: tensor {name!r} has shape {list(found[name])} but the configuration says "
                 f"{list(shape)}: the weights belong to another configuration"
             )
-    for name in found:
-        if name not in expected:
-            what = "a bias" if name.endswith("bias") else "a tensor"
-            raise CheckpointError(
-                f"{file}: {what} this decoder has no place for: {name!r}: use a model without it"
-            )
+    extra = [name for name in found if name not in expected]
+    if extra:
+        raise CheckpointError(
+            f"{file}: this model has no place for: {_tensors('', '', extra)}: "
+            "use a checkpoint without, or its own config.json"
+        )
 
 
-def fill_decoder(
-    config: DecoderConfig, read: Callable[[str, np.ndarray], None], *, scan_layers: bool, dtype: Any
-) -> Decoder:
-    """A decoder with the weights that `read` gives, without initialising any.
+def _tensors(one: str, many: str, names: Iterable[str], most: int = 8) -> str:
+    """ "tensor 'a' is", or "3 tensors ('a', 'b', 'c') are"; no more than `most` by name."""
+    names = list(names)
+    if len(names) == 1:
+        return f"tensor {names[0]!r} {one}".rstrip()
+    listed = ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
+    return f"{len(names)} tensors ({listed}) {many}".rstrip()
+
+
+def fill_model(
+    config: ModelConfig, read: Callable[[str, np.ndarray], None], *, scan_layers: bool, dtype: Any
+) -> Any:
+    """A model with the weights that `read` gives, without initialising any.
 
     Args:
       config: sizes; already checked against the file.
@@ -134,7 +156,7 @@ def fill_decoder(
       scan_layers: the stacked form.
       dtype: of the weights and of the products' operands.
     """
-    model = _abstract(config, scan_layers, dtype)
+    model = abstract_model(config, scan_layers=scan_layers, dtype=dtype)
     params = _flat(model)
     filled: dict[Any, Any] = {}
     for path in list(params):

@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
+import photonjax as pj
 from photonjax.inventory import take_inventory
+from photonjax.models import named, prefill_inventory
+from photonjax.models.abstract import abstract_model
 from photonjax.models.decoder import Decoder, DecoderConfig
 
 SMALL = DecoderConfig(
@@ -68,3 +71,50 @@ def test_module_as_argument_gives_the_same():
     model = nnx.eval_shape(lambda: Decoder(SMALL, rngs=nnx.Rngs(0)))
     tokens = jax.ShapeDtypeStruct((1, 9), jnp.int32)
     assert take_inventory(lambda m, t: m(t), model, tokens) == inventory(SMALL, 1, 9)
+
+
+RULES = [
+    pj.Rule("*/mlp/*", pj.OpticalCore()),
+    pj.Rule("*/attn/scores", pj.OpticalCore(), dynamic=True),
+    pj.Rule("*/attn/*_proj", pj.OpticalCore()),
+]
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "gpt2"])
+def test_converted_and_left_digital_make_the_inventory(name):
+    """Every product of the inventory is one site of the report, and the shares add up."""
+    reports = []
+
+    def convert():
+        model = abstract_model(named(name), dtype=jnp.float32)
+        model = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), model)
+        reports.append(pj.convert(model, RULES)[1])
+        return jnp.zeros(())
+
+    jax.eval_shape(convert)  # so that no weights are made
+    (report,) = reports
+    inv = prefill_inventory(name, tokens=640, dtype=jnp.float32, last_only=False)
+    site_of = {site.parameter or site.path: site for site in report.sites}
+    assert len(site_of) == len(report.sites)
+    assert {s.path for s in inv.matmuls} == set(site_of)
+    macs = {"optical": 0, "digital": 0}
+    for product in inv.matmuls:
+        site = site_of[product.path]
+        macs[site.status] += product.macs
+        assert site.dynamic == (not product.stationary)
+        if product.stationary:
+            shape = (product.N, product.K) if "embed" in product.path else (product.K, product.N)
+            assert (site.layers, site.shape) == (product.count, shape)
+    assert macs["optical"] + macs["digital"] == inv.macs
+
+    c = named(name)
+    head = 640 * c.hidden_size * c.vocab_size
+    values = sum(s.macs for s in inv.matmuls if s.path == "layers/block/attn/values")
+    scores = sum(s.macs for s in inv.matmuls if s.path == "layers/block/attn/scores")
+    assert values == scores > 0
+    assert macs["digital"] == head + values  # what no rule takes
+
+
+def test_dynamic_products_are_named_after_their_layer():
+    paths = {s.path for s in inventory(SMALL, 1, 100).matmuls if not s.stationary}
+    assert paths == {f"layers/{i}/attn/{name}" for i in range(3) for name in ("scores", "values")}

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
@@ -138,12 +139,71 @@ def test_shard_map_counts_all_devices():
     assert "all 1 devices" in inv.notes[0]
 
 
+def convolve(x, w, **options):
+    options = {"window_strides": (1,) * (x.ndim - 2), "padding": "VALID"} | options
+    return lax.conv_general_dilated(x, w, **options)
+
+
+def test_convolution_is_patches_times_kernel():
+    f = lambda p, x: convolve(x, p["conv"], padding="SAME")
+    site = one(f, {"conv": arr(4, 3, 5)}, arr(2, 3, 16))
+    assert (site.path, site.stationary, sizes(site)) == ("conv", True, (1, 2 * 16, 3 * 5, 4, 1))
+    image = lambda p, x: convolve(x, p, window_strides=(2, 3), rhs_dilation=(1, 2))
+    site = one(image, arr(7, 3, 3, 2), arr(5, 3, 9, 10))  # 4 x 3 positions
+    assert sizes(site) == (1, 5 * 4 * 3, 3 * 3 * 2, 7, 1)
+
+
+def test_grouped_convolution_is_a_batch_of_products():
+    site = one(lambda p, x: convolve(x, p, feature_group_count=3), arr(6, 2, 4), arr(5, 6, 10))
+    assert sizes(site) == (3, 5 * 7, 2 * 4, 2, 1)
+
+
+def test_convolution_of_channels_last_and_of_a_flax_layer():
+    layer = nnx.eval_shape(lambda: nnx.Conv(3, 8, (3, 3), rngs=nnx.Rngs(0)))
+    site = one(lambda m, x: m(x), layer, arr(2, 12, 12, 3))
+    assert (site.path, sizes(site)) == ("kernel", (1, 2 * 144, 27, 8, 1))
+
+
+def test_transposed_convolution_says_that_zeros_are_counted():
+    up = lambda p, x: convolve(x, p, lhs_dilation=(2,), padding=((1, 1),))
+    inv = take_inventory(up, arr(4, 3, 3), arr(2, 3, 8))
+    assert [sizes(s) for s in inv.matmuls] == [(1, 2 * 15, 9, 4, 1)]
+    assert "zeros between dilated inputs" in inv.notes[0]
+
+
+def test_gradient_of_a_convolution_does_as_much_work_again():
+    """Twice, for inputs and kernel: each output position meets each weight once more."""
+    loss = lambda w, x: (convolve(x, w, feature_group_count=2) ** 2).sum()
+    x, w = arr(3, 4, 9), arr(6, 2, 3)
+    forward = take_inventory(loss, w, x).macs
+    both = matmuls(jax.grad(loss, (0, 1)), w, x)
+    kernel = [s for s in both if not s.stationary]
+    assert sum(s.macs for s in kernel) == forward
+    assert sum(s.macs for s in both) >= 3 * forward
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"), [(12, [(3, 4)]), (14, [(1, 4), (2, 5)]), (2, [(2, 1)])]
+)
+def test_ragged_product_spreads_its_rows_evenly(rows, expected):
+    """Three experts: as many rows in all as there are, none multiplied twice."""
+    f = lambda p, x, n: lax.ragged_dot(x, p["experts"], n)
+    inv = take_inventory(f, {"experts": arr(3, 5, 7)}, arr(rows, 5), arr(3, dtype=jnp.int32))
+    assert [(s.batch, s.M) for s in inv.matmuls] == expected
+    assert all((s.K, s.N, s.path, s.stationary) == (5, 7, "experts", True) for s in inv.matmuls)
+    assert inv.macs == rows * 5 * 7 and inv.unsupported == []
+    assert inv.notes == ["ragged_dot_general: rows taken as spread evenly over 3 groups"]
+
+
 def test_what_cannot_be_counted_is_listed():
-    conv = lambda w, x: lax.conv_general_dilated(x, w, (1,), "SAME")
-    inv = take_inventory(conv, arr(4, 3, 3), arr(2, 3, 16))
-    assert inv.matmuls == [] and inv.unsupported[0].startswith("conv_general_dilated(")
+    inv = take_inventory(lambda a: jnp.linalg.cholesky(a), arr(4, 4))
+    assert inv.matmuls == [] and inv.unsupported[0].startswith("cholesky(")
     callback = lambda w, x: jax.pure_callback(np.sin, arr(3), x)
     assert "pure_callback" in take_inventory(callback, arr(2), arr(3)).unsupported[0]
+    ragged = lambda w, x, n: lax.ragged_dot(x, w, n).sum()
+    shapes = arr(3, 5, 7), arr(12, 5), arr(3, dtype=jnp.int32)
+    (gradient,) = take_inventory(jax.grad(ragged), *shapes).unsupported
+    assert gradient.startswith("ragged_dot_general(")
 
 
 def test_closed_over_weights_are_constants():

@@ -12,13 +12,15 @@ from photonjax.models import attention
 from photonjax.models.attention import causal_attention, naive_causal_attention
 
 
-def _textbook(q, k, v):
+def _textbook(q, k, v, window=None, cap=None, scale=None):
     """Attention written out per head in float64, keys and values repeated."""
     q, k, v = (np.asarray(a, np.float64) for a in (q, k, v))
     length, repeats = q.shape[1], q.shape[2] // k.shape[2]
     k, v = (np.repeat(a, repeats, axis=2) for a in (k, v))
-    s = np.einsum("bqhd,bkhd->bhqk", q, k) / np.sqrt(q.shape[-1])
-    s = np.where(np.tri(length, dtype=bool), s, -np.inf)
+    s = np.einsum("bqhd,bkhd->bhqk", q, k) * (scale or 1 / np.sqrt(q.shape[-1]))
+    s = cap * np.tanh(s / cap) if cap else s
+    distance = np.arange(length)[:, None] - np.arange(length)
+    s = np.where((distance >= 0) & (distance < (window or length)), s, -np.inf)
     p = np.exp(s - s.max(-1, keepdims=True))
     return np.einsum("bhqk,bkhd->bqhd", p / p.sum(-1, keepdims=True), v)
 
@@ -46,6 +48,36 @@ def test_blockwise_and_whole_equal_the_textbook(batch, length, groups, repeats, 
     both = jax.jit(lambda *a: (causal_attention(*a, block=block), naive_causal_attention(*a)))
     for out in both(q, k, v):
         np.testing.assert_allclose(out, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "block", "cap"),
+    [
+        (1, 1, None, None),  # one token
+        (40, 1, 7, None),  # each token sees itself
+        (97, 13, 3, 0.7),  # blocks smaller than the window; a remainder
+        (108, 5, 8, None),  # and larger; the last segment is a block and a half
+        (60, 59, 4, 0.7),  # only the first key is ever forgotten
+        (60, 60, 4, None),  # none is
+    ],
+)
+def test_sliding_windows_caps_and_scales_equal_the_textbook(length, window, block, cap):
+    q, k, v = _qkv(1, length, 2, 2, 4)
+    options = dict(window=window, cap=cap, scale=0.9)
+    expected = _textbook(q, k, v, **options)
+    both = lambda *a: (
+        causal_attention(*a, block=block, **options),
+        naive_causal_attention(*a, **options),
+    )
+    for out in jax.jit(both)(q, k, v):
+        np.testing.assert_allclose(out, expected, atol=3e-6)
+
+
+@pytest.mark.parametrize(("length", "window"), [(1000, 100), (700, 64), (1100, 1)])
+def test_default_blocks_with_a_window(length, window):
+    q, k, v = _qkv(1, length, 1, 2, 4)
+    out = jax.jit(lambda *a: causal_attention(*a, window=window))(q, k, v)
+    np.testing.assert_allclose(out, _textbook(q, k, v, window), atol=5e-6)
 
 
 @pytest.mark.parametrize("length", [64, 65, 1000])

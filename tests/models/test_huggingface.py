@@ -131,19 +131,24 @@ def test_a_tied_file_may_keep_the_head(tmp_path):
     ("changes", "name"),
     [
         ({"architectures": ["MistralForCausalLM"]}, "architecture 'MistralForCausalLM'"),
-        ({"model_type": "qwen2"}, "model_type='qwen2'"),
+        ({"architectures": ["PhiForCausalLM"], "model_type": "phi"}, "'PhiForCausalLM'"),
+        ({"architectures": [], "model_type": "phi"}, "model_type='phi'"),
+        ({"architectures": ..., "model_type": ...}, "without architectures or model_type"),
         ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
         ({"attention_bias": True}, "attention_bias=True"),
         ({"mlp_bias": True}, "mlp_bias=True"),
-        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling="),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_scaling="),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rope_scaling="),
+        ({"rope_scaling": "linear"}, "rope_scaling='linear'"),
+        ({"rope_scaling": {"type": "linear", "factor": 0}}, "RopeScaling(factor=0"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "rope_parameters="),
         ({"quantization_config": {"bits": 4}}, "quantization_config="),
         ({"num_key_value_heads": 3}, "num_kv_heads=3"),
         ({"hidden_size": ...}, "'hidden_size' is missing"),
         ({"intermediate_size": 25}, "but the configuration says"),
         ({"num_hidden_layers": 3}, "model.layers.2."),
-        ({"num_hidden_layers": 1}, "no place for: 'model.layers.1."),
+        ({"num_hidden_layers": 1}, "no place for: 9 tensors ('model.layers.1."),
+        ({"vocab_size": "many"}, "vocab_size='many'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -154,6 +159,30 @@ def test_refuses_by_name(tmp_path, changes, name):
         load_huggingface(tmp_path)
     assert name in str(error.value) and str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_all_missing_and_extra_tensors_are_listed(tmp_path):
+    _save(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = safetensors.load_file(path)
+    fewer = {name: t for name, t in tensors.items() if name not in (Q, "lm_head.weight")}
+    safetensors.save_file(fewer, path)
+    with pytest.raises(CheckpointError, match=r"2 tensors \(.*\) are missing") as error:
+        load_huggingface(tmp_path)
+    assert Q in str(error.value) and "lm_head.weight" in str(error.value)
+    more = {Q.replace("weight", "bias"): tensors[Q][0], "vision.patch": tensors[Q]}
+    safetensors.save_file(tensors | more, path)
+    with pytest.raises(CheckpointError, match="no place for: 2 tensors") as error:
+        load_huggingface(tmp_path)
+    assert all(repr(name) in str(error.value) for name in more)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_only_plain_llamas_are_written(tmp_path):
+    model = Decoder(dataclasses.replace(CONFIG, qk_norm=True), rngs=nnx.Rngs(0))
+    with pytest.raises(CheckpointError, match=r"DecoderConfig\.qk_norm=True: only plain Llama"):
+        save_huggingface(model, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.05, 0.5, 0.999])

@@ -1,0 +1,76 @@
+"""Sizes of what an equation multiplies: ``batch`` products ``[M, K] x [K, N]`` of its operands."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["PRODUCTS", "Sizes", "product_sizes"]
+
+PRODUCTS = ("dot_general", "conv_general_dilated", "ragged_dot_general")
+"""Primitives that are matrix products."""
+
+Sizes = tuple[int, int, int, int]  # batch, M, K, N
+
+
+def product_sizes(eqn: Any) -> tuple[list[Sizes], list[str]]:
+    """The products of an equation, and what was assumed; no products if the form is not known.
+
+    M counts the left operand's rows, N the right operand's columns.
+    """
+    return _FORMS[eqn.primitive.name](eqn)
+
+
+def _dot(eqn: Any) -> tuple[list[Sizes], list[str]]:
+    (lhs_k, rhs_k), (lhs_b, rhs_b) = eqn.params["dimension_numbers"]
+    lhs, rhs = (v.aval.shape for v in eqn.invars)
+    K, batch = _product(lhs, lhs_k), _product(lhs, lhs_b)
+    return [(batch, _rest(lhs, lhs_k, lhs_b), K, _rest(rhs, rhs_k, rhs_b))], []
+
+
+def _convolution(eqn: Any) -> tuple[list[Sizes], list[str]]:
+    """Patches ``[output positions, window x channels]`` times the kernel, group by group.
+
+    What the patches hold of padding and of zeros between dilated inputs is multiplied too.
+    """
+    numbers = eqn.params["dimension_numbers"]
+    kernel = [eqn.invars[1].aval.shape[d] for d in numbers.rhs_spec]  # out, in of a group, window
+    out = [eqn.outvars[0].aval.shape[d] for d in numbers.out_spec]  # batch, out, positions
+    groups = eqn.params["feature_group_count"] * eqn.params["batch_group_count"]
+    notes = []
+    if any(d > 1 for d in eqn.params["lhs_dilation"]):
+        notes.append("conv_general_dilated: zeros between dilated inputs are counted as multiplied")
+    rows = out[0] * math.prod(out[2:])
+    return [(groups, rows, math.prod(kernel[1:]), out[1] // groups)], notes
+
+
+def _ragged(eqn: Any) -> tuple[list[Sizes], list[str]]:
+    """Rows sorted into groups, each times the matrix of its group (mixtures of experts).
+
+    How many rows a group gets is not known from shapes; they are spread evenly. What does not divide
+    makes a second product with one row more.
+    """
+    numbers = eqn.params["ragged_dot_dimension_numbers"]
+    (lhs_k, rhs_k), (lhs_b, rhs_b) = numbers.dot_dimension_numbers
+    ragged, grouped = numbers.lhs_ragged_dimensions, numbers.rhs_group_dimensions
+    if len(ragged) != 1 or len(grouped) != 1 or ragged[0] in (*lhs_k, *lhs_b):
+        return [], []  # the gradients' forms
+    lhs, rhs = (v.aval.shape for v in eqn.invars[:2])
+    K, batch = _product(lhs, lhs_k), _product(lhs, lhs_b)
+    N = _rest(rhs, rhs_k, (*rhs_b, *grouped))
+    groups = rhs[grouped[0]]
+    rows, more = divmod(_rest(lhs, lhs_k, lhs_b), groups)
+    sizes = [(batch * (groups - more), rows, K, N), (batch * more, rows + 1, K, N)]
+    notes = [f"ragged_dot_general: rows taken as spread evenly over {groups} groups"]
+    return [s for s in sizes if s[0] and s[1]], notes
+
+
+def _product(shape: tuple[int, ...], axes: Any) -> int:
+    return math.prod(shape[d] for d in axes)
+
+
+def _rest(shape: tuple[int, ...], contracted: Any, batch: Any) -> int:
+    return math.prod(s for d, s in enumerate(shape) if d not in (*contracted, *batch))
+
+
+_FORMS = dict(zip(PRODUCTS, (_dot, _convolution, _ragged), strict=True))

@@ -1,0 +1,48 @@
+"""Rotary positions: the angle by which each pair of a head's components is turned.
+
+Sources: Su et al., arXiv 2104.09864; for the scalings see `RopeScaling`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from photonjax.models.config import RopeScaling
+
+__all__ = ["rotary_angles", "rotate"]
+
+
+def rotary_angles(
+    length: int, head_dim: int, theta: float, scaling: RopeScaling | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Cosines and sines [L, head_dim / 2] of position · theta^(-2i/head_dim), float32.
+
+    >>> cos, sin = rotary_angles(3, 4, 100.0)
+    >>> cos.shape, round(float(sin[2, 1]), 4)  # 2 · 100^(-1/2) radians
+    ((3, 2), 0.1987)
+    """
+    frequency = theta ** -(jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
+    if scaling is not None:
+        frequency = _scaled(frequency, scaling)
+    angle = jnp.arange(length, dtype=jnp.float32)[:, None] * frequency
+    return jnp.cos(angle), jnp.sin(angle)
+
+
+def _scaled(frequency: jax.Array, scaling: RopeScaling) -> jax.Array:
+    slow = frequency / scaling.factor
+    if scaling.original_length is None:
+        return slow
+    assert scaling.low is not None and scaling.high is not None
+    turns = scaling.original_length * frequency / (2 * math.pi)
+    share = jnp.clip((turns - scaling.low) / (scaling.high - scaling.low), 0, 1)
+    return share * frequency + (1 - share) * slow
+
+
+def rotate(x_BLHD: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
+    """Turns the pairs (i, i + D/2) of each head by its token's angles; float32 in and out."""
+    x, y = jnp.split(x_BLHD, 2, axis=-1)
+    cos, sin = cos[:, None], sin[:, None]
+    return jnp.concatenate([x * cos - y * sin, y * cos + x * sin], axis=-1)
