@@ -68,17 +68,11 @@ def climb(
     with user_errors(ValueError, prefix=f"digital {config.digital.preset}: "):
         bills = Bills(config, model, text.windows.shape, accelerator)
 
-    rungs = {DIGITAL: Rung(model)}
     reports = {}
-    sample = jnp.asarray(text.calibration)
     with user_errors(ValueError):
-        for name in tqdm(cores, desc="program cores", unit="core", disable=None):
+        for name in cores:
             with user_errors(ValueError, prefix=f"ladder.{name}: "):
-                optical, reports[name] = pj.convert(model, rules[name])
-            if cores[name].bits_out is not None:
-                pj.calibrate(optical, sample, margin=config.calibration.margin)
-            pj.hold_weights(optical)
-            rungs[name] = Rung(optical)
+                reports[name] = pj.convert(model, rules[name])[1]
     with user_errors(ValueError, prefix=f"digital {config.digital.preset}: "):
         energies = {
             name: bills.of(core, reports[name], fields=set(config.ladder[name]))
@@ -86,11 +80,22 @@ def climb(
         }
     run.write("conversion.txt", f"{next(iter(reports.values()))}\n")
 
-    windows = evaluate_windows(config, rungs, text.windows, run)
-    measured = {
-        name: measure(rungs[name], text.windows[: config.measure_windows], config.seed)
-        for name in tqdm(cores, desc="measure sites", unit="core", disable=None)
-    }
+    sample = jnp.asarray(text.calibration)
+    names, measured = list(cores), {}
+    for first in range(0, len(names), config.at_once):
+        rungs = {DIGITAL: Rung(model)}
+        group = names[first : first + config.at_once]
+        for name in tqdm(group, desc="program cores", unit="core", disable=None):
+            with user_errors(ValueError, prefix=f"ladder.{name}: "):
+                optical, _ = pj.convert(model, rules[name])
+                if cores[name].bits_out is not None:
+                    pj.calibrate(optical, sample, margin=config.calibration.margin)
+                pj.hold_weights(optical)
+            rungs[name] = Rung(optical)
+        windows = evaluate_windows(config, rungs, text.windows, run)
+        for name in tqdm(group, desc="measure sites", unit="core", disable=None):
+            part = text.windows[: config.measure_windows]
+            measured[name] = measure(rungs[name], part, config.seed)
     cores_rows = [summarize(DIGITAL, windows, {}, None)]
     cores_rows += [summarize(name, windows, measured[name], energies[name]) for name in cores]
     write(run, config, text, cores_rows, measured, bills, windows)
@@ -146,14 +151,17 @@ def compare(logits: jax.Array, reference: jax.Array, tokens: jax.Array) -> dict[
 def evaluate_windows(
     config: DictConfig, rungs: dict[str, Rung], windows: np.ndarray, run: RunDirectory
 ) -> dict[str, list[dict[str, float]]]:
-    """Every window through every rung, in turn, so that a drift of the machine meets all alike."""
+    """Every window through these rungs, in turn, so that a drift of the machine meets all alike.
+
+    Returns the rows of all rungs done so far, by rung and window.
+    """
     done: dict[str, dict[str, dict[str, float]]] = run.read_json("windows.json") or {}
     keys = jax.random.split(jax.random.key(config.seed), len(windows))
     total = len(windows) * len(rungs)
     with tqdm(total=total, desc="prefill", unit="window", disable=None) as bar:
         for i, window in enumerate(windows):
             rows = done.setdefault(str(i), {})
-            if len(rows) == len(rungs):
+            if rungs.keys() <= rows.keys():
                 bar.update(len(rungs))
                 continue
             tokens, reference = jnp.asarray(window, jnp.int32), None
@@ -166,10 +174,11 @@ def evaluate_windows(
                         f"{name}: logits of window {i} are not finite; check the weights, or the "
                         "fields of this core"
                     )
-                rows[name] = sums | {"predictions": len(window) - 1, "seconds": seconds}
+                row = sums | {"predictions": len(window) - 1, "seconds": seconds}
+                rows.setdefault(name, row)
                 bar.update()
             run.write_json("windows.json", done)
-    return {name: [done[str(i)][name] for i in range(len(windows))] for name in rungs}
+    return {name: [done[str(i)][name] for i in range(len(windows))] for name in done["0"]}
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -34,6 +34,7 @@ def check(config: DictConfig) -> None:
     integers = {
         "windows": 1,
         "measure_windows": 1,
+        "at_once": 1,
         "calibration.windows": 1,
         "data.length": 2,
         "bill.samples": 1,
