@@ -1,0 +1,219 @@
+"""What a traced program takes as a size grows: rows of counts, joules and seconds.
+
+Nothing here knows a formula of a model: every number follows from the inventory of a traced program and
+the bills that :mod:`photonjax.cost` writes for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import photonjax as pj
+from photonjax import cost, models
+from photonjax.hardware import DigitalAccelerator, set_fields
+from photonjax.inventory import Inventory, MatmulSite
+
+Row = dict[str, Any]
+OnLight = Callable[[MatmulSite], bool] | None
+
+# What is charged: the whole machine, and the same with parts of it for nothing. `weights`: their
+# loading; `optics`: neither memory, nor loading, nor converters.
+VARIANTS: dict[str, dict[str, bool]] = {
+    "": {},
+    "_no_memory": {"memory": False},
+    "_no_loading": {"loading": False},
+    "_neither": {"memory": False, "loading": False},
+    "_optics": {"memory": False, "loading": False, "converters": False},
+}
+COMPONENT = "light_j: "  # before the name of a component of the light's bill
+
+
+# Rows: what a program takes ----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Machines:
+    """What a sweep is billed on.
+
+    Attributes:
+      core: the optical machine, or a function from the swept size to one (an array that grows with it).
+      chip: the digital baseline; also does what the core does not.
+      dtype: of products with weights on the chip as a baseline.
+      attention_dtype: of products of two computed operands, on the chip and beside the core.
+      where: which sites run on light; by default those with weights.
+    """
+
+    core: pj.OpticalCore | Callable[[int], pj.OpticalCore]
+    chip: DigitalAccelerator
+    dtype: str = "int8"
+    attention_dtype: str = "bfloat16"
+    where: OnLight = None
+
+    def core_at(self, value: int) -> pj.OpticalCore:
+        """The core for one size."""
+        return self.core if isinstance(self.core, pj.OpticalCore) else self.core(value)
+
+
+def sweep(
+    over: str, values: Iterable[int], program: Callable[[int], Inventory], machines: Machines
+) -> list[Row]:
+    """A row for each size: :func:`trace_row` of the program traced with it.
+
+    Args:
+      over: name of what is swept; stands in each row.
+      values: sizes.
+      program: from a size to an inventory (:func:`matrix_program`, :func:`model_program`).
+      machines: what it is billed on.
+
+    Example:
+      >>> core, chip = pj.presets.core("display-1024"), pj.presets.digital("h100-sxm")
+      >>> rows = sweep("N", [256, 512], lambda n: matrix_program(n, tokens=64), Machines(core, chip))
+      >>> [row["macs"] for row in rows]
+      [4194304, 16777216]
+    """
+    return [
+        {"over": over, "value": v, **trace_row(program(v), machines.core_at(v), machines)}
+        for v in values
+    ]
+
+
+def trace_row(inventory: Inventory, core: pj.OpticalCore, machines: Machines) -> Row:
+    """Counts, joules and seconds of one program, as plain numbers.
+
+    * ``macs`` = ``weight_macs`` + ``attention_macs`` (products of two computed operands);
+    * of what runs on light: ``symbols``, ``conversions`` (by ADCs), ``samples`` (by DACs),
+      ``weight_loads`` (arrays written), ``memory_bytes`` (activation and weight memory, and partial sums of
+      4 bytes read and written);
+    * ``light_j``, ``light_s``: what runs on light, whole and with each of :data:`VARIANTS` for nothing;
+      ``light_j: name``: each component; ``memory_j``, ``loading_j``: what memory, and loading, add to it (the
+      laser and the rest that wait for weights included);
+    * ``beside_j``, ``beside_s``: what the chip beside the core does; ``optical_j``, ``optical_s``: both;
+    * ``digital_j``, ``digital_s``, ``floor_j``: everything on the chip, and its arithmetic alone.
+    """
+    on_light = machines.where or (lambda site: site.stationary)
+    light = [site for site in inventory.matmuls if on_light(site)]
+    counts = [cost.count(site, core) for site in light]
+    row: Row = {
+        "macs": inventory.macs,
+        "weight_macs": sum(s.macs for s in inventory.matmuls if s.stationary),
+        "attention_macs": sum(s.macs for s in inventory.matmuls if not s.stationary),
+        "light_macs": sum(s.macs for s in light),
+        "symbols": sum(c.symbols for c in counts),
+        "conversions": sum(c.conversions for c in counts) if core.bits_out is not None else 0.0,
+        "samples": sum(c.inputs + c.weights for c in counts) if core.bits_in is not None else 0.0,
+        "weight_loads": sum(c.loads for c in counts),
+        "memory_bytes": _memory_bytes(inventory, core, on_light),
+    }
+    bill = cost.on_core(
+        inventory, core, where=on_light, digital=machines.chip, dtype=machines.attention_dtype
+    )
+    beside = [e for e in bill.entries if e.where == "digital"]
+    for name, switches in VARIANTS.items():
+        alone = cost.on_core(inventory, switched(core, **switches), where=on_light)
+        row[f"light_j{name}"], row[f"light_s{name}"] = float(alone.joules), float(alone.seconds)
+        if not name:
+            components = {COMPONENT + k: float(v) for k, v in alone.by_component().items()}
+    row["memory_j"] = row["light_j"] - row["light_j_no_memory"]
+    row["loading_j"] = row["light_j"] - row["light_j_no_loading"]
+    row["beside_j"] = float(sum(sum(e.joules.values()) for e in beside))
+    row["beside_s"] = float(sum(sum(e.seconds.values()) for e in beside))
+    row["optical_j"], row["optical_s"] = float(bill.joules), float(bill.seconds)
+
+    def precision(site: MatmulSite) -> str:
+        return machines.dtype if site.stationary else machines.attention_dtype
+
+    base = cost.on_digital(inventory, machines.chip, dtype=precision)
+    assert base.floor is not None
+    row["digital_j"], row["digital_s"] = float(base.joules), float(base.seconds)
+    return {**row, "floor_j": float(base.floor.joules), **components}
+
+
+def switched(
+    core: pj.OpticalCore, *, memory: bool = True, loading: bool = True, converters: bool = True
+) -> pj.OpticalCore:
+    """The core with parts of it for nothing, in energy and in time.
+
+    Args:
+      core: with costs.
+      memory: activation memory and hierarchy, partial sums, weight memory.
+      loading: writing weights into the array, and fetching them from the weight memory.
+      converters: DACs and ADCs.
+    """
+    costs = core.costs
+    if costs is None:
+        raise ValueError("OpticalCore.costs is None: take one of presets.cores() that has costs")
+    free: dict[str, Any] = {}
+    if not memory:
+        free |= {"activation_energy_j_per_byte": 0.0, "activation_bytes_per_s": None}
+        free |= {"accumulate_energy_j": 0.0}
+        free |= {"memories": ()} if costs.memories else {}
+    if not loading:
+        free |= {"load_time_s": 0.0, "load_energy_j": 0.0}
+    if not (memory and loading):
+        free |= {"weight_memory_energy_j_per_byte": 0.0, "weight_memory_bytes_per_s": None}
+    if not converters:
+        free |= {"dac_energy_j": 0.0, "adc_energy_j": 0.0}
+    return dataclasses.replace(core, costs=dataclasses.replace(costs, **free))
+
+
+def _memory_bytes(inventory: Inventory, core: pj.OpticalCore, on_light: OnLight) -> float:
+    """At one joule a byte the bill's joules are bytes."""
+    each = {"activation": 1.0, "weight_memory": 1.0}
+    prices = {f"costs.{name}_energy_j_per_byte": value for name, value in each.items()}
+    metered = set_fields(core, prices | {"costs.accumulate_energy_j": 8.0})
+    joules = cost.on_core(inventory, metered, where=on_light).by_component()
+    return float(sum(joules.get(k, 0.0) for k in ("activations", "weight memory", "partial sums")))
+
+
+# Programs ----------------------------------------------------------------------------------------
+
+
+@functools.cache
+def matrix_program(n: int, tokens: int) -> Inventory:
+    """``tokens`` vectors through one square matrix of weights."""
+    weights = {"w": jax.ShapeDtypeStruct((n, n), jnp.bfloat16)}
+    x = jax.ShapeDtypeStruct((tokens, n), jnp.bfloat16)
+    return pj.take_inventory(lambda p, x: x @ p["w"], weights, x)
+
+
+@functools.cache
+def model_program(
+    model: str | models.DecoderConfig, context: int, batch: int = 1, width: int | None = None
+) -> Inventory:
+    """A prefill of a model, by name or configuration, at another width if one is given (:func:`widened`)."""
+    config: Any = models.named(model) if isinstance(model, str) else model
+    if width is not None:
+        config = widened(config, width)
+    return cost.group_sites(models.prefill_inventory(config, tokens=context, batch=batch))
+
+
+def widened(config: models.DecoderConfig | models.GPT2Config, width: int) -> models.DecoderConfig:
+    """The model ``width`` wide: heads of the same size, and the other proportions, stay.
+
+    Raises:
+      ValueError: the proportions do not come out whole.
+
+    >>> wide = widened(models.named("llama-3-8b"), 8192)
+    >>> wide.num_heads, wide.num_kv_heads, wide.intermediate_size, wide.num_layers
+    (64, 16, 28672, 32)
+    """
+    if not isinstance(config, models.DecoderConfig):
+        raise ValueError(
+            f"{type(config).__name__}: only a DecoderConfig can be widened, as llama-3-8b's"
+        )
+    names = ("num_heads", "num_kv_heads", "intermediate_size")
+    sizes = {name: getattr(config, name) for name in names}
+    step = config.hidden_size // math.gcd(config.hidden_size, *sizes.values())
+    if width % step:
+        raise ValueError(
+            f"width = {width}: {', '.join(names)} would not come out whole; choose a multiple of {step}"
+        )
+    wide = {name: size * width // config.hidden_size for name, size in sizes.items()}
+    return dataclasses.replace(config, hidden_size=width, **wide)
