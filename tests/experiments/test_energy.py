@@ -12,6 +12,8 @@ import pytest
 import photonjax as pj
 from photonjax import cost, models
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 TINY = [
     "models=[smollm2-135m]",
     "contexts=[64,256]",

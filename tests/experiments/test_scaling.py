@@ -9,6 +9,8 @@ import pathlib
 
 import pytest
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 TINY = [
     "transformer=smollm2-135m",
     "matrix={tokens: 64, array: [64,256], fixed: [1024,2048,4096], photons_exponent: -1.0}",

@@ -11,6 +11,8 @@ from jax import lax
 from photonjax.models import attention
 from photonjax.models.attention import causal_attention, naive_causal_attention
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 
 def _textbook(q, k, v, window=None, cap=None, scale=None):
     """Attention written out per head in float64, keys and values repeated."""

@@ -15,6 +15,8 @@ from photonjax.models.experts import Experts
 from photonjax.models.parts import RMSNorm
 from photonjax.models.rotary import rotary_angles
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 CONFIG = DecoderConfig(
     vocab_size=61,
     hidden_size=24,

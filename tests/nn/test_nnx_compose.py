@@ -10,6 +10,8 @@ from jax import lax
 import photonjax as pj
 from photonjax.nn.convert import revert
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 CORE = pj.OpticalCore(rows=16, cols=16, photons=200.0, weight_noise=0.02, bits_out=None)
 IDEAL = pj.OpticalCore(rows=16, cols=16, bits_in=None, bits_weight=None, bits_out=None)
 KEY = jax.random.key(4)

@@ -19,6 +19,8 @@ from jax import lax
 
 import photonjax as pj
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 CORE = pj.OpticalCore(rows=32, cols=32, photons=1e3)
 EXACT = pj.OpticalCore(rows=64, cols=64, bits_in=None, bits_weight=None, bits_out=None)
 KEY = jax.random.key(7)

@@ -50,7 +50,6 @@ CORES = {
 }  # fmt: skip
 LAYOUTS = {
     "data and columns": (P("i", None), P(None, "j")),
-    "rows": (P(None, ("i", "j")), P(("i", "j"), None)),
     "data and rows": (P("i", "j"), P("j", None)),
 }
 

@@ -112,7 +112,7 @@ def cores(draw):
         reject()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(cores())
 @example(ALL)
 @example(dataclasses.replace(ALL, bits_out=8, enob=6.0, inl_lsb=1.0, encoding="offset"))
@@ -272,5 +272,5 @@ def test_every_source_is_the_same_on_every_mesh():
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
-    assert len(found) == 5 and all(len(layouts) == 3 for layouts in found.values())
+    assert len(found) == 5 and all(len(layouts) == 2 for layouts in found.values())
     assert {name: layouts for name, layouts in found.items() if any(layouts.values())} == {}
