@@ -17,6 +17,7 @@ from typing import Any
 
 import fidelity_plots as plots
 from fidelity_converters import converter_rows
+from fidelity_digital import digital_rows
 from fidelity_noise import law_rows
 from fidelity_receiver import receiver_rows
 from fidelity_rows import KEYS, Row, failed_row
@@ -31,7 +32,7 @@ ELSEWHERE = {
     "digits": ("digits", "digits_rows"),
     "photons": ("photon_fidelity", "photon_rows"),
 }
-GROUPS = ("noise", "receiver", "converters", *ELSEWHERE)
+GROUPS = ("noise", "receiver", "converters", "digital", *ELSEWHERE)
 
 Curves = dict[str, list[dict[str, Any]]]
 
@@ -126,7 +127,7 @@ def _own(group: str, config: DictConfig, curves: Curves) -> list[Row]:
         return [*law, *snr]
     if group == "receiver":
         return receiver_rows(sampling.tokens * sampling.outputs, seed)
-    return converter_rows()
+    return digital_rows() if group == "digital" else converter_rows()
 
 
 def _elsewhere(group: str) -> Callable[..., list[Row]]:

@@ -63,6 +63,13 @@ def range_row(name: str, low_key: str, high_key: str, ours: float, note: str = "
     return _row(name, span, float(ours), unit, None, verdict, _source(low_key), note)
 
 
+def assumed_row(name: str, key: str, ours: float, low: float, high: float, note: str = "") -> Row:
+    """A line where ours rests on an assumed number; ``low`` to ``high`` over that number's range."""
+    value, unit = published()[key]["value"], published()[key]["unit"]
+    verdict = INSIDE if low <= value <= high else OUTSIDE
+    return _row(name, value, float(ours), unit, ours / value - 1, verdict, _source(key), note)
+
+
 def derived_row(
     name: str, expected: float, ours: float, unit: str, source: str, note: str, *, within: float
 ) -> Row:

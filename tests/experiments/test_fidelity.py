@@ -72,6 +72,22 @@ def test_receiver_and_converters(fidelity):
     assert (directory / "report.txt").read_text() in out + "\n"
 
 
+def test_digital(fidelity):
+    status, _, _, directory = fidelity("groups=[digital]")
+    rows = lines_of(directory)
+    assert status == 0 and len(rows) == 7
+    energy = rows["h100-sxm, large bfloat16 products: energy"]
+    assert energy["ours"] == pytest.approx(2 * 700 / (0.5 * 989), rel=1e-6)
+    assert energy["verdict"] == "inside"  # of the range of utilisations
+    linears = 32 * (4096 * (2 * 4096 + 2 * 1024) + 3 * 4096 * 14336) + 4096 * 128256
+    for dtype, rate in (("bfloat16", 989), ("int8", 1979)):
+        row = rows[f"h100-sxm, Llama 3 8B's linear products at peak rate, {dtype}"]
+        assert row["ours"] == pytest.approx(1e-9 * linears * 2 * 700 / rate, rel=1e-6)
+        assert row["verdict"] == "reproduced"
+    prompts = [row for name, row in rows.items() if "prefill of 2,048 tokens" in name]
+    assert len(prompts) == 4 and all(row["published"] != row["ours"] for row in prompts)
+
+
 def test_noise(fidelity):
     status, _, _, directory = fidelity("groups=[noise]")
     assert status == 0
