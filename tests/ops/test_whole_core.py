@@ -112,7 +112,7 @@ def cores(draw):
         reject()
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(cores())
 @example(ALL)
 @example(dataclasses.replace(ALL, bits_out=8, enob=6.0, inl_lsb=1.0, encoding="offset"))
