@@ -110,7 +110,9 @@ def light_up(
             light = dot.hardware["photons"]
             layers = range(light[...].size)
             paths = [pj.nnx.unrolled_path(path, i) if light[...].ndim else path for i in layers]
-            light[...] = jnp.asarray([needed[p] for p in paths]).reshape(light[...].shape)
+            # What was never multiplied with (an embedding that is only looked up) needs no light.
+            share = [needed.get(p, 1.0) for p in paths]
+            light[...] = jnp.asarray(share).reshape(light[...].shape)
     pj.hold_weights(optical)
     return Rung(optical)
 

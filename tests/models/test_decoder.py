@@ -13,6 +13,8 @@ from jax import lax
 from photonjax.models import Decoder, DecoderConfig, stack_layers, unstack_layers
 from photonjax.models.decoder import rotary_angles, rotate
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 CONFIG = DecoderConfig(
     vocab_size=61,
     hidden_size=24,

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import photonjax
+
+pytestmark = pytest.mark.slow  # minutes together: on one Python
 
 
 def test_sharded_decoder_is_bit_identical():

@@ -15,6 +15,8 @@ import photonjax as pj
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.convert import hold_weights, release_weights, revert
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 IDEAL = pj.OpticalCore(rows=128, cols=64, bits_in=None, bits_weight=None, bits_out=None)
 NOISY = pj.OpticalCore(rows=64, cols=64, photons=50.0, weight_noise=0.02, bits_out=None)
 LIT = pj.OpticalCore(rows=64, cols=64, photons=50.0, bits_out=None)

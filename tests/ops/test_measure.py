@@ -9,6 +9,8 @@ import pytest
 import photonjax as pj
 from photonjax.ops import measured_dot_general
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 MATRIX = (((1,), (0,)), ((), ()))
 CORE = pj.OpticalCore(rows=16, cols=16, photons=7.0, bits_out=None)
 RNG = np.random.default_rng(0)

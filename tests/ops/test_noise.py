@@ -8,6 +8,8 @@ import pytest
 
 import photonjax as pj
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 NUMBERS = (((1,), (0,)), ((), ()))
 SAMPLES = 20_000
 # A sample variance of n normal draws scatters by sqrt(2/n) = 1 %: 5 % is five of these.

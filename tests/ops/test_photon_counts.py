@@ -9,6 +9,8 @@ from scipy import stats
 
 import photonjax as pj
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 NUMBERS = (((1,), (0,)), ((), ()))
 SAMPLES = 40_000
 CORE = pj.OpticalCore(

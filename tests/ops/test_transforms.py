@@ -11,6 +11,8 @@ from jax import lax
 
 import photonjax as pj
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 MATRIX = (((1,), (0,)), ((), ()))
 KEY = jax.random.key(7)
 X = jax.random.normal(jax.random.key(0), (9, 40))

@@ -10,6 +10,8 @@ import pytest
 import photonjax as pj
 from photonjax.ops.weights import stored
 
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
 MATRIX = (((1,), (0,)), ((), ()))
 CORE = pj.OpticalCore(rows=16, cols=8)
 X = jax.random.normal(jax.random.key(0), (6, 40))
