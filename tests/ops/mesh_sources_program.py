@@ -16,7 +16,7 @@ import photonjax as pj
 NUMBERS = (((1,), (0,)), ((), ()))
 T, K, N = 32, 128, 64
 PLAIN = pj.OpticalCore(
-    rows=48, cols=24, bits_out=None
+    rows=72, cols=24, bits_out=None
 )  # tiles whose boundaries are not the shards'
 SOURCES = dict(
     photons=300.0, receiver_noise_a_per_rthz=1e-13, dark_current_a=1e-9, saturation_electrons=3e3,

@@ -49,7 +49,7 @@ LEAVES = {
 DROWNED = ("receiver_noise_a_per_rthz", "dark_current_a", "saturation_electrons")
 # Every source at once; two curves, all that a die can suffer. No ADC: see the tests that add it.
 ALL = pj.OpticalCore(
-    rows=8, cols=4, bits_out=None, input_curve="lorentzian", weight_curve="sin2", resonance_detuning=3.0,
+    rows=16, cols=4, bits_out=None, input_curve="lorentzian", weight_curve="sin2", resonance_detuning=3.0,
     photons=100.0, receiver_noise_a_per_rthz=1e-13, dark_current_a=1e-9, saturation_electrons=600.0,
     extinction_db=12.0, laser_rin_db_hz=-125.0, channel_rin_db_hz=-125.0, output_relative_noise=0.02,
     input_noise=0.01, input_relative_noise=0.01, modulator_bandwidth_hz=5e8, weight_noise=0.01,
@@ -77,7 +77,7 @@ def numbers_of(name):
 def cores(draw):
     """Any core with up to five sources of error besides those that they need."""
     fields = {name: draw(st.sampled_from(choices)) for name, choices in _CHOICES.items()}
-    fields |= dict(rows=draw(st.sampled_from([8, 20])), cols=draw(st.sampled_from([4, 7])))
+    fields |= dict(rows=draw(st.sampled_from([16, 20])), cols=draw(st.sampled_from([4, 7])))
     for side, curve in (("in", "input_curve"), ("weight", "weight_curve")):
         fields[f"bits_{side}"] = bits = draw(st.sampled_from([8, 4, 2, 12, None]))
         most = 2 if bits is not None and bits > 2 and fields[curve] == "linear" else 1
