@@ -133,8 +133,8 @@ def inverse_normal(bits: jax.Array) -> jax.Array:
     With ``v`` uniform on the odd multiples of 2**-24 in (-1, 1), the deviate is
     ``sqrt(2) erfinv(v) = v R(-log2(1 - v**2))``. ``R`` is a (3, 3) rational function fitted for
     least maximal error, 4e-5, the logarithm a quintic on the mantissa, 2e-5; both fits are reproduced
-    by ``tests/ops/test_random.py``. Products are rounded before anything is added to them: for a few
-    rows or columns the compiler would fuse them in one program and not in another (a twentieth more time).
+    by ``tests/ops/test_random.py``. Every product is a power of two times its operand, or rounded
+    before anything is added to it: the compiler would fuse the rest in one program and not in another.
 
     Args:
       bits: uint32, any shape.
@@ -142,25 +142,31 @@ def inverse_normal(bits: jax.Array) -> jax.Array:
     Returns:
       float32 of the same shape, |value| <= 5.42.
     """
-    signed = lax.bitcast_convert_type(bits, jnp.int32) >> 8
-    v = (signed.astype(jnp.float32) + _F32(0.5)) * _F32(2.0**-23)
-    magnitude = jnp.abs(v)
+    half = (lax.bitcast_convert_type(bits, jnp.int32) >> 8).astype(jnp.float32) + _F32(0.5)
+    magnitude = jnp.abs(half) * _F32(2.0**-23)
     q = (_F32(1) - magnitude) * (_F32(1) + magnitude)
     pattern = lax.bitcast_convert_type(q, jnp.int32)
-    exponent = (pattern >> 23).astype(jnp.float32) - _F32(127)
+    # A float's bits, read as an integer, are its logarithm with straight lines between powers of two.
+    line = (pattern - np.int32(127 << 23)).astype(jnp.float32) * _F32(2.0**-23)
     t = lax.bitcast_convert_type((pattern & 0x7FFFFF) | 0x3F800000, jnp.float32) - _F32(1)
-    bend = _horner(t, (0.44191735, -0.26718191, 0.14843097, -0.04515121))
-    w = -(exponent + t + rounded(t * (_F32(1) - t) * bend))
-    top = _horner(w, (1.25347976, 0.29688322, 0.03722357, 0.00258088))
-    bottom = _horner(w, (1.0, 0.0556607631, 0.0132769884, 0.000132672025))
-    return v * top / bottom
+    square = rounded(t * t)
+    w = -(line + rounded((t - square) * _F32(_BEND[3]) * _monic(t, square, _BEND)))
+    square = rounded(w * w)
+    ratio = _F32(_TOP[3] / _BOTTOM[3] * 2.0**-23)
+    return half * ratio * _monic(w, square, _TOP) / _monic(w, square, _BOTTOM)
 
 
-def _horner(x: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
-    total = jnp.full_like(x, coefficients[-1])
-    for c in coefficients[-2::-1]:
-        total = rounded(total * x) + _F32(c)
-    return total
+# Coefficients of x**0 ... x**3.
+_BEND = (0.44191735, -0.26718191, 0.14843097, -0.04515121)
+_TOP = (1.25347976, 0.29688322, 0.03722357, 0.00258088)
+_BOTTOM = (1.0, 0.0556607631, 0.0132769884, 0.000132672025)
+
+
+def _monic(x: jax.Array, square: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
+    """A cubic over its leading coefficient, with one product: ``(x**2 + a) (x + b) + c`` (after Knuth,
+    "The Art of Computer Programming", volume 2, section 4.6.4, adaptation of coefficients)."""
+    constant, a, b, _ = (c / coefficients[3] for c in coefficients)
+    return rounded((square + _F32(a)) * (x + _F32(b))) + _F32(constant - a * b)
 
 
 def _mix(row: jax.Array, col: jax.Array) -> jax.Array:
