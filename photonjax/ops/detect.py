@@ -105,28 +105,33 @@ def detector_draws(core: OpticalCore, tile: Tile) -> Any:
     return tuple(noise.deviates(w) for w in words)
 
 
-def digitise(core: OpticalCore, raw: jax.Array, full: jax.Array | float, bend: Any) -> jax.Array:
+def digitise(
+    core: OpticalCore, raw: jax.Array, full: jax.Array | float, bend: Any
+) -> tuple[jax.Array, jax.Array | float]:
     """Mid-tread quantizer of ``bits_out`` over ``[-r, r)``; saturates; straight-through inside.
 
     Args:
       raw: ``[M, N]``. full: the range r. bend: sign of each column's integral nonlinearity.
+
+    Returns:
+      codes, and the size of a step (``raw`` and 1 without a converter).
     """
     if core.bits_out is None:
-        return raw
+        return raw, 1.0
     half = 2 ** (core.bits_out - 1)
-    step = full / half
-    code = raw / step
+    code = raw * (half / full)
     if core.inl_lsb is not None:
+        code = rounded(code)
         inside = jnp.clip(code, -half, half)
         code = code + rounded(core.inl_lsb * bend * jnp.sin(inside * (jnp.pi / half)))
-    return rounded(round_straight_through(jnp.clip(code, -half, half - 1)) * step)
+    return round_straight_through(jnp.clip(code, -half, half - 1)), full / half
 
 
 @apart
 def read(core: OpticalCore, tile: Tile, total: Any, scales: Any) -> jax.Array:
     """Detect and digitise one k-tile, scale it, and add it to what came before."""
     bend = None if core.inl_lsb is None else tile.columns[2]
-    out = digitise(core, detect(core, tile), tile.full, bend)
+    out, step = digitise(core, detect(core, tile), tile.full, bend)
     if core.encoding == "offset":
-        out = out - noise.bias(core, tile.known, tile.col)
-    return total + rounded(out * (scales[0] * scales[1]))
+        out, step = rounded(out * step) - noise.bias(core, tile.known, tile.col), 1.0
+    return total + rounded(out * (scales[0] * step * scales[1]))

@@ -119,9 +119,9 @@ def detected_light(
     h = leak(core)
     leaks = core.extinction_db is not None and core.extinction == "balanced"
     if core.encoding == "differential":
-        light = rounded(row * (col * (1 / terms))) if p is None else p
+        light = row * (col * (1 / terms)) if p is None else p
         leaked = rounded(2 * h * (row + col)) + rounded(4 * h**2 * terms)
-        return light + leaked if leaks else light
+        return rounded(light) + leaked if leaks else light
     if core.encoding == "offset":
         return jnp.maximum(constant(core, terms) + bias(core, row, col) + p, 0.0) / 4
     if core.encoding == "quadrature":
@@ -271,11 +271,16 @@ def over_columns(core: OpticalCore, of_tiles: jax.Array, cols: int) -> jax.Array
     return wide.reshape(rows, -1)[:, :cols]
 
 
+@jax.custom_jvp
 def safe_sqrt(variance: jax.Array | float) -> jax.Array:
-    """Square root whose derivative at zero is zero, not infinite."""
-    variance = jnp.asarray(variance, jnp.float32)
-    positive = variance > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+    """Square root whose derivative at zero is zero."""
+    return jnp.sqrt(jnp.asarray(variance, jnp.float32))
+
+
+@safe_sqrt.defjvp
+def _safe_sqrt_jvp(primals, tangents):
+    root = safe_sqrt(primals[0])
+    return root, jnp.where(root > 0, tangents[0] / (2 * jnp.where(root > 0, root, 1.0)), 0.0)
 
 
 # Row and column words (the mixed sampler), or the deviates themselves.

@@ -15,6 +15,8 @@ Both depend on ``(key, row, column)`` and on nothing else that a device could se
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.extend.random
 import jax.numpy as jnp
@@ -22,6 +24,7 @@ import numpy as np
 from jax import lax
 
 from photonjax.ops.quantize import rounded
+from photonjax.ops.staging import apart
 
 _F32, _U32 = np.float32, np.uint32
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -61,7 +64,7 @@ def normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     first, second = _threefry_2x32(words[0], words[1], jnp.zeros_like(index), index)
     # Without the barrier XLA copies 120 integer operations into every consumer and compiles for minutes.
     bits = lax.optimization_barrier(first ^ second)
-    unit = lax.bitcast_convert_type((bits >> _U32(9)) | _U32(0x3F800000), jnp.float32) - _F32(1)
+    unit = _float((bits >> _U32(9)) | _U32(0x3F800000)) - _F32(1)
     low = np.nextafter(_F32(-1), _F32(0))
     uniform = jnp.maximum(low, unit * (_F32(1) - low) + low)
     return _F32(np.sqrt(2)) * lax.erf_inv(uniform)
@@ -119,16 +122,37 @@ def random_words(key: jax.Array, count: int, *, stream: int, sets: int = 1) -> j
     By threefry-2x32-20: word pair ``[s, :, i]`` is the cipher of the counter
     ``(i, 2 s + stream)``, whatever ``count`` and ``sets``.
     """
-    counters = jnp.broadcast_to(lax.iota(jnp.uint32, count), (sets, count))
-    tags = jnp.broadcast_to(_U32(2) * lax.iota(jnp.uint32, sets) + _U32(stream), (count, sets)).T
-    both = jnp.concatenate([counters.ravel(), tags.ravel()])
-    # The library call is a loop on CPU: slow per word, but it stays out of the fused kernels.
-    words = jax.extend.random.threefry_2x32(_key_words(key), both)
-    return words.reshape(2, sets, count).swapaxes(0, 1)
+    words = _key_words(key)
+    if jax.default_backend() == "cpu":
+        return _cipher_of(count, stream, sets)(words)
+    counters, tags = _counters(count, stream, sets)
+    # Out of the consumer's kernel, which would work it out for every element again.
+    both = jax.extend.random.threefry_2x32(words, jnp.concatenate([counters.ravel(), tags.ravel()]))
+    return both.reshape(2, sets, count).swapaxes(0, 1)
+
+
+def _counters(count: int, stream: int, sets: int) -> tuple[jax.Array, jax.Array]:
+    shape = (sets, count)
+    tags = _U32(2) * lax.broadcasted_iota(jnp.uint32, shape, 0) + _U32(stream)
+    return lax.broadcasted_iota(jnp.uint32, shape, 1), tags
+
+
+@functools.cache
+def _cipher_of(count: int, stream: int, sets: int):
+    """:func:`random_words` of a key's words, on CPU, where the library's cipher is a slow loop."""
+
+    @apart
+    def cipher(words: jax.Array) -> jax.Array:
+        pair = _threefry_2x32(words[0], words[1], *_counters(count, stream, sets))
+        return jnp.stack(pair, axis=1)
+
+    return cipher
 
 
 def inverse_normal(bits: jax.Array) -> jax.Array:
     """Map uint32 to standard normal deviates through the top 24 bits, by a rational approximation.
+
+    The first bit is the sign of ``v``, the next 23 are its magnitude.
 
     With ``v`` uniform on the odd multiples of 2**-24 in (-1, 1), the deviate is
     ``sqrt(2) erfinv(v) = v R(-log2(1 - v**2))``. ``R`` is a (3, 3) rational function fitted for
@@ -142,18 +166,21 @@ def inverse_normal(bits: jax.Array) -> jax.Array:
     Returns:
       float32 of the same shape, |value| <= 5.42.
     """
-    half = (lax.bitcast_convert_type(bits, jnp.int32) >> 8).astype(jnp.float32) + _F32(0.5)
-    magnitude = jnp.abs(half) * _F32(2.0**-23)
-    q = (_F32(1) - magnitude) * (_F32(1) + magnitude)
-    pattern = lax.bitcast_convert_type(q, jnp.int32)
+    odd = ((bits >> _U32(7)) & _U32(0xFFFFFE)) ^ _U32(0xFFFFFF)
+    tail = odd.astype(jnp.int32).astype(jnp.float32)  # 2**24 (1 - |v|), exact
+    scaled = tail * (_F32(2) - tail * _F32(2.0**-24))  # 2**24 (1 - v**2)
+    pattern = lax.bitcast_convert_type(scaled, jnp.int32)
     # A float's bits, read as an integer, are its logarithm with straight lines between powers of two.
-    line = (pattern - np.int32(127 << 23)).astype(jnp.float32) * _F32(2.0**-23)
-    t = lax.bitcast_convert_type((pattern & 0x7FFFFF) | 0x3F800000, jnp.float32) - _F32(1)
+    line = (pattern - np.int32((127 + 24) << 23)).astype(jnp.float32) * _F32(2.0**-23)
+    mantissa = _float((pattern & 0x7FFFFF) | 0x3F800000)
+    t = mantissa - _F32(1)
     square = rounded(t * t)
-    w = -(line + rounded((t - square) * _F32(_BEND[3]) * _monic(t, square, _BEND)))
+    w = -(line + rounded((t - square) * _F32(_BEND[3]) * _monic(mantissa, square, _BEND, 1)))
     square = rounded(w * w)
-    ratio = _F32(_TOP[3] / _BOTTOM[3] * 2.0**-23)
-    return half * ratio * _monic(w, square, _TOP) / _monic(w, square, _BOTTOM)
+    ratio = _F32(_TOP[3] / _BOTTOM[3])
+    size = (_F32(1) - tail * _F32(2.0**-24)) * ratio
+    size = size * _monic(w, square, _TOP) / _monic(w, square, _BOTTOM)
+    return _float(lax.bitcast_convert_type(size, jnp.uint32) | (bits & _U32(0x80000000)))
 
 
 # Coefficients of x**0 ... x**3.
@@ -162,11 +189,19 @@ _TOP = (1.25347976, 0.29688322, 0.03722357, 0.00258088)
 _BOTTOM = (1.0, 0.0556607631, 0.0132769884, 0.000132672025)
 
 
-def _monic(x: jax.Array, square: jax.Array, coefficients: tuple[float, ...]) -> jax.Array:
-    """A cubic over its leading coefficient, with one product: ``(x**2 + a) (x + b) + c`` (after Knuth,
-    "The Art of Computer Programming", volume 2, section 4.6.4, adaptation of coefficients)."""
+def _float(pattern: jax.Array) -> jax.Array:
+    return lax.bitcast_convert_type(pattern, jnp.float32)
+
+
+def _monic(ahead_x, square, coefficients: tuple[float, ...], ahead: int = 0) -> jax.Array:
+    """A cubic in x over its leading coefficient, with one product: ``(x**2 + a) (x + b) + c`` (after
+    Knuth, "The Art of Computer Programming", volume 2, section 4.6.4, adaptation of coefficients).
+
+    Given are x**2 and ``x + ahead``: of two constants in a row XLA would make one, in some releases.
+    """
     constant, a, b, _ = (c / coefficients[3] for c in coefficients)
-    return rounded((square + _F32(a)) * (x + _F32(b))) + _F32(constant - a * b)
+    product = (square + _F32(a)) * (ahead_x + _F32(b - ahead))
+    return rounded(product) + _F32(constant - a * b)
 
 
 def _mix(row: jax.Array, col: jax.Array) -> jax.Array:
