@@ -10,6 +10,7 @@ optical product is INT8 with all of the core group's noise and its ADC. Writes
 
 from __future__ import annotations
 
+import os
 import resource
 import statistics
 import subprocess
@@ -50,7 +51,8 @@ def benchmark(config: DictConfig) -> None:
     imports = import_seconds(config.repeats) if config.imports else {}
 
     parts = [
-        f"exact 8-bit arithmetic: {arithmetic()}; jax {jax.__version__}",
+        f"exact 8-bit arithmetic: {arithmetic()}; jax {jax.__version__}; "
+        f"XLA_FLAGS={os.environ.get('XLA_FLAGS', '')}",
         table(shown(products)),
     ]
     run.write_csv("products.csv", products)

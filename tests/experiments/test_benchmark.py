@@ -3,6 +3,7 @@
 import csv
 import importlib
 import json
+import os
 import pathlib
 
 import pytest
@@ -49,3 +50,21 @@ def test_a_mode_that_cannot_be(benchmark):
     wrong = "+modes.cores.odd={slices_in: 99}"
     with pytest.raises(harness.UserError, match="modes.cores.odd.*slices_in"):
         benchmark.mode_rows(config(*MODES, wrong))
+
+
+@pytest.mark.parametrize(
+    "before, cpu, after",
+    [
+        ("", "flags: avx2 avx512f", "--xla_cpu_prefer_vector_width=512"),
+        ("--a=1", "flags: avx512f", "--a=1 --xla_cpu_prefer_vector_width=512"),
+        ("--a=1", "flags: avx2", "--a=1"),
+        ("--xla_cpu_prefer_vector_width=128", "avx512f", "--xla_cpu_prefer_vector_width=128"),
+    ],
+)
+def test_vectors_are_widened_where_the_processor_has_them(
+    benchmark, monkeypatch, before, cpu, after
+):
+    monkeypatch.setenv("XLA_FLAGS", before)
+    monkeypatch.setattr(pathlib.Path, "read_text", lambda self: cpu)
+    importlib.import_module("harness").widen_vectors()
+    assert os.environ["XLA_FLAGS"] == after

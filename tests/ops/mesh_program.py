@@ -54,14 +54,14 @@ def operands():
     return np.asarray(x), np.asarray(w)
 
 
-def compare(core, mesh) -> dict[str, float]:
+def compare(core, mesh, layouts=LAYOUTS) -> dict[str, float]:
     """Largest difference of each layout from one device, in units of the result's largest value."""
     x, w = operands()
     key = jax.random.key(3)
     run = jax.jit(lambda x, w, key: pj.optical_dot_general(x, w, NUMBERS, core=core, key=key))
     one = np.asarray(run(x, w, key))
     found = {}
-    for name, (x_spec, w_spec) in LAYOUTS.items():
+    for name, (x_spec, w_spec) in layouts.items():
         sharded = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in ((x, x_spec), (w, w_spec))]
         y = run(*sharded, key)
         assert len(y.sharding.device_set) == 8, name

@@ -7,14 +7,10 @@ import dataclasses
 import json
 
 import jax
-import numpy as np
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
+import mesh_program
 
 import photonjax as pj
 
-NUMBERS = (((1,), (0,)), ((), ()))
-T, K, N = 32, 128, 64
 PLAIN = pj.OpticalCore(
     rows=72, cols=24, bits_out=None
 )  # tiles whose boundaries are not the shards'
@@ -48,34 +44,14 @@ CORES = {
         rows=96, bits_weight=4, bits_out=8, enob=7.0, inl_lsb=1.0, input_scale="static", input_range=3.0,
     ),
 }  # fmt: skip
-LAYOUTS = {
-    "data and columns": (P("i", None), P(None, "j")),
-    "data and rows": (P("i", "j"), P("j", None)),
-}
-
-
-def operands():
-    x = jax.random.normal(jax.random.key(1), (T, K))
-    w = jax.random.normal(jax.random.key(2), (K, N))
-    return np.asarray(x), np.asarray(w)
-
-
-def compare(core, mesh) -> dict[str, float]:
-    """Largest difference of each layout from one device, in units of the result's largest value."""
-    x, w = operands()
-    key = jax.random.key(3)
-    run = jax.jit(lambda x, w, key: pj.optical_dot_general(x, w, NUMBERS, core=core, key=key))
-    one = np.asarray(run(x, w, key))
-    found = {}
-    for name, (x_spec, w_spec) in LAYOUTS.items():
-        sharded = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in ((x, x_spec), (w, w_spec))]
-        y = run(*sharded, key)
-        assert len(y.sharding.device_set) == 8, name
-        found[name] = float(np.abs(np.asarray(y) - one).max() / np.abs(one).max())
-    return found
+LAYOUTS = {name: mesh_program.LAYOUTS[name] for name in ("data and columns", "data and rows")}
 
 
 if __name__ == "__main__":
     assert jax.device_count() == 8
     mesh = jax.make_mesh((4, 2), ("i", "j"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    print(json.dumps({name: compare(core, mesh) for name, core in CORES.items()}))
+    print(
+        json.dumps(
+            {name: mesh_program.compare(core, mesh, LAYOUTS) for name, core in CORES.items()}
+        )
+    )
