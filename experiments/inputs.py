@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,6 +18,23 @@ from photonjax import data, models
 from photonjax.ops import arithmetic
 
 DIGITAL = "digital"
+
+
+def check_counts(
+    config: DictConfig, get: Callable[[str], Any], least_of: Mapping[str, int]
+) -> None:
+    """Refuse settings that are no integers of so many or more, the seed and the windows among them."""
+    for key, least in least_of.items():
+        value = get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UserError(f"{key}: {value!r} is not an integer of {least} or more")
+    if config.seed >= 2**32:
+        raise UserError(f"seed: {config.seed} is above 2**32 - 1; choose a smaller one")
+    if config.measure_windows > config.windows:
+        raise UserError(
+            f"measure_windows: {config.measure_windows} is more than windows = {config.windows}; "
+            "lower the one or raise the other"
+        )
 
 
 def check(config: DictConfig) -> None:
@@ -40,17 +57,7 @@ def check(config: DictConfig) -> None:
         "bill.samples": 1,
         "seed": 0,
     }
-    for key, least in integers.items():
-        value = get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UserError(f"{key}: {value!r} is not an integer of {least} or more")
-    if config.seed >= 2**32:
-        raise UserError(f"seed: {config.seed} is above 2**32 - 1; choose a smaller one")
-    if config.measure_windows > config.windows:
-        raise UserError(
-            f"measure_windows: {config.measure_windows} is more than windows = {config.windows}; "
-            "lower the one or raise the other"
-        )
+    check_counts(config, get, integers)
     margin = get("calibration.margin")
     if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not 1 <= margin < 1e6:
         raise UserError(f"calibration.margin: {margin!r} is not a number of 1 or more")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from harness import UserError
+from inputs import check_counts
 from omegaconf import DictConfig, ListConfig
 
 DIGITAL = "digital"
@@ -25,17 +27,7 @@ def check(config: DictConfig) -> None:
         "controls.layers": 1,
         "controls.orders": 1,
     }
-    for key, least in integers.items():
-        value = _get(config, key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UserError(f"{key}: {value!r} is not an integer of {least} or more")
-    if config.seed >= 2**32:
-        raise UserError(f"seed: {config.seed} is above 2**32 - 1; choose a smaller one")
-    if config.measure_windows > config.windows:
-        raise UserError(
-            f"measure_windows: {config.measure_windows} is more than windows = {config.windows}; "
-            "lower the one or raise the other"
-        )
+    check_counts(config, functools.partial(_get, config), integers)
     if config.controls.tokens > config.data.length:
         raise UserError(
             f"controls.tokens: {config.controls.tokens} is more than data.length = "

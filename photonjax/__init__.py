@@ -67,7 +67,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Flax Linen is imported when it is asked for."""
-    if name == "linen":
-        return importlib.import_module("photonjax.nn.linen")
+    """Flax Linen, models and data are imported when they are asked for."""
+    if name in ("linen", "models", "data"):
+        return importlib.import_module(f"photonjax.{'nn.linen' if name == 'linen' else name}")
     raise AttributeError(f"module 'photonjax' has no attribute {name!r}")

@@ -79,7 +79,8 @@ class OpticalCore:
         tensor, of each token within a k-tile (block floating point), or a fixed ``input_range``.
       weight_scale: the same for weights: of each output column, of the whole matrix, or of each
         column within a k-tile.
-      scale_exponents: round those scales up to powers of two (shared exponents, no multiplier).
+      scale_exponents: round scales found in the operands up to powers of two (shared exponents, no
+        multiplier); a given input range and the scales of a quantized array stay as they are.
       input_curve, weight_curve: modulator's transmission against its drive: ``linear``, ``sin2``
         (Mach-Zehnder), ``lorentzian`` (ring resonance, see ``resonance_detuning``).
       lookup: whether drives are looked up from the inverse curve: then levels are spaced evenly in

@@ -32,7 +32,7 @@ from flax import nnx
 from photonjax.models.config import DecoderConfig
 from photonjax.models.experts import Experts
 from photonjax.models.layers import ScannedLayers, make_layers, run_layers
-from photonjax.models.parts import DTYPES, Head, Product, RMSNorm, attend, check_call, linear
+from photonjax.models.parts import Head, Product, RMSNorm, attend, check_call, check_dtypes, linear
 from photonjax.models.rotary import rotary_angles, rotate
 
 __all__ = ["Decoder", "DecoderConfig"]
@@ -159,10 +159,8 @@ class Decoder(nnx.Module):
         dtype: Any = jnp.float32,
         param_dtype: Any = jnp.float32,
     ) -> None:
-        for name, value in (("dtype", dtype), ("param_dtype", param_dtype)):
-            if jnp.dtype(value).name not in DTYPES:
-                raise ValueError(f"Decoder: {name}={value!r}: must be one of {', '.join(DTYPES)}")
         dtypes = dict(dtype=dtype, param_dtype=param_dtype)
+        check_dtypes("Decoder", dtypes)
         init = nnx.initializers.normal(0.02)
         self.config = config
         self.remat = remat

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from photonjax.models.layers import ScannedLayers, make_layers, run_layers
-from photonjax.models.parts import DTYPES, Head, Product, attend, check_call, linear
+from photonjax.models.parts import Head, Product, attend, check_call, check_dtypes, linear
 
 __all__ = ["GPT2", "GPT2Config"]
 
@@ -145,10 +145,8 @@ class GPT2(nnx.Module):
         dtype: Any = jnp.float32,
         param_dtype: Any = jnp.float32,
     ) -> None:
-        for name, value in (("dtype", dtype), ("param_dtype", param_dtype)):
-            if jnp.dtype(value).name not in DTYPES:
-                raise ValueError(f"GPT2: {name}={value!r}: must be one of {', '.join(DTYPES)}")
         dtypes = dict(dtype=dtype, param_dtype=param_dtype)
+        check_dtypes("GPT2", dtypes)
         init = dict(embedding_init=nnx.initializers.normal(0.02), rngs=rngs, **dtypes)
         self.config = config
         self.remat = remat

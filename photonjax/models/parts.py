@@ -12,7 +12,7 @@ from jax import lax
 
 from photonjax.models.attention import causal_attention, naive_causal_attention
 
-__all__ = ["DTYPES", "Head", "Product", "RMSNorm", "attend", "check_call", "linear"]
+__all__ = ["DTYPES", "Head", "Product", "RMSNorm", "attend", "check_call", "check_dtypes", "linear"]
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -91,6 +91,13 @@ class Head(nnx.Module):
             (((x.ndim - 1,), (axis,)), ((), ())),
             preferred_element_type=jnp.float32,
         )
+
+
+def check_dtypes(model: str, dtypes: dict[str, Any]) -> None:
+    """Refuse dtypes that a model does not compute or store in."""
+    for name, value in dtypes.items():
+        if jnp.dtype(value).name not in DTYPES:
+            raise ValueError(f"{model}: {name}={value!r}: must be one of {', '.join(DTYPES)}")
 
 
 def check_call(tokens: jax.Array, max_length: int) -> None:

@@ -12,6 +12,7 @@ from jax import lax
 
 from photonjax.hardware.core import OpticalCore
 from photonjax.ops.dot import optical_dot_general
+from photonjax.ops.quantize import full_scale
 
 _COLUMNS_LAST = (((1,), (0,)), ((), ()))
 
@@ -66,9 +67,12 @@ class Correction:
 
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
         """Take gain and offset out of outputs ``y`` ``[..., N]`` for inputs ``x`` ``[..., K]``
-        (with ``input_scale="per_token"``)."""
-        full = jnp.max(jnp.abs(x), axis=-1, keepdims=True)
-        return (y - self.offset * full) / self.gain
+        (with ``input_scale="per_token"``). Dead columns (gain below 1 %) are left as they are."""
+        return (y - self.offset * full_scale(x, (-1,))) / _divisor(self.gain)
+
+
+def _divisor(gain: jax.Array) -> jax.Array:
+    return jnp.where(jnp.abs(gain) > 0.01, gain, 1.0)
 
 
 def characterize(
@@ -83,8 +87,9 @@ def characterize(
 ) -> Correction:
     """Calibrate one weight on one die by what its users can do: send vectors, look at outputs.
 
-    Probes of random signs at full scale are sent, each ``readings`` times; least squares finds the
-    matrix and the offsets that the die really has. Each column's gain is the projection of its
+    Probes of signs at full scale (rows of a Hadamard matrix, so that inputs and offset cannot be mistaken
+    for one another) are sent, each ``readings`` times; their projections are the matrix and the offsets
+    that the die really has. Each column's gain is the projection of its
     matrix on the one meant. What is left is its programming error: the weight is programmed again
     with the error subtracted, ``rounds`` times. Stuck and dead cells cannot follow; the rest of the
     die's errors can, down to the noise of the readings and the weight's resolution.
@@ -94,7 +99,8 @@ def characterize(
       core: the machine, ``input_scale="per_token"``.
       key: draws probes and noise.
       site: the weight's number on the chip.
-      probes: how many, at least ``K + 1`` (default ``4 K``).
+      probes: how many, at least ``K + 1`` (default ``4 K``); made up to a multiple of the next power
+        of two above ``K``.
       readings: of each probe, averaged.
       rounds: of programming again.
 
@@ -102,7 +108,7 @@ def characterize(
       :class:`Correction`.
 
     Raises:
-      ValueError: for too few probes, or an input scale that is not per token.
+      ValueError: for too few probes, or an input scale that is not per token or a power of two.
 
     Example:
       >>> import jax, photonjax as pj
@@ -122,9 +128,16 @@ def characterize(
         raise ValueError(
             f"characterize: core.input_scale = {core.input_scale!r}; probes need 'per_token'"
         )
+    if core.scale_exponents:
+        raise ValueError(
+            "characterize: core.scale_exponents = True; probes need scales as they are: False"
+        )
     probe_key, test_key, noise_key = jax.random.split(key, 3)
-    signs = jax.random.rademacher(probe_key, (count, terms), jnp.float32)
-    design = jnp.concatenate([signs, jnp.ones((count, 1))], axis=1)
+    order = 2 ** terms.bit_length()
+    count = order * -(-count // order)
+    row, column = jnp.arange(count)[:, None], jnp.arange(1, terms + 1)
+    hadamard = 1 - 2 * (lax.population_count(row & column) & 1).astype(jnp.float32)
+    signs = hadamard * jax.random.rademacher(probe_key, (terms,), jnp.float32)
 
     def read(x: jax.Array, held: jax.Array, stream: int) -> jax.Array:
         """``[readings, T, N]``."""
@@ -132,12 +145,10 @@ def characterize(
         send = lambda k: optical_dot_general(x, held, _COLUMNS_LAST, core=core, key=k, site=site)  # noqa: E731
         return lax.map(send, keys)
 
-    solve = jax.scipy.linalg.cho_factor(design.T @ design)
-
     def identify(held: jax.Array, stream: int) -> tuple[jax.Array, jax.Array]:
         """The matrix and the offsets that the die has while it holds ``held``."""
-        found = jax.scipy.linalg.cho_solve(solve, design.T @ read(signs, held, stream).mean(0))
-        return found[:-1], found[-1]
+        outputs = read(signs, held, stream).mean(0)
+        return signs.T @ outputs / count, outputs.mean(0)
 
     w = w.astype(jnp.float32)
     matrix, offset = identify(w, 0)
@@ -145,7 +156,7 @@ def characterize(
     gain = jnp.where(size > 0, jnp.sum(matrix * w, axis=0) / jnp.where(size > 0, size, 1.0), 1.0)
     held = w
     for turn in range(rounds):
-        held = held + (w - matrix / gain)
+        held = held + jnp.where(jnp.abs(gain) > 0.01, w - matrix / _divisor(gain), 0.0)
         if turn + 1 < rounds:
             matrix, _ = identify(held, 1 + turn)
 

@@ -224,7 +224,7 @@ def _batched_product(x, w, x_axes, w_axes, key, site, options) -> ProductTrace:
 
     def one(index, x, w):
         own_key = None if key is None else jax.random.fold_in(key, index)
-        loaded = load_weight(w, core, jnp.uint32(site) * jnp.uint32(count) + index, lambda a: a)
+        loaded = load_weight(w, core, (site, index), lambda a: a)
         return matrix_product(x, loaded, key=own_key, batched=True, **options)
 
     return jax.vmap(one)(jnp.arange(count, dtype=jnp.uint32), xs, ws)

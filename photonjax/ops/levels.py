@@ -53,15 +53,16 @@ def modulated(
     u = x * (unit / scale)
     u = jnp.clip(u, -unit, unit) if clip else u
     if curve == "linear":
-        return u if levels is None else round_straight_through(u)
+        return rounded(u) if levels is None else round_straight_through(u)
     if core.lookup:
+        u = rounded(u)
         value = jax.lax.stop_gradient(u) / unit
         if levels is not None:
             drive = jnp.round(_drive(core, value, curve) * unit) / unit
             value = _through(core, drive, curve)
         return u + jax.lax.stop_gradient(rounded(value * unit) - u)
     drive = u if levels is None else round_straight_through(u)
-    return _through(core, drive / unit, curve) * unit
+    return rounded(_through(core, drive / unit, curve) * unit)
 
 
 def digits(values: Array, bits: int, slices: int) -> list[Array]:
@@ -106,11 +107,14 @@ def _through(core: OpticalCore, drive: Array, curve: str) -> Array:
     """Signed value of a signed drive."""
     if core.encoding == "offset":
         return 2 * _transmission(core, (1 + drive) / 2, curve) - 1
-    light = _transmission(core, jnp.abs(drive), curve)
+    if curve == "sin2" and core.encoding in ("homodyne", "quadrature"):
+        return jnp.sin(drive * (jnp.pi / 2))
+    sign = jnp.where(drive < 0, -1.0, 1.0)  # not 0 at 0, where the curve has a slope
+    light = _transmission(core, sign * drive, curve)
     if core.encoding in ("homodyne", "quadrature"):
         lit = light > 0
         light = jnp.where(lit, jnp.sqrt(jnp.where(lit, light, 1.0)), 0.0)
-    return jnp.sign(drive) * light
+    return sign * light
 
 
 def _drive(core: OpticalCore, value: Array, curve: str) -> Array:

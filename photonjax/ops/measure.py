@@ -15,7 +15,7 @@ from photonjax.ops.tiles import ProductTrace
 
 
 class Measurement(NamedTuple):
-    """Sums over the outputs of one or more products; add two to pool them.
+    """Sums over the outputs of one or more products; :meth:`pool` adds two.
 
     Attributes:
       signal: sum of squares of the floating-point product.
@@ -23,7 +23,7 @@ class Measurement(NamedTuple):
       outputs: how many outputs were summed.
       electrons: detected photo-electrons, all outputs and tiles (0 without ``core.photons``).
       multiplies: multiplies done (outputs x K).
-      clipped: ADC samples at or beyond the ends of the range. samples: all ADC samples.
+      clipped: ADC samples beyond the last codes at either end. samples: all ADC samples.
       raw_square: sum of squares of the ADC's inputs, in units of ``p``.
       raw_peak: largest magnitude of them (pooled by maximum).
       input_peak: largest magnitude of the inputs (pooled by maximum).
@@ -109,7 +109,7 @@ def _measure(
     clipped = jnp.zeros(())
     if core.bits_out is not None:
         for values, full in zip(trace.raw, trace.adc_range, strict=True):
-            code = jnp.round(values / (full / half))
+            code = jnp.round(values * (half / full))
             clipped = clipped + jnp.sum((code > half - 1) | (code < -half))
     electrons = jnp.zeros(())
     if trace.light is not None:

@@ -61,6 +61,8 @@ def modulate(core: OpticalCore, x: jax.Array, input_range: Any = None) -> Inputs
                 "pass input_range, or calibrate the model"
             )
         full, clip = jnp.reshape(jnp.asarray(known, jnp.float32), (1, 1)), True
+        # Other scales carry NaN and infinity of the inputs to the result; integers would hide them.
+        full = jnp.where(jnp.isfinite(x).all(axis=1, keepdims=True), full, jnp.nan)
         scales = [full] * tiles
     else:
         full = levels.scale_of(core, x, (1,) if core.input_scale == "per_token" else None)

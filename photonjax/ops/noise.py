@@ -227,10 +227,11 @@ def photon_counts(
     """
     m, dark = core.photons, jax.lax.stop_gradient(dark_electrons(core))
     if core.encoding == "offset":
-        deviation = 4 * _count_fluctuation(key, jax.lax.stop_gradient(m * light) + dark) / m
+        mean = rounded(jax.lax.stop_gradient(m * light)) + dark
+        deviation = 4 * _count_fluctuation(key, mean) / m
     else:
         plus_key, minus_key = jax.random.split(key)
-        total = jax.lax.stop_gradient(m * light)
+        total = rounded(jax.lax.stop_gradient(m * light))
         difference = jnp.clip(jax.lax.stop_gradient(m * p), -total, total)
         plus = _count_fluctuation(plus_key, (total + difference) / 2 + dark)
         minus = _count_fluctuation(minus_key, (total - difference) / 2 + dark)
@@ -249,7 +250,7 @@ def _count_fluctuation(key: jax.Array, mean: jax.Array) -> jax.Array:
     """
     countable = jnp.minimum(mean, 2.0**14)
     count = jax.random.poisson(key, countable).astype(jnp.float32)
-    return (count - countable) * jnp.sqrt(mean / jnp.maximum(countable, 1e-30))
+    return rounded((count - countable) * jnp.sqrt(mean / jnp.maximum(countable, 1e-30)))
 
 
 def laser_fluctuation(
@@ -280,7 +281,8 @@ def safe_sqrt(variance: jax.Array | float) -> jax.Array:
 @safe_sqrt.defjvp
 def _safe_sqrt_jvp(primals, tangents):
     root = safe_sqrt(primals[0])
-    return root, jnp.where(root > 0, tangents[0] / (2 * jnp.where(root > 0, root, 1.0)), 0.0)
+    tangent = jnp.where(root > 0, tangents[0] / (2 * jnp.where(root > 0, root, 1.0)), 0.0)
+    return root, tangent.astype(root.dtype)
 
 
 # Row and column words (the mixed sampler), or the deviates themselves.
@@ -301,7 +303,7 @@ def deviates(draw: Draw) -> jax.Array:
 
 
 def uniforms(core: OpticalCore, key: jax.Array, rows: int, cols: int) -> jax.Array:
-    """Uniform deviates in (0, 1) ``[rows, cols]`` from the core's sampler."""
+    """Uniform deviates in [0, 1) ``[rows, cols]`` from the core's sampler."""
     if core.sampler == "mixed":
         return random.uniform(random.mixed_words(key, rows, cols)[0])
     return jax.random.uniform(key, (rows, cols))

@@ -67,9 +67,10 @@ def rounded(x: jax.Array) -> jax.Array:
     """The float32 product ``x``, rounded before anything is added to it.
 
     Compilers contract ``a * b + c`` to one fused operation in some programs and not in others, which
-    would leave the last bit to the mesh. A maximum with the lowest float stands in between.
+    would leave the last bit to the mesh. A minimum with the largest float stands in between (a maximum
+    with the lowest one would be seen through where ``x`` is a square).
     """
-    return jnp.maximum(x, jnp.finfo(jnp.float32).min)
+    return jnp.minimum(x, jnp.finfo(jnp.float32).max)
 
 
 @rounded.defjvp

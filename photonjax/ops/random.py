@@ -112,8 +112,8 @@ def deviate(words: tuple[jax.Array, jax.Array]) -> jax.Array:
 
 
 def uniform(words: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """Uniform deviates in (0, 1), multiples of 2**-24 plus 2**-25, from :func:`mixed_words`."""
-    return ((_mix(*words) >> _U32(8)).astype(jnp.float32) + _F32(0.5)) * _F32(2.0**-24)
+    """Uniform deviates in (0, 1), odd multiples of 2**-24, from :func:`mixed_words`."""
+    return ((_mix(*words) >> _U32(9)).astype(jnp.float32) + _F32(0.5)) * _F32(2.0**-23)
 
 
 def random_words(key: jax.Array, count: int, *, stream: int, sets: int = 1) -> jax.Array:
@@ -152,8 +152,6 @@ def _cipher_of(count: int, stream: int, sets: int):
 def inverse_normal(bits: jax.Array) -> jax.Array:
     """Map uint32 to standard normal deviates through the top 24 bits, by a rational approximation.
 
-    The first bit is the sign of ``v``, the next 23 are its magnitude.
-
     With ``v`` uniform on the odd multiples of 2**-24 in (-1, 1), the deviate is
     ``sqrt(2) erfinv(v) = v R(-log2(1 - v**2))``. ``R`` is a (3, 3) rational function fitted for
     least maximal error, 4e-5, the logarithm a quintic on the mantissa, 2e-5; both fits are reproduced
@@ -166,7 +164,8 @@ def inverse_normal(bits: jax.Array) -> jax.Array:
     Returns:
       float32 of the same shape, |value| <= 5.42.
     """
-    odd = ((bits >> _U32(7)) & _U32(0xFFFFFE)) ^ _U32(0xFFFFFF)
+    folded = bits ^ (lax.bitcast_convert_type(bits, jnp.int32) >> 31).astype(jnp.uint32)
+    odd = ((folded >> _U32(7)) & _U32(0xFFFFFE)) ^ _U32(0xFFFFFF)
     tail = odd.astype(jnp.int32).astype(jnp.float32)  # 2**24 (1 - |v|), exact
     scaled = tail * (_F32(2) - tail * _F32(2.0**-24))  # 2**24 (1 - v**2)
     pattern = lax.bitcast_convert_type(scaled, jnp.int32)

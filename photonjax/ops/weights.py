@@ -136,8 +136,8 @@ def whole(parts: tuple[jax.Array, ...], steps: int) -> jax.Array:
 def moment(encoding: str, steps: int, axis: int, values: jax.Array) -> jax.Array:
     """What an encoding's shot noise needs of one operand: a sum over ``axis`` of levels, kept as size 1.
 
-    ``sum |v|`` (differential), ``sum v`` (offset) or ``sum v**2`` (homodyne). Summed in int32 where
-    the levels are carried as integers: then the order, hence the mesh, makes no difference.
+    ``sum |v|`` (differential), ``sum v`` (offset) or ``sum v**2`` (homodyne). Levels carried as
+    integers are summed exactly: then the order, hence the mesh, makes no difference.
     """
     values = jnp.abs(values) if encoding == "differential" else values
     parts, worth = split(values, steps), part_weights(steps)
@@ -198,7 +198,7 @@ def weight_moments(core: OpticalCore, values: jax.Array) -> jax.Array | None:
 
 
 def load_weight(
-    w: jax.Array | QuantizedArray, core: OpticalCore, site: int | jax.Array, as_matrix: Any
+    w: jax.Array | QuantizedArray, core: OpticalCore, site: chip.Site, as_matrix: Any
 ) -> Levels:
     """Quantize, disturb and measure a weight the way the core's array would hold it.
 

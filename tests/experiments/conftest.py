@@ -17,6 +17,7 @@ import jax
 import pytest
 from flax import nnx
 from jax.experimental.compilation_cache import compilation_cache
+from omegaconf import DictConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from photonjax import data
@@ -54,6 +55,24 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fixed arithmetic (not measured), and the scripts importable as they import each other."""
     monkeypatch.setenv("PHOTONJAX_ARITHMETIC", "float32")
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+
+
+@pytest.fixture
+def harness(ours: None) -> ModuleType:
+    """experiments/harness.py as a module."""
+    return importlib.import_module("harness")
+
+
+@pytest.fixture
+def load(harness: ModuleType) -> Callable[..., DictConfig]:
+    """A config of these settings; later ones stand in for earlier ones of the same key."""
+
+    def with_overrides(experiment: str, settings: list[str], *overrides: str) -> DictConfig:
+        keys = {o.partition("=")[0] for o in overrides}
+        kept = [s for s in settings if s.partition("=")[0] not in keys]
+        return harness.load_config(experiment, [*kept, *overrides])
+
+    return with_overrides
 
 
 @pytest.fixture(scope="session")

@@ -396,7 +396,8 @@ def test_the_audit_writes_everything_and_says_each_verdict(claims):
         assert found["because"]
     assert {"report.txt", "verdicts.csv", "config.yaml", "versions.json"} <= names
     report = (done.path / "report.txt").read_text()
-    assert all(f"{n}. " in report for n in range(1, 9))
+    begins = [line.split(".")[0] for line in report.splitlines() if line[:1].isdigit()]
+    assert {str(n) for n in range(1, 9)} <= set(begins)
     assert "not measured in this run (nowhere.json does not exist)" in " ".join(report.split())
 
 

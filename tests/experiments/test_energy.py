@@ -36,22 +36,11 @@ def energy(ours):
 
 
 @pytest.fixture
-def harness(ours):
-    return importlib.import_module("harness")
-
-
-def load(harness, place, *overrides: str):
-    keys = {o.partition("=")[0] for o in overrides}
-    base = [o for o in TINY if o.partition("=")[0] not in keys]
-    return harness.load_config("energy", [*base, f"results_dir={place}", *overrides])
-
-
-@pytest.fixture
-def done(energy, harness, place) -> pathlib.Path:
+def done(energy, load, place) -> pathlib.Path:
     """The directory of one tiny run, made once."""
     directory = place / "energy" / "tiny"
     if not (directory / "metrics.json").exists():
-        energy.energy(load(harness, place))
+        energy.energy(load("energy", TINY, f"results_dir={place}"))
     return directory
 
 
@@ -129,7 +118,7 @@ def test_the_page_has_the_figures(done):
     assert "Energy of a prefill on light and on digital chips" in page
 
 
-def test_an_interrupted_run_goes_on(energy, harness, done, place, monkeypatch, capsys):
+def test_an_interrupted_run_goes_on(energy, load, done, place, monkeypatch, capsys):
     copy = place / "energy" / "again"
     copy.mkdir()
     points = json.loads((done / "points.json").read_text())
@@ -144,7 +133,7 @@ def test_an_interrupted_run_goes_on(energy, harness, done, place, monkeypatch, c
         return points[f"{model}, {context}, {core.name}"]
 
     monkeypatch.setattr(energy, "point", point)
-    energy.energy(load(harness, place, "run=again", "html=false"))
+    energy.energy(load("energy", TINY, f"results_dir={place}", "run=again", "html=false"))
     assert asked == [(256, "dim")]
     assert (copy / "energy.csv").read_text() == (done / "energy.csv").read_text()
     assert not (copy / "report.html").exists()
@@ -200,16 +189,16 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_is_refused_in_one_line(energy, harness, tmp_path, case):
+def test_what_cannot_be_is_refused_in_one_line(energy, harness, load, tmp_path, case):
     overrides, message = REFUSED[case]
     with pytest.raises(harness.UserError, match=message) as error:
-        energy.energy(load(harness, tmp_path, *overrides))
+        energy.energy(load("energy", TINY, f"results_dir={tmp_path}", *overrides))
     assert "\n" not in str(error.value)
 
 
-def test_all_products_on_light(energy, harness, tmp_path):
+def test_all_products_on_light(energy, load, tmp_path):
     """Then the chip beside multiplies nothing."""
-    config = load(harness, tmp_path, "light=all")
+    config = load("energy", TINY, f"results_dir={tmp_path}", "light=all")
     core, chip = cost.Uncertain.preset("display-1024"), pj.presets.digital("h100-sxm")
     bill = energy.on_light(
         config, models.prefill_inventory("smollm2-135m", tokens=64), core.machine, chip

@@ -85,7 +85,8 @@ def test_digital(fidelity):
         assert row["ours"] == pytest.approx(1e-9 * linears * 2 * 700 / rate, rel=1e-6)
         assert row["verdict"] == "reproduced"
     prompts = [row for name, row in rows.items() if "prefill of 2,048 tokens" in name]
-    assert len(prompts) == 4 and all(row["published"] != row["ours"] for row in prompts)
+    assert len(prompts) == 4
+    assert all(abs(row["ours"] / row["published"] - 1) < 0.05 for row in prompts)
 
 
 def test_noise(fidelity):

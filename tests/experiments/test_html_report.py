@@ -26,11 +26,6 @@ def html_report(ours):
     return importlib.import_module("html_report")
 
 
-@pytest.fixture
-def harness(ours):
-    return importlib.import_module("harness")
-
-
 def png(width: int, height: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + data))

@@ -38,22 +38,11 @@ def report(ours):
 
 
 @pytest.fixture
-def harness(ours):
-    return importlib.import_module("harness")
-
-
-def load(harness, place, *overrides: str):
-    keys = {o.partition("=")[0] for o in overrides}
-    base = [o for o in TINY if o.partition("=")[0] not in keys]
-    return harness.load_config("scaling", [*base, f"results_dir={place}", *overrides])
-
-
-@pytest.fixture
-def done(scaling, harness, place) -> pathlib.Path:
+def done(scaling, load, place) -> pathlib.Path:
     """The directory of one tiny run, made once."""
     directory = place / "scaling" / "tiny"
     if not (directory / "metrics.json").exists():
-        scaling.scaling(load(harness, place))
+        scaling.scaling(load("scaling", TINY, f"results_dir={place}"))
     return directory
 
 
@@ -147,9 +136,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_is_refused_in_one_line(scaling, harness, tmp_path, case):
+def test_what_cannot_be_is_refused_in_one_line(scaling, harness, load, tmp_path, case):
     overrides, message = REFUSED[case]
     with pytest.raises(harness.UserError, match=message) as error:
-        scaling.scaling(load(harness, tmp_path, *overrides))
+        scaling.scaling(load("scaling", TINY, f"results_dir={tmp_path}", *overrides))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "scaling").exists()  # before anything is traced
