@@ -33,7 +33,7 @@ DRIFT_START_S = 20.0
 FLICKER_READ_S = 250e-9
 
 # Keeps a die's errors apart from dynamic noise started from a key of the same seed.
-Site = int | jax.Array | tuple[int | jax.Array, ...]
+Site = int | jax.Array | tuple[Any, ...]
 
 _STATIC = 0x5747
 _SLOPES, _FLICKER, _DEFECTS, _SIGNS, _DITHER, _COLUMNS = range(1, 7)
@@ -42,7 +42,7 @@ _SLOPES, _FLICKER, _DEFECTS, _SIGNS, _DITHER, _COLUMNS = range(1, 7)
 def die_key(core: OpticalCore, site: Site, slice_: int = 0) -> jax.Array:
     """Where the static errors of one site (a number, or numbers within one another) and slice come from."""
     key = jax.random.fold_in(jax.random.key(core.chip_seed), _STATIC)
-    for number in site if isinstance(site, tuple) else (site,):
+    for number in jax.tree.leaves(site):
         key = jax.random.fold_in(key, number)
     return key if slice_ == 0 else jax.random.fold_in(key, 0x100 + slice_)
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from photonjax.hardware.core import OpticalCore
+from photonjax.ops.chip import Site
 from photonjax.ops.quantize import QuantizedArray
 from photonjax.ops.tiles import ProductTrace, matrix_product
 from photonjax.ops.weights import (
@@ -39,7 +40,7 @@ def optical_dot_general(
     *,
     core: OpticalCore,
     key: jax.Array | None = None,
-    site: int | jax.Array = 0,
+    site: Site = 0,
     adc_range: jax.Array | float | None = None,
     input_range: jax.Array | float | None = None,
 ) -> jax.Array:
@@ -76,7 +77,8 @@ def optical_dot_general(
       core: the machine.
       key: draws the dynamic noise. ``None``: no random noise. Static errors are drawn from
         ``core.chip_seed`` and ``site`` alone.
-      site: integer that names this product on the chip.
+      site: integer (or a tuple of them, one within another) that names this product on the chip;
+        element i of a batch is site i within it.
       adc_range: ADC full scale in units of ``p``, in place of ``core.adc_range * sqrt(rows used)``: a
         number, or one for each output ``[N]``.
       input_range: full scale of x for ``input_scale="static"``, in place of ``core.input_range``.
@@ -157,7 +159,7 @@ def traced_dot_general(
     *,
     core: OpticalCore,
     key: jax.Array | None = None,
-    site: int | jax.Array = 0,
+    site: Site = 0,
     adc_range: jax.Array | float | None = None,
     input_range: jax.Array | float | None = None,
 ) -> tuple[jax.Array, ProductTrace]:

@@ -41,15 +41,16 @@ def test_quantized_weight_is_the_weight(bits):
     )
 
 
-@pytest.mark.parametrize("encoding", ["differential", "offset", "homodyne"])
 @pytest.mark.parametrize(
-    "fields",
+    "encoding, fields",
     [
-        {},
-        dict(weight_noise=0.02),
-        dict(bits_weight=None),
-        dict(bits_weight=12, weight_noise=0.02),
-        dict(bits_weight=4),
+        ("differential", {}),
+        ("offset", dict(bits_weight=4)),
+        ("homodyne", dict(bits_weight=None)),
+        ("differential", dict(bits_weight=12, weight_noise=0.02)),
+        ("offset", dict(weight_noise=0.02)),
+        ("homodyne", dict(weight_noise=0.02)),
+        ("differential", dict(weight_noise=0.02)),
     ],
 )
 def test_programmed_weight_is_the_weight(encoding, fields):

@@ -243,18 +243,18 @@ def test_programmed_weights_are_the_weights(name):
             assert not drawn or (product(X, held, one, site=3) != product(X, W, one, site=4)).any()
 
 
-@pytest.mark.parametrize("fields", [{}, dict(input_curve="linear", weight_curve="linear", slices_in=2,
-                                            slices_weight=2, weight_scale="per_tile")])  # fmt: skip
-def test_batch_axes_are_products_of_their_own(fields):
-    """Element i has the key ``fold_in(key, i)`` and the site ``count * site + i``."""
-    core = dataclasses.replace(ALL, **fields)
+def test_batch_axes_are_products_of_their_own():
+    """Element i has the key ``fold_in(key, i)`` and is site i within the product's site."""
+    slices = dict(slices_in=2, slices_weight=2, weight_scale="per_tile")
+    core = dataclasses.replace(ALL, input_curve="linear", weight_curve="linear", **slices)
     xs, ws = jnp.stack([X, 2 * X, X[::-1]]), jnp.stack([W, W[::-1], -W])
     numbers = (((1,), (2,)), ((2,), (0,)))
     run = jax.jit(lambda x, w: product(x, w, core, numbers=numbers, site=2))
     many = run(xs.transpose(1, 2, 0), ws.transpose(0, 2, 1))
     assert many.shape == (3, 5, 7)
     one = jax.jit(lambda x, w, key, site: product(x, w, core, key, site=site))
-    each = [one(xs[i], ws[i], jax.random.fold_in(KEY, i), jnp.uint32(6 + i)) for i in range(3)]
+    sites = [(2, jnp.uint32(i)) for i in range(3)]
+    each = [one(xs[i], ws[i], jax.random.fold_in(KEY, i), sites[i]) for i in range(3)]
     close(many, jnp.stack(each))
 
 
