@@ -63,6 +63,14 @@ def product(x, w, core, key=KEY, numbers=MATRIX, **options):
     return pj.optical_dot_general(x, w, numbers, core=core, key=key, **options)
 
 
+compiled = jax.jit(product)
+
+
+def run(x, w, core, key=KEY):
+    """Compiled once for all cores of the same sources: every field an array."""
+    return compiled(x, w, jax.tree.map(jnp.float32, core), key)
+
+
 def numbers_of(name):
     """A strategy for a continuous field: its limits, or decades; nought if that is allowed."""
     limits = LEAVES[name]
@@ -141,7 +149,7 @@ def close(found, expected, tolerance=1e-4):
 
 
 def test_vmap_over_inputs_and_keys():
-    run, keys = jax.jit(product), jax.random.split(KEY, 3)
+    keys = jax.random.split(KEY, 3)
     xs = jnp.stack([X, X[::-1], 3 * X])
     many = jax.jit(jax.vmap(product, (0, None, None, 0)))(xs, W, ALL, keys)
     close(many, jnp.stack([run(x, W, ALL, key) for x, key in zip(xs, keys, strict=True)]))
@@ -160,7 +168,6 @@ def test_vmap_over_the_fields_of_a_core():
     shares = jnp.array([0.5, 0.9, 1.0])
     spread = jax.tree.map(lambda value: value * shares, ALL)
     many = jax.jit(jax.vmap(product, (None, None, mapped_axes(spread))))(X, W, spread)
-    run = jax.jit(product)
     each = [run(X, W, jax.tree.map(lambda value, i=i: value[i], spread)) for i in range(3)]
     close(many, jnp.stack(each))
     assert (many[0] != many[1]).all()
@@ -171,8 +178,9 @@ def test_vmap_over_the_fields_of_a_core():
 
 def test_vmap_over_dies():
     seeds = [0, 5, 2**32 - 1]
-    run = jax.jit(product)
-    each = jnp.stack([run(X, W, dataclasses.replace(ALL, chip_seed=seed)) for seed in seeds])
+    dies = [dataclasses.replace(ALL, chip_seed=jnp.uint32(seed)) for seed in seeds]
+    one = jax.jit(product)
+    each = jnp.stack([one(X, W, die) for die in dies])
     assert (each[0] != each[1]).all()
     mapped = jax.jit(pj.over_chips(lambda core: product(X, W, core), seeds))(ALL)
     close(mapped, each)
