@@ -32,9 +32,9 @@ from photonjax.ops.quantize import rounded
 DRIFT_START_S = 20.0
 FLICKER_READ_S = 250e-9
 
-# Keeps a die's errors apart from dynamic noise started from a key of the same seed.
-Site = int | jax.Array | tuple[Any, ...]
+Site = int | jax.Array | tuple[Any, ...]  # a number, or numbers one within another
 
+# Keeps a die's errors apart from dynamic noise started from a key of the same seed.
 _STATIC = 0x5747
 _SLOPES, _FLICKER, _DEFECTS, _SIGNS, _DITHER, _COLUMNS = range(1, 7)
 

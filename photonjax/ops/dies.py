@@ -71,8 +71,12 @@ class Correction:
         return (y - self.offset * full_scale(x, (-1,))) / _divisor(self.gain)
 
 
+def _alive(gain: jax.Array) -> jax.Array:
+    return jnp.abs(gain) > 0.01
+
+
 def _divisor(gain: jax.Array) -> jax.Array:
-    return jnp.where(jnp.abs(gain) > 0.01, gain, 1.0)
+    return jnp.where(_alive(gain), gain, 1.0)
 
 
 def characterize(
@@ -108,7 +112,7 @@ def characterize(
       :class:`Correction`.
 
     Raises:
-      ValueError: for too few probes, or an input scale that is not per token or a power of two.
+      ValueError: for too few probes, an input scale that is not per token, or ``scale_exponents``.
 
     Example:
       >>> import jax, photonjax as pj
@@ -156,7 +160,7 @@ def characterize(
     gain = jnp.where(size > 0, jnp.sum(matrix * w, axis=0) / jnp.where(size > 0, size, 1.0), 1.0)
     held = w
     for turn in range(rounds):
-        held = held + jnp.where(jnp.abs(gain) > 0.01, w - matrix / _divisor(gain), 0.0)
+        held = held + jnp.where(_alive(gain), w - matrix / _divisor(gain), 0.0)
         if turn + 1 < rounds:
             matrix, _ = identify(held, 1 + turn)
 
