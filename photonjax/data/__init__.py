@@ -2,14 +2,19 @@
 
 Example:
     >>> corpus = load_corpus("wikipedia-sample")  # doctest: +SKIP
-    >>> tokens, count = tokenize_counted(corpus, tokenizer, limit=8 * 1024)  # doctest: +SKIP
-    >>> batch = windows(tokens, 1024)  # doctest: +SKIP
+    >>> batch, counted = document_windows(corpus, tokenizer, 1024, count=8)  # doctest: +SKIP
 """
 
 from photonjax.data.artifacts import ARTIFACTS, Artifact, cache_dir, fetch
 from photonjax.data.clients import FetchError
 from photonjax.data.corpora import CORPORA, load_corpus
-from photonjax.data.windows import TokenCount, tokenize, tokenize_counted, windows
+from photonjax.data.windows import (
+    TokenCount,
+    document_windows,
+    tokenize,
+    tokenize_counted,
+    windows,
+)
 
 __all__ = [
     "ARTIFACTS",
@@ -18,6 +23,7 @@ __all__ = [
     "FetchError",
     "TokenCount",
     "cache_dir",
+    "document_windows",
     "fetch",
     "load_corpus",
     "tokenize",

@@ -6,6 +6,7 @@ runs as a subprocess with its output captured, and writes only below the directo
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pathlib
@@ -13,8 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-
-from tqdm import tqdm
+from collections.abc import Callable, Iterator
 
 _POLL_SECONDS = 0.1
 
@@ -87,12 +87,7 @@ def download(
     log = directory / "client.log"
     # pip streams into the temporary directory first: inside ours, where the bar can see it grow.
     environment = {**os.environ, "TMPDIR": str(directory)}
-    with (
-        log.open("wb") as sink,
-        tqdm(
-            total=size, desc=label, unit="B", unit_scale=True, file=sys.stderr, disable=not progress
-        ) as bar,
-    ):
+    with log.open("wb") as sink, _bar(size, label, progress) as show:
         process = subprocess.Popen(
             argv, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
         )
@@ -100,9 +95,7 @@ def download(
             running = True
             while running:
                 running = process.poll() is None
-                grown = min(_bytes_below(directory), size) - bar.n
-                if grown > 0:
-                    bar.update(grown)
+                show(_bytes_below(directory))
                 if running:
                     time.sleep(_POLL_SECONDS)
         finally:
@@ -122,6 +115,18 @@ def _installed(program: str, remedy: str) -> str:
     if path is None:
         raise FetchError(f"{program} is not on PATH: {remedy}")
     return path
+
+
+@contextlib.contextmanager
+def _bar(size: int, label: str, progress: bool) -> Iterator[Callable[[int], object]]:
+    """What to tell the bytes there are so far: a bar on stderr where tqdm is installed."""
+    if not progress or importlib.util.find_spec("tqdm") is None:
+        yield lambda so_far: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=size, desc=label, unit="B", unit_scale=True, file=sys.stderr) as bar:
+        yield lambda so_far: bar.update(max(min(so_far, size) - bar.n, 0))
 
 
 def _bytes_below(directory: pathlib.Path) -> int:

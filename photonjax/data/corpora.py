@@ -16,6 +16,7 @@ memory.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
@@ -152,7 +153,7 @@ def _from_files(path: pathlib.Path, column: str) -> datasets.Dataset:
         with _quiet(bars=False):
             loaded: Any = datasets.load_dataset(
                 builder,
-                data_files=[str(file.absolute()) for file in files],
+                data_files=[glob.escape(str(file.absolute())) for file in files],  # not patterns
                 split="train",
                 cache_dir=_prepared(),
                 **options,

@@ -1,9 +1,13 @@
 """From documents to token windows, with a count of what was used.
 
-Documents are encoded one by one without special tokens and joined by the tokens of a separator, a
-blank line unless another is asked for (it may be a special token, such as `<|endoftext|>`). Windows
-are cut from that one stream: window i is tokens[i·stride : i·stride + length], and by default they
-do not overlap. Tokens after the last full window are left over.
+There are two ways, and documents are encoded one by one without special tokens in both.
+
+- `document_windows` spreads the windows over several documents, each window within one document: a
+  sample of the corpus, not of its first page.
+- `tokenize` joins the documents by the tokens of a separator, a blank line unless another is asked
+  for (it may be a special token, such as `<|endoftext|>`), and `windows` cuts that one stream:
+  window i is tokens[i·stride : i·stride + length]. By default windows do not overlap, and tokens
+  after the last full window are left over. The first windows are often all of one long document.
 """
 
 from __future__ import annotations
@@ -97,10 +101,7 @@ def tokenize_counted(
         >>> print(count.windowed(windows(tokens, 1024)))  # doctest: +SKIP
         8,192 of 8,192 tokens, from 1 of 98 documents (65,171 characters)
     """
-    if "text" not in dataset.column_names:
-        raise ValueError(
-            f"the corpus has no column 'text'; there are {', '.join(dataset.column_names)}"
-        )
+    _check_text(dataset)
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; it must be at least 1")
     between = _encode(tokenizer, separator, None)
@@ -123,6 +124,76 @@ def tokenize_counted(
         raise ValueError(f"the corpus gives no tokens ({documents:,} documents)")
     count = TokenCount(documents, len(dataset), characters, tokens.size, tokens.size)
     return tokens, count
+
+
+def document_windows(
+    dataset: datasets.Dataset,
+    tokenizer: tokenizers.Tokenizer,
+    length: int,
+    *,
+    count: int,
+    documents: int | None = None,
+) -> tuple[np.ndarray, TokenCount]:
+    """Windows spread evenly over several documents, each within one document.
+
+    The documents are the first `documents` of the corpus that are long enough for their part,
+    ⌈count / documents⌉ windows; shorter ones are passed over. Window i is the tokens
+    [j·length : (j + 1)·length] of document i mod `documents`, with j = ⌊i / documents⌋. So the same
+    arguments give the same windows, and any run of `documents` windows has one of each document.
+
+    Args:
+      dataset: rows with a column `text`, one document each.
+      tokenizer: a `tokenizers.Tokenizer`; no special tokens are added.
+      length: tokens in a window.
+      count: how many windows.
+      documents: over how many documents to spread them; `count` when left out, one window of each.
+
+    Returns:
+      Windows [count, length], int32, and the count of what they were taken from: the documents
+      used, and the characters of these.
+
+    Raises:
+      ValueError: no column `text`, a number below 1, more documents than windows, or too few
+        documents that are long enough; the message says how many there are.
+
+    Example:
+        >>> batch, counted = document_windows(corpus, tokenizer, 1024, count=8)  # doctest: +SKIP
+        >>> print(counted)  # doctest: +SKIP
+        8,192 of 8,192 tokens, from 8 of 98 documents (411,490 characters)
+    """
+    documents = count if documents is None else documents
+    for name, value in (("length", length), ("count", count), ("documents", documents)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")
+    if documents > count:
+        raise ValueError(f"documents is {documents}; it must be at most count, {count} windows")
+    _check_text(dataset)
+    each = -(-count // documents)
+    found: list[np.ndarray] = []
+    characters = 0
+    for row in dataset:
+        text = row["text"] or ""
+        tokens = _encode(tokenizer, text, each * length)
+        if tokens.size == each * length:
+            found.append(tokens.reshape(each, length))
+            characters += len(text)
+        if len(found) == documents:
+            break
+    if len(found) < documents:
+        raise ValueError(
+            f"the corpus is too short: {len(found):,} of {len(dataset):,} documents have "
+            f"{each * length:,} tokens or more ({each:,} windows of {length:,}), but {documents:,} "
+            "are asked for"
+        )
+    batch = np.stack(found, axis=1).reshape(-1, length)[:count]
+    return batch, TokenCount(documents, len(dataset), characters, batch.size, batch.size)
+
+
+def _check_text(dataset: datasets.Dataset) -> None:
+    if "text" not in dataset.column_names:
+        raise ValueError(
+            f"the corpus has no column 'text'; there are {', '.join(dataset.column_names)}"
+        )
 
 
 def _encode(tokenizer: tokenizers.Tokenizer, text: str, wanted: int | None) -> np.ndarray:

@@ -74,6 +74,13 @@ def test_local_text_files_are_documents(cache, tmp_path):
     assert (cache / "datasets").is_dir()
 
 
+def test_a_local_path_is_no_pattern(cache, tmp_path):
+    for name in ("d1.txt", "d[1].txt", "d*.txt"):
+        (tmp_path / name).write_text(f"of {name}")
+    assert load_corpus(f"file:{tmp_path / 'd[1].txt'}")["text"][:] == ["of d[1].txt"]
+    assert load_corpus(f"file:{tmp_path / 'd*.txt'}")["text"][:] == ["of d*.txt"]
+
+
 def test_a_changed_local_file_is_read_anew(cache, tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("before")

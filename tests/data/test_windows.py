@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photonjax.data import TokenCount, tokenize, tokenize_counted, windows
+from photonjax.data import (
+    TokenCount,
+    document_windows,
+    tokenize,
+    tokenize_counted,
+    windows,
+)
 
 
 class Corpus:
@@ -150,3 +156,40 @@ def test_the_count_reads_as_a_line(tokenizer):
     assert str(TokenCount(2, 98, 180_000, 40_000, 32_768)) == (
         "32,768 of 40,000 tokens, from 2 of 98 documents (180,000 characters)"
     )
+
+
+def test_windows_are_spread_over_documents_and_never_cross_one(tokenizer):
+    texts = ["the lens", "the light " * 40, "a lens bends " * 60, None, "light " * 90, "x" * 900]
+    long = [ids(tokenizer, texts[i]) for i in (1, 2, 4)]
+    batch, counted = document_windows(Corpus(texts), tokenizer, 16, count=5, documents=3)
+    assert batch.dtype == np.int32
+    assert batch.tolist() == [
+        *(tokens[:16] for tokens in long),
+        *(tokens[16:32] for tokens in long[:2]),
+    ]
+    used = sum(len(texts[i]) for i in (1, 2, 4))
+    assert counted == TokenCount(3, 6, used, 80, 80)
+
+
+def test_one_window_of_each_document_unless_told_otherwise(tokenizer):
+    corpus = Corpus([f"{n} the lens bends " * 10 for n in range(9)])
+    batch, counted = document_windows(corpus, tokenizer, 8, count=4)
+    assert [tokenizer.decode(row)[0] for row in batch.tolist()] == list("0123")
+    assert counted.documents == 4 and len(corpus.read) == 4  # nothing after them is read
+    one, _ = document_windows(corpus, tokenizer, 8, count=3, documents=1)
+    assert one.tolist() == windows(tokenize(Corpus(corpus.texts[:1]), tokenizer), 8)[:3].tolist()
+
+
+def test_what_document_windows_cannot_do(tokenizer):
+    corpus = Corpus(["the light " * 20, "short", "the lens " * 20])
+    with pytest.raises(
+        ValueError, match=r"2 of 3 documents have 8 tokens or more .*but 3 are asked for"
+    ):
+        document_windows(corpus, tokenizer, 8, count=3)
+    with pytest.raises(ValueError, match="documents is 4; it must be at most count, 3 windows"):
+        document_windows(corpus, tokenizer, 8, count=3, documents=4)
+    for options in ({"count": 0}, {"count": 1, "documents": 0}, {"count": 1, "length": 0}):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            document_windows(corpus, tokenizer, **{"length": 8, **options})
+    with pytest.raises(ValueError, match="no column 'text'; there are body"):
+        document_windows(Corpus(["a"], "body"), tokenizer, 8, count=1)
