@@ -90,7 +90,7 @@ _DISPLAY = {
     "photons": assumed(
         1e5,
         "detected/multiply at full scale",
-        "a 135M model needs 6e4 for +1 % perplexity, shot noise alone (experiments/photons.py)",
+        "a 135M model needs 6e4 for +1 % perplexity, shot noise alone (experiments.photons)",
         1e3,
         1e6,
     ),

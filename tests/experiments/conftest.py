@@ -52,15 +52,14 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.
 
 @pytest.fixture(autouse=True)
 def ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fixed arithmetic (not measured), and the scripts importable as they import each other."""
+    """A fixed arithmetic, not a measured one."""
     monkeypatch.setenv("PHOTONJAX_ARITHMETIC", "float32")
-    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
 
 
 @pytest.fixture
 def harness(ours: None) -> ModuleType:
-    """experiments/harness.py as a module."""
-    return importlib.import_module("harness")
+    """experiments.harness as a module."""
+    return importlib.import_module("experiments.harness")
 
 
 @pytest.fixture
@@ -151,16 +150,16 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def evaluate_module(ours: None) -> ModuleType:
-    """experiments/evaluate.py as a module."""
-    return importlib.import_module("evaluate")
+    """experiments.evaluate as a module."""
+    return importlib.import_module("experiments.evaluate.run")
 
 
 @pytest.fixture
 def evaluate(
     evaluate_module: ModuleType, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Run:
-    """Run experiments/evaluate.py on the tiny model in this process; later overrides win."""
-    harness = importlib.import_module("harness")
+    """Run experiments.evaluate on the tiny model in this process; later overrides win."""
+    harness = importlib.import_module("experiments.harness")
 
     def run(*overrides: str) -> Outcome:
         out, err, status = io.StringIO(), io.StringIO(), 0
@@ -188,7 +187,7 @@ def evaluate_process(arguments: list[str], compiled_once: pathlib.Path) -> Run:
         chosen = [a for a in arguments if base and a.partition("=")[0] not in keys]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         done = subprocess.run(
-            [sys.executable, str(ROOT / "experiments" / "evaluate.py"), *chosen, *overrides],
+            [sys.executable, "-m", "experiments.evaluate", *chosen, *overrides],
             env=os.environ
             | {
                 "PYTHONPATH": path,

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import math
-import pathlib
 
 import jax
 import pytest
@@ -12,8 +11,6 @@ from photonjax.cost import on_core
 from photonjax.hardware import Number
 from photonjax.hardware.architectures import NUMBERS, albireo, lightening_transformer
 from photonjax.inventory import Inventory, MatmulSite
-
-EXPERIMENTS = pathlib.Path(__file__).resolve().parents[2] / "experiments"
 
 
 def bill_of(machine, M, K, N, stationary=False):
@@ -148,9 +145,7 @@ def test_every_number_has_a_source_and_a_use(name, monkeypatch):
 
 @pytest.fixture(scope="module")
 def table():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(EXPERIMENTS))
-        yield importlib.import_module("architectures")
+    return importlib.import_module("experiments.fidelity.architectures")
 
 
 def test_published_values_but_one_are_reproduced(table):

@@ -1,0 +1,1 @@
+"""Statements made for optical prefill, audited one by one."""

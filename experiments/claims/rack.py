@@ -1,0 +1,155 @@
+"""Claim 8: it fits an air-cooled rack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+import photonjax as pj
+from experiments.claims.fleet import log_uniform
+from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
+from photonjax.hardware import OpticalCore, set_fields
+from photonjax.inventory import Inventory, MatmulSite
+
+STATEMENT = "It fits an air-cooled rack."
+VECTORS = 1 << 20
+# At full rate no array waits: its weights are there.
+_FULL_RATE = {
+    "costs.load_time_s": 0.0,
+    "costs.weight_memory_bytes_per_s": None,
+    "costs.activation_bytes_per_s": None,
+}
+
+
+def components(core: OpticalCore) -> tuple[dict[str, Any], Any]:
+    """Joules by component and seconds of every array of a core working at full rate."""
+    assert core.costs is not None
+    site = MatmulSite("arrays", core.costs.cores, VECTORS, core.rows, core.cols, 1, "int8", True)
+    bill = pj.cost.on_core(Inventory([site], []), set_fields(core, _FULL_RATE))
+    return bill.by_component(), bill.seconds
+
+
+def power_w(core: OpticalCore) -> Any:
+    """Watts at full rate.
+
+    >>> power_w(set_fields(pj.presets.core("ideal"), {"costs.static_power_w": 7.0}))
+    7.0
+    """
+    joules, seconds = components(core)
+    return sum(joules.values()) / seconds
+
+
+def audit(config: DictConfig) -> Verdict:
+    """Power of a server at full rate against what a rack loses to air."""
+    settings = config.rack
+    known = published("rack")
+    limit, host = ranged(known["air_cooled_w"]), ranged(known["host_w"])
+    chip = pj.presets.digital(settings.beside)
+    rng = np.random.default_rng(config.seed)
+    beside = log_uniform(host, settings.samples, rng) + chip.power_w
+    limits = log_uniform(limit, settings.samples, rng)
+    rows: list[Row] = []
+    draws = {}
+    core = pj.presets.core(config.machine)
+    for cores in settings.cores:
+        machine = set_fields(core, {"costs.cores": int(cores)})
+        known_core = pj.cost.Uncertain.preset(config.machine, machine)
+        optics = np.asarray(
+            pj.cost.monte_carlo(power_w, known_core, samples=settings.samples, seed=config.seed)
+        )
+        server = optics + beside
+        joules, seconds = components(machine)
+        watts = {k: float(v / seconds) for k, v in joules.items()}
+        as_set = sum(watts.values()) + host.value + chip.power_w
+        others = as_set - watts["laser"]
+        for servers in settings.servers:
+            draws[f"{cores} arrays x {servers}"] = servers * server
+            rows.append(
+                {
+                    "arrays": int(cores),
+                    "servers_in_the_rack": int(servers),
+                    "watts_as_set": servers * as_set,
+                    **{f"watts_{k}": v for k, v in pj.cost.quantiles(servers * server).items()},
+                    "share_that_fits": float(np.mean(servers * server <= limits)),
+                    "photons_that_fit": fitting_photons(
+                        core.photons, watts["laser"], others, limit.value / servers
+                    ),
+                    "laser_share": watts["laser"] / as_set,
+                }
+            )
+    verdict = by_shares([r["share_that_fits"] for r in rows], config.sure)
+    return Verdict(
+        number=8,
+        name="rack",
+        statement=STATEMENT,
+        computed=f"power of {config.machine} with every array at full rate, plus host and one "
+        f"{settings.beside} for what "
+        f"light does not do, times servers; {settings.samples:,} draws of all assumed numbers "
+        "and of the limit",
+        verdict=verdict,
+        because=because(rows, core.photons),
+        numbers={"rows": rows},
+        assumptions=[
+            *(f"{name}: {quoted(n)}" for name, n in known.items()),
+            f"{settings.beside}: {chip.power_w:g} W",
+            "weights are there: waiting for them lowers the power of modulators and converters, "
+            "not of a laser that "
+            "is not gated",
+        ],
+        rows=rows,
+        figure=_figure(draws, limit),
+        unpublished=[
+            "power of any commercial optical server; number of arrays in it; its photons, clock "
+            "and losses"
+        ],
+    )
+
+
+def fitting_photons(
+    photons: float, laser_w: float, others_w: float, limit_w: float
+) -> float | None:
+    """Photons per multiply that the limit leaves room for, all else as set; None: none.
+
+    The laser's power is proportional to them.
+
+    >>> fitting_photons(1e5, 1000.0, 500.0, 2500.0), fitting_photons(1e5, 1000.0, 500.0, 400.0)
+    (200000.0, None)
+    """
+    return photons * (limit_w - others_w) / laser_w if limit_w > others_w else None
+
+
+def because(rows: list[Row], photons: float) -> str:
+    """What decides it."""
+    fits = max(rows, key=lambda r: r["share_that_fits"])
+    worst = min(rows, key=lambda r: r["share_that_fits"])
+
+    def case(r: Row) -> str:
+        room = r["photons_that_fit"]
+        limit = (
+            "no light at all"
+            if room is None
+            else f"up to {room:.2g} photons a multiply at full scale"
+        )
+        return (
+            f"{r['servers_in_the_rack']} server(s) of {r['arrays']} array(s): "
+            f"{r['watts_as_set'] / 1e3:.3g} kW as set "
+            f"(5 to 95 %: {r['watts_p5'] / 1e3:.3g} to {r['watts_p95'] / 1e3:.3g}), fits in "
+            f"{r['share_that_fits']:.0%} of "
+            f"draws, with all else as set at {limit} (set: {photons:.2g})"
+        )
+
+    return f"{case(fits)}; {case(worst)}"
+
+
+def _figure(draws: dict[str, np.ndarray], limit: Any) -> Any:
+    figure, axes = panels()
+    axes.set_yscale("linear")
+    for name, watts in draws.items():
+        axes.plot(np.sort(watts), np.linspace(0, 1, len(watts)), label=name)
+    axes.axvspan(limit.low, limit.high, color="tab:red", alpha=0.15)
+    axes.set_xlabel("power [W]; red: what a rack loses to air")
+    axes.set_ylabel("share of draws below")
+    axes.legend(fontsize=7, title="arrays a server x servers", title_fontsize=7)
+    return figure

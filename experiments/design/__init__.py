@@ -1,0 +1,1 @@
+"""The array, light, bits and clock that suit a model."""

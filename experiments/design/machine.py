@@ -1,0 +1,120 @@
+"""The machine that is designed: what a choice of array, bits, clock, converters and light costs a token.
+
+Cells are held: an array of N x N is built cells / N**2 times. Laws that the presets do not have:
+
+* A converter's energy a sample rises with its rate as ``1 + rate / corner`` (assumed; without it the fastest
+  clock would always be best).
+* DAC: energy goes with ``2**bits / bits`` (Lightening-Transformer's law).
+* ADC: energy goes with ``2**enob (1 + 2**(enob - corner))``: Walden's law, and above a corner (assumed) the
+  four times a bit of a converter that thermal noise limits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+import photonjax as pj
+from experiments.claims.energy import split
+from experiments.design.quality import Surrogate
+from photonjax.hardware import DigitalAccelerator, OpticalCore, set_fields
+from photonjax.inventory import Inventory
+
+
+class Choice(NamedTuple):
+    """The discrete part of a design: array size, and bits of inputs and weights."""
+
+    size: int
+    bits: int
+
+
+@dataclasses.dataclass
+class Machine:
+    """Costs of one program on any design of a machine.
+
+    Attributes:
+      light: what runs on light.
+      tokens: that one call of the program reads.
+      rest_joules, rest_seconds: per token, of what stays on the chip beside.
+      base: the core whose other numbers are kept.
+      law: of quality.
+      cells: of all arrays together.
+      corner_hz: rate at which a converter's energy a sample has doubled.
+      corner_enob: bits at which an ADC takes twice what Walden's law says.
+    """
+
+    light: Inventory
+    tokens: int
+    rest_joules: float
+    rest_seconds: float
+    base: OpticalCore
+    law: Surrogate
+    cells: int
+    corner_hz: float
+    corner_enob: float
+
+    @classmethod
+    def of(
+        cls,
+        inventory: Inventory,
+        tokens: int,
+        base: OpticalCore,
+        beside: DigitalAccelerator,
+        law: Surrogate,
+        cells: int,
+        corner_hz: float,
+        corner_enob: float,
+    ) -> Machine:
+        """With products that have weights on light, the rest on ``beside`` at bfloat16."""
+        light, rest = split(inventory)
+        bill = pj.cost.on_digital(rest, beside, dtype="bfloat16")
+        joules, seconds = float(bill.joules) / tokens, float(bill.seconds) / tokens
+        return cls(light, tokens, joules, seconds, base, law, cells, corner_hz, corner_enob)
+
+    def core(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> OpticalCore:
+        """The core of a design."""
+        clock, costs = jnp.exp(log_clock), self.base.costs
+        assert costs is not None and self.base.enob is not None and self.base.bits_in is not None
+        given = self.base.symbol_rate_hz
+        faster = (1.0 + clock / self.corner_hz) / (1.0 + given / self.corner_hz)
+        thermal = [1.0 + 2.0 ** (e - self.corner_enob) for e in (enob, self.base.enob)]
+        sharper = 2.0 ** (enob - self.base.enob) * thermal[0] / thermal[1]
+        kept = self.base.bits_in
+        finer = 2.0 ** (choice.bits - kept) * kept / choice.bits
+        return set_fields(
+            self.base,
+            {
+                "rows": choice.size,
+                "cols": choice.size,
+                "bits_in": choice.bits,
+                "bits_weight": choice.bits,
+                "photons": photons,
+                "symbol_rate_hz": clock,
+                "costs.cores": max(1, self.cells // choice.size**2),
+                "costs.dac_energy_j": costs.dac_energy_j * finer * faster,
+                "costs.adc_energy_j": costs.adc_energy_j * sharper * faster,
+            },
+        )
+
+    def thermal(self, choice: Choice, log_clock: Any) -> Any:
+        """Receiver noise over shot noise, times photons."""
+        noise = self.base.receiver_noise_a_per_rthz or 0.0
+        return self.law.thermal(choice.size, noise, jnp.exp(log_clock))
+
+    def cost(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> tuple[Any, Any]:
+        """Joules and seconds per token."""
+        bill = pj.cost.on_core(self.light, self.core(choice, log_clock, enob, photons))
+        assert self.base.costs is not None
+        static = self.base.costs.static_power_w * self.rest_seconds
+        joules = bill.joules / self.tokens + self.rest_joules + static
+        return joules, bill.seconds / self.tokens + self.rest_seconds
+
+    def rise(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> Any:
+        """Rise of log-perplexity."""
+        return self.law.rise(photons, choice.bits, enob, self.thermal(choice, log_clock))
+
+    def photons(self, choice: Choice, log_clock: Any, enob: Any, rise: Any) -> Any:
+        """Least light for a quality floor."""
+        return self.law.photons(rise, choice.bits, enob, self.thermal(choice, log_clock))

@@ -1,0 +1,1 @@
+"""Joules for each token: models, contexts, cores and baselines."""

@@ -1,0 +1,111 @@
+"""Machines and programs of the cost experiments, made from their configs and checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+import photonjax as pj
+from experiments.harness import UserError, user_errors
+from photonjax import cost, models
+from photonjax.hardware import set_fields
+from photonjax.inventory import MatmulSite
+
+LIGHT: dict[str, Callable[[MatmulSite], bool] | None] = {
+    "weights": None,  # stationary products, the bill's own default
+    "all": lambda site: True,
+}
+
+
+def check_whole(key: str, value: Any, low: int = 1) -> None:
+    """Refuse a setting that is not a whole number of at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise UserError(f"{key}: {value!r} is not a whole number of {low} or more")
+
+
+def check_text(key: str, value: Any) -> None:
+    """Refuse what is not a name."""
+    if not isinstance(value, str):
+        raise UserError(f"{key}: {value!r} is not a name")
+
+
+def check_list(key: str, values: Any, kind: str = "names") -> list[Any]:
+    """A list from the config, not empty and without repetitions."""
+    if not isinstance(values, ListConfig) or not values:
+        raise UserError(f"{key}: {values!r} is not a list of {kind}; write {key}=[A,B]")
+    plain = list(values)
+    for i, value in enumerate(plain):
+        if value in plain[:i]:
+            raise UserError(f"{key}: {value!r} is there twice; leave one out")
+    return plain
+
+
+def check_choice(key: str, value: Any, known: Sequence[str]) -> None:
+    """Refuse what is not among a few words."""
+    if value not in known:
+        raise UserError(f"{key}: {value!r} is not one of {', '.join(known)}")
+
+
+def check_model(key: str, name: Any) -> None:
+    """Refuse a model that is not known by name."""
+    check_text(key, name)
+    with user_errors(ValueError, prefix=f"{key}: "):
+        models.named(name)
+
+
+def check_context(key: str, model: str, context: int) -> None:
+    """Refuse a context that a model with learned positions cannot have."""
+    most = models.named(model).max_length
+    if isinstance(models.named(model), models.GPT2Config) and context > most:
+        raise UserError(f"{key}: {model} has positions for {most} tokens, not {context}")
+
+
+def make_core(key: str, entry: Any) -> cost.Uncertain:
+    """A core with the ranges of its numbers: a preset's name, or ``{name, preset, fields}``.
+
+    Fields that are set are not varied any more.
+    """
+    form = "a preset's name or {preset: NAME, fields: {photons: 1e4}, name: LABEL}"
+    if isinstance(entry, str):
+        preset, fields, label = entry, {}, entry
+    elif isinstance(entry, DictConfig) and set(entry) <= {"name", "preset", "fields"}:
+        preset, fields = entry.get("preset"), dict(entry.get("fields") or {})
+        label = entry.get("name") or str(preset)
+    else:
+        raise UserError(f"{key}: {entry!r} is not {form}")
+    check_text(key, preset)
+    check_text(key, label)
+    with user_errors(ValueError, TypeError, prefix=f"{key}: "):
+        core = pj.presets.core(preset)
+        if core.costs is None:
+            priced = [n for n in pj.presets.cores() if pj.presets.core(n).costs is not None]
+            raise UserError(
+                f"{key}: {preset!r} has no published costs; choose one of {', '.join(priced)}"
+            )
+        known = cost.Uncertain.preset(preset, set_fields(core, fields), fixed=fields)
+    return cost.Uncertain(label, known.machine, known.ranges)
+
+
+def make_chip(key: str, name: Any, dtypes: Sequence[str]) -> cost.Uncertain:
+    """A whole digital chip that has all the precisions asked for, with the ranges of its numbers."""
+    check_text(key, name)
+    with user_errors(ValueError, prefix=f"{key}: "):
+        chip = cost.Uncertain.preset(name, pj.presets.digital(name))
+    if chip.machine.power_w is None or not chip.machine.ops_per_s:
+        raise UserError(
+            f"{key}: {name!r} is an energy per multiply-accumulate only; choose a whole chip, as h100-sxm "
+            "(its arithmetic floor is reported beside)"
+        )
+    for dtype in dtypes:
+        if dtype not in chip.machine.ops_per_s:
+            raise UserError(
+                f"{key}: {name} has no {dtype}; it has {', '.join(chip.machine.ops_per_s)}"
+            )
+    return chip
+
+
+def precision(dtype: str, attention_dtype: str) -> Callable[[MatmulSite], str]:
+    """Precision by site: of products with weights, and of two computed operands."""
+    return lambda site: dtype if site.stationary else attention_dtype

@@ -1,0 +1,229 @@
+"""What a prefill costs on light and on digital chips: a grid of models, contexts, cores and baselines.
+
+    python -m experiments.energy                                   # configs/energy.yaml
+    python -m experiments.energy models=[qwen3-8b] contexts=[8192] chips=[tpu-v6e]
+    python -m experiments.energy 'cores=[{name: fast display, preset: display-1024,
+                                          fields: {costs.load_time_s: 1e-5}}]'
+    python -m experiments.energy --help
+
+Models are traced from their shapes: no weights are needed. Against each chip the core works beside that
+chip, which does what the core does not. Every ratio is the core's energy (or time) over the baseline's:
+below one, light takes less. It is given as set, and as p10, p50 and p90 over the ranges of all numbers
+that have one, drawn independently. Writes ``results/energy/<run>/``: energy.csv, components.csv,
+metrics.json, report.txt, energy.png, components.png, report.html, config and versions. An interrupted run
+goes on when started again with the same ``run=NAME``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from experiments.energy import plots as energy_plots
+from experiments.energy import report as energy_report
+from experiments.energy.machines import (
+    LIGHT,
+    check_choice,
+    check_context,
+    check_list,
+    check_model,
+    check_whole,
+    make_chip,
+    make_core,
+    precision,
+)
+from experiments.harness import RunDirectory, UserError, user_errors
+from experiments.report import run as html_report
+from photonjax import cost, models
+from photonjax.hardware.digital import DTYPE_BITS
+from photonjax.inventory import Inventory
+
+Row = dict[str, Any]
+QUANTILES = (0.1, 0.5, 0.9)
+MOST_SWINGS = 5
+TITLE = "Energy of a prefill on light and on digital chips"
+
+
+def energy(config: DictConfig) -> None:
+    """The whole experiment."""
+    cores, chips = check(config)
+    with RunDirectory("energy", config) as run:
+        points = run.read_json("points.json") or {}
+        grid = [
+            (model, context, core)
+            for model in config.models
+            for context in config.contexts
+            for core in cores
+        ]
+        with tqdm(grid, desc="grid", unit="point", disable=None) as bar:
+            for model, context, core in bar:
+                bar.set_postfix_str(f"{model}, {context:,} tokens, {core.name}")
+                key = f"{model}, {context}, {core.name}"
+                if key not in points:
+                    points[key] = point(config, model, context, core, chips)
+                    run.write_json("points.json", points)
+        write(run, config, [points[f"{m}, {c}, {core.name}"] for m, c, core in grid])
+
+
+def check(config: DictConfig) -> tuple[list[cost.Uncertain], list[cost.Uncertain]]:
+    """Cores and chips; refuses what cannot work before anything is traced."""
+    check_whole("batch", config.batch)
+    check_whole("samples", config.samples)
+    check_whole("seed", config.seed, 0)
+    for name in check_list("models", config.models):
+        check_model("models", name)
+    for context in check_list("contexts", config.contexts, "numbers of tokens"):
+        check_whole("contexts", context)
+        for name in config.models:
+            check_context("contexts", name, context)
+    check_choice("light", config.light, list(LIGHT))
+    dtypes = check_list("dtypes", config.dtypes)
+    for dtype in (*dtypes, config.attention_dtype):
+        check_choice("dtypes", dtype, list(DTYPE_BITS))
+    cores = [make_core("cores", entry) for entry in check_list("cores", config.cores)]
+    chips = [
+        make_chip("chips", name, [*dtypes, config.attention_dtype])
+        for name in check_list("chips", config.chips)
+    ]
+    names = [u.name for u in (*cores, *chips)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"cores: two are called {name!r}; give one another name: {{name: ...}}")
+    return cores, chips
+
+
+def point(
+    config: DictConfig,
+    model: str,
+    context: int,
+    core: cost.Uncertain,
+    chips: list[cost.Uncertain],
+) -> Row:
+    """One model and context on one core, against every baseline, with the spread of the ratios."""
+    inventory = cost.group_sites(
+        models.prefill_inventory(model, tokens=context, batch=config.batch)
+    )
+    tokens = context * config.batch
+
+    def of(core: Any, *values: Any) -> dict[str, dict[str, jax.Array]]:
+        return ratios(config, inventory, core, dict(zip(names, values, strict=True)))
+
+    names = [chip.name for chip in chips]
+    with user_errors(ValueError, prefix=f"{model}, {context} tokens, {core.name}: "):
+        drawn = cost.monte_carlo(of, core, *chips, samples=config.samples, seed=config.seed)
+        as_set = of(core.machine, *(chip.machine for chip in chips))
+        bills = {
+            chip.name: on_light(config, inventory, core.machine, chip.machine) for chip in chips
+        }
+    first = bills[names[0]]
+    baselines, notes = [], dict.fromkeys(first.notes)
+    for name, found in as_set.items():
+        chip, dtype = name.split(" ")
+        bill = bills[chip]
+        known = next(u.machine for u in chips if u.name == chip)
+        base = cost.on_digital(inventory, known, dtype=precision(dtype, config.attention_dtype))
+        notes |= {f"{model} on {name}: {n}": None for n in base.notes if n not in first.notes}
+        line: Row = {"baseline": name, "chip": chip, "dtype": dtype}
+        line |= {"optical_j_per_token": float(bill.joules) / tokens}
+        line |= {"optical_tokens_per_s": tokens / float(bill.seconds)}
+        line |= {f"{k}_per_token": float(found[k]) / tokens for k in ("digital_j", "floor_j")}
+        line |= {"digital_tokens_per_s": tokens / float(found["digital_s"])}
+        for ratio in ("energy", "floor", "time"):
+            line[f"{ratio}_ratio"] = float(found[ratio])
+            spread = cost.quantiles(drawn[name][ratio], QUANTILES)
+            line |= {f"{ratio}_ratio_{q}": value for q, value in spread.items()}
+        samples = np.asarray(drawn[name]["energy"])
+        line["share_of_draws_below_1"] = float(np.mean(samples < 1))
+        line["share_of_draws_at_most_0.1"] = float(np.mean(samples <= 0.1))
+        baselines.append(line)
+    return {
+        "model": model,
+        "context": context,
+        "core": core.name,
+        "core_ranges": len(core.ranges),
+        "core_assumed": sum(number.assumed for number in core.ranges.values()),
+        "tokens": tokens,
+        "macs": inventory.macs,
+        "beside": names[0],
+        "swings": swings(config, inventory, core, chips[0]),
+        "components_j": split(first, "joules"),
+        "components_s": split(first, "seconds"),
+        "baselines": baselines,
+        "notes": list(notes),
+    }
+
+
+def ratios(
+    config: DictConfig, inventory: Inventory, core: Any, chips: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """By baseline: its joules and seconds, and the core's over them."""
+    found = {}
+    for name, chip in chips.items():
+        light = on_light(config, inventory, core, chip)
+        for dtype in config.dtypes:
+            base = cost.on_digital(inventory, chip, dtype=precision(dtype, config.attention_dtype))
+            assert base.floor is not None
+            found[f"{name} {dtype}"] = {
+                "digital_j": base.joules,
+                "digital_s": base.seconds,
+                "floor_j": base.floor.joules,
+                "energy": light.joules / base.joules,
+                "floor": light.joules / base.floor.joules,
+                "time": light.seconds / base.seconds,
+            }
+    return found
+
+
+def swings(
+    config: DictConfig, inventory: Inventory, core: cost.Uncertain, chip: cost.Uncertain
+) -> list[Row]:
+    """The numbers that move the energy ratio to the first baseline most, one at a time over its range."""
+
+    name = f"{chip.name} {config.dtypes[0]}"
+
+    def ratio(light: Any, base: Any) -> Any:
+        return ratios(config, inventory, light, {chip.name: base})[name]["energy"]
+
+    found = cost.swings(ratio, core, chip)[:MOST_SWINGS]
+    return [
+        {"number": f"{s.machine}: {s.field}", "at_low": s.at_low, "at_high": s.at_high}
+        for s in found
+        if s.at_low != s.at_high
+    ]
+
+
+def on_light(config: DictConfig, inventory: Inventory, core: Any, chip: Any) -> cost.Bill:
+    """The bill of the core with the chip beside it."""
+    return cost.on_core(
+        inventory, core, where=LIGHT[config.light], digital=chip, dtype=config.attention_dtype
+    )
+
+
+def split(bill: cost.Bill, what: str) -> dict[str, float]:
+    """Components of a bill; what the chip beside the core takes as ``beside: name``."""
+    parts: dict[str, float] = {}
+    for entry in bill.entries:
+        for name, value in getattr(entry, what).items():
+            own = entry.where == "light" or name == "static"
+            name = name if own else f"beside: {name}"
+            parts[name] = parts.get(name, 0.0) + float(value)
+    return parts
+
+
+def write(run: RunDirectory, config: DictConfig, points: list[Row]) -> None:
+    """All results; metrics.json before the page that shows them, as it marks the run as finished."""
+    rows = energy_report.grid_rows(points)
+    report = energy_report.readable(points, config)
+    run.write_csv("energy.csv", rows)
+    run.write_csv("components.csv", energy_report.component_rows(points))
+    run.write_plot("energy.png", energy_plots.heat_map(points))
+    run.write_plot("components.png", energy_plots.components(points))
+    run.write("report.txt", report + "\n")
+    run.write_json("metrics.json", {"title": TITLE, "rows": rows, "points": points})
+    if config.html:
+        html_report.write(run.path)
+    print(f"\n{report}\n\nwritten to {run.path}")

@@ -1,0 +1,1 @@
+"""Published values beside what this twin computes."""

@@ -1,0 +1,85 @@
+"""The digital baselines beside what was measured on the chips: no strawman."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import photonjax as pj
+from experiments.fidelity.rows import Row, assumed_row, row
+from photonjax.inventory import Inventory, MatmulSite
+from photonjax.models import DecoderConfig, prefill_inventory
+
+TOKENS = 2048
+# meta-llama/Llama-2-7b: sizes also in the source of the measurement, which lists the engine's configuration
+LLAMA_2_7B = DecoderConfig(
+    vocab_size=32_000,
+    hidden_size=4096,
+    intermediate_size=11_008,
+    num_layers=32,
+    num_heads=32,
+    num_kv_heads=32,
+    max_length=4096,
+)
+PROMPTS: dict[str, tuple[str, str, Any]] = {
+    "ttft_h100_mistral_7b": ("h100-sxm", "Mistral 7B", "mistral-7b"),
+    "ttft_h100_llama_7b": ("h100-sxm", "Llama 2 7B", LLAMA_2_7B),
+    "ttft_h200_mistral_7b": ("h200-sxm", "Mistral 7B", "mistral-7b"),
+    "ttft_h200_llama_7b": ("h200-sxm", "Llama 2 7B", LLAMA_2_7B),
+}
+
+
+def digital_rows() -> list[Row]:
+    """First-token latencies and energies per multiply-accumulate."""
+    rows = [prompt_row(key, *prompt) for key, prompt in PROMPTS.items()]
+    square = MatmulSite("w", 1, 4096, 4096, 4096, 1, "bfloat16", True)
+    rows.append(
+        spanned(
+            "h100-sxm, large bfloat16 products: energy",
+            "h100_bf16_energy",
+            "h100-sxm",
+            lambda chip: (
+                1e12 * pj.cost.on_digital(Inventory([square], []), chip).joules / square.macs
+            ),
+        )
+    )
+    full = dataclasses.replace(pj.presets.digital("h100-sxm"), utilisation=1.0)
+    whole = prefill_inventory("llama-3-8b", tokens=TOKENS, last_only=False)
+    linears = Inventory([s for s in whole.matmuls if s.stationary], [])
+    for dtype, key in (("bfloat16", "h100_8b_peak_bf16"), ("int8", "h100_8b_peak_int8")):
+        joules = pj.cost.on_digital(linears, full, dtype=dtype).joules
+        name = f"h100-sxm, Llama 3 8B's linear products at peak rate, {dtype}"
+        rows.append(row(name, key, 1e3 * joules / TOKENS, "utilisation 1; the head at every token"))
+    return rows
+
+
+def prompt_row(key: str, chip: str, name: str, model: Any) -> Row:
+    """A prompt of 2,048 tokens: weights' products in float8, attention in bfloat16, one logit row."""
+    inventory = prefill_inventory(model, tokens=TOKENS)
+
+    def precision(site: MatmulSite) -> str:
+        return "float8" if site.stationary else "bfloat16"
+
+    return spanned(
+        f"{chip}, {name}, prefill of {TOKENS:,} tokens",
+        key,
+        chip,
+        lambda chip: 1e3 * pj.cost.on_digital(inventory, chip, dtype=precision).seconds,
+    )
+
+
+def spanned(name: str, key: str, chip: str, ours: Callable[[Any], Any]) -> Row:
+    """A line of ours that rests on a utilisation, which is assumed, with a range."""
+    preset, number = pj.presets.digital(chip), pj.presets.sources(chip)["utilisation"]
+    assert number.low is not None and number.high is not None
+
+    def at(share: float) -> float:
+        return float(ours(dataclasses.replace(preset, utilisation=share)))
+
+    low, high = at(number.high), at(number.low)
+    note = (
+        f"{low:.3g} to {high:.3g} for a utilisation of {number.high:g} to {number.low:g}; "
+        f"{number.value:g} is the preset's"
+    )
+    return assumed_row(name, key, at(number.value), low, high, note)

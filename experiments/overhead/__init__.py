@@ -1,0 +1,1 @@
+"""What conversion costs against layers written by hand."""

@@ -1,0 +1,299 @@
+"""What it costs not to write optical layers by hand: time of converted models, and of tracing.
+
+    python -m experiments.overhead
+    python -m experiments.overhead repeats=101 trace.layers=null
+
+One small transformer, three times: as Flax NNX modules, as Flax Linen modules, as a function. Each is written
+with optical products by hand, and written digitally and converted: by ``pj.convert``, by interception
+(``pj.linen.Optical``), by ``pj.optical``. All run in turn, in an order that changes from round to round;
+the ratio is the median over rounds. Operations are XLA's count for the compiled program: they do not
+depend on what else the machine does. Tracing is of ``pj.optical`` on layers run by a scan, from shapes
+alone. Writes ``results/overhead/<run>/``: models.csv, metrics.json, report.txt.
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen, nnx
+from jax import lax
+from omegaconf import DictConfig
+
+import photonjax as pj
+from experiments.evaluate.inputs import make_core
+from experiments.harness import RunDirectory, UserError, table, user_errors
+
+LAST_BY_FIRST = (((1,), (0,)), ((), ()))
+EVERYTHING = "*"
+Linear = Callable[[str, jax.Array], jax.Array]
+
+
+def overhead(config: DictConfig) -> None:
+    """The whole experiment."""
+    sizes = {"repeats": config.repeats, "trace.repeats": config.trace.repeats}
+    sizes |= {f"stack.{name}": size for name, size in config.stack.items()}
+    for name, value in sizes.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UserError(f"{name}: {value!r} is not an integer of 1 or more")
+    with user_errors(ValueError, TypeError):
+        core = make_core(config.core, {})
+    run = RunDirectory("overhead", config)
+    tracing = trace_rows(core, **config.trace) if config.trace.layers else []
+    rows = model_rows(core, config.repeats, **config.stack)
+    parts = [f"jax {jax.__version__}, {config.repeats} rounds", table(shown(rows))]
+    if tracing:
+        parts.append(table(shown(tracing)))
+    report = "\n\n".join(parts)
+    run.write_csv("models.csv", rows)
+    run.write("report.txt", report + "\n")
+    run.write_json("metrics.json", {"models": rows, "tracing": tracing})
+    print(f"\n{report}\n\nwritten to {run.path}")
+
+
+def shown(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Rows with their numbers as text."""
+    return [
+        {name: f"{v:.3f}" if isinstance(v, float) else str(v) for name, v in row.items()}
+        for row in rows
+    ]
+
+
+# The transformer --------------------------------------------------------------------------------
+
+
+def block(h: jax.Array, linear: Linear, heads: int) -> jax.Array:
+    """One layer, ``[tokens, width]``; ``linear(name, x)`` multiplies with the weight of that name."""
+    q, k, v = jnp.split(linear("qkv", h).reshape(len(h), 3 * heads, -1), 3, axis=1)
+    scores = jnp.einsum("qhd,khd->hqk", q, k) / q.shape[-1] ** 0.5
+    scores = jnp.where(jnp.tri(len(h), dtype=bool), scores, -jnp.inf)
+    mixed = jnp.einsum("hqk,khd->qhd", jax.nn.softmax(scores), v).reshape(len(h), -1)
+    h = h + linear("out", mixed)
+    return h + linear("down", jax.nn.gelu(linear("up", h)))
+
+
+def widths(width: int) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of a layer's weights."""
+    return {
+        "qkv": (width, 3 * width),
+        "out": (width, width),
+        "up": (width, 4 * width),
+        "down": (4 * width, width),
+    }
+
+
+class NnxBlock(nnx.Module):
+    """The layer in NNX; ``make`` is the class of its linear layers."""
+
+    def __init__(self, width: int, heads: int, make: Callable[..., Any]):
+        self.heads = heads
+        for name, (k, n) in widths(width).items():
+            setattr(self, name, make(k, n, use_bias=False, rngs=nnx.Rngs(0)))
+
+    def __call__(self, h: jax.Array) -> jax.Array:
+        return block(h, lambda name, x: getattr(self, name)(x), self.heads)
+
+
+class LinenBlock(linen.Module):
+    """The layer in Linen; ``dot`` stands in for ``lax.dot_general``."""
+
+    width: int
+    heads: int
+    dot: Any = None
+
+    @linen.compact
+    def __call__(self, h: jax.Array) -> jax.Array:
+        def linear(name: str, x: jax.Array) -> jax.Array:
+            size = widths(self.width)[name][1]
+            dense = linen.Dense(size, use_bias=False, name=name, dot_general_cls=self.dot)
+            return dense(x)
+
+        return block(h, linear, self.heads)
+
+
+def function(params: Any, x: jax.Array, heads: int, dot: Callable[..., jax.Array]) -> jax.Array:
+    """The layers as a function; ``dot(path, x, w)`` multiplies."""
+    for i, layer in enumerate(params):
+
+        def linear(name: str, x: jax.Array, i: int = i, layer: Any = layer) -> jax.Array:
+            return dot(f"{i}/{name}", x, layer[name])
+
+        x = block(x, linear, heads)
+    return x
+
+
+# Six ways ---------------------------------------------------------------------------------------
+
+
+def model_rows(
+    core: pj.OpticalCore, repeats: int, *, layers: int, width: int, heads: int, tokens: int
+) -> list[dict[str, Any]]:
+    """Each converted model beside the same one by hand."""
+    x = jax.random.normal(jax.random.key(0), (tokens, width))
+    pairs = {
+        "nnx, pj.convert": nnx_pair(core, layers, width, heads),
+        "linen, interception": linen_pair(core, layers, width, heads, x),
+        "function, pj.optical": function_pair(core, layers, width, heads),
+    }
+    compiled = {}
+    for name, pair in pairs.items():
+        for kind, (run, state) in zip(("by hand", "converted"), pair, strict=True):
+            done = jax.jit(run).lower(state, x, jax.random.key(1)).compile()
+            compiled[name, kind] = functools.partial(done, state, x, jax.random.key(1)), done
+    seconds = rounds({name: call for name, (call, _) in compiled.items()}, repeats)
+    rows = []
+    for name in pairs:
+        hand, converted = (np.asarray(seconds[name, kind]) for kind in ("by hand", "converted"))
+        low, middle, high = np.quantile(converted / hand, (0.25, 0.5, 0.75))
+        work = [operations(compiled[name, kind][1]) for kind in ("by hand", "converted")]
+        rows.append(
+            {
+                "model": name,
+                "by hand ms": 1e3 * float(np.median(hand)),
+                "converted ms": 1e3 * float(np.median(converted)),
+                "ratio": float(middle),
+                "lower quartile": float(low),
+                "upper quartile": float(high),
+                "operations": work[1] / work[0],
+            }
+        )
+    return rows
+
+
+def nnx_pair(core: pj.OpticalCore, layers: int, width: int, heads: int) -> list[Any]:
+    """Optical layers, and ordinary ones converted."""
+    optical = functools.partial(pj.nnx.OpticalLinear, core=core)
+    hand, plain = (
+        nnx.Sequential(*(NnxBlock(width, heads, make) for _ in range(layers)))
+        for make in (optical, nnx.Linear)
+    )
+    converted, _ = pj.convert(plain, [pj.Rule(EVERYTHING, core)])
+
+    def run(graph: Any, state: Any, x: jax.Array, key: jax.Array) -> jax.Array:
+        model = nnx.merge(graph, state)
+        pj.nnx.set_noise_key(model, key)
+        return model(x)
+
+    split = [nnx.split(model) for model in (hand, converted)]
+    return [(functools.partial(run, graph), state) for graph, state in split]
+
+
+def linen_pair(
+    core: pj.OpticalCore, layers: int, width: int, heads: int, x: jax.Array
+) -> list[Any]:
+    """The hook for ``dot_general_cls``, and an unmodified module intercepted."""
+    dot = functools.partial(pj.linen.OpticalDot, core=core)
+    plain = linen.Sequential([LinenBlock(width, heads) for _ in range(layers)])
+    hand = linen.Sequential([LinenBlock(width, heads, dot) for _ in range(layers)])
+    converted = pj.linen.Optical(plain, (pj.Rule(EVERYTHING, core),))
+    variables = plain.init(jax.random.key(0), x)
+
+    def run(model: Any, variables: Any, x: jax.Array, key: jax.Array) -> jax.Array:
+        return model.apply(variables, x, rngs={"noise": key})
+
+    return [(functools.partial(run, model), variables) for model in (hand, converted)]
+
+
+def function_pair(core: pj.OpticalCore, layers: int, width: int, heads: int) -> list[Any]:
+    """``optical_dot_general`` written out, and the digital function transformed."""
+    sizes = widths(width)
+    params = [{n: jnp.ones(s) / s[0] for n, s in sizes.items()} for _ in range(layers)]
+
+    def by_hand(params: Any, x: jax.Array, key: jax.Array) -> jax.Array:
+        def dot(path: str, x: jax.Array, w: jax.Array) -> jax.Array:
+            site = zlib.crc32(path.encode())
+            own = jax.random.fold_in(jax.random.fold_in(key, site), 0)
+            return pj.optical_dot_general(x, w, LAST_BY_FIRST, core=core, key=own, site=site)
+
+        return function(params, x, heads, dot)
+
+    def digital(params: Any, x: jax.Array) -> jax.Array:
+        return function(params, x, heads, lambda _, x, w: x @ w)
+
+    g = pj.optical(digital, [pj.Rule(EVERYTHING, core)])
+    return [(by_hand, params), (lambda params, x, key: g(key, params, x), params)]
+
+
+# Measuring --------------------------------------------------------------------------------------
+
+
+def rounds(runs: Mapping[Any, Callable[[], Any]], repeats: int) -> dict[Any, list[float]]:
+    """Seconds of each run, round by round; each round begins with another one."""
+    names = list(runs)
+    times: dict[Any, list[float]] = {name: [] for name in names}
+    for run in runs.values():
+        jax.block_until_ready(run())
+    for turn in range(repeats):
+        first = turn % len(names)
+        for name in [*names[first:], *names[:first]]:
+            start = time.perf_counter()
+            jax.block_until_ready(runs[name]())
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def operations(compiled: Any) -> float:
+    """XLA's count of floating-point operations of a compiled program."""
+    return float(compiled.cost_analysis()["flops"])
+
+
+def trace_rows(
+    core: pj.OpticalCore, layers: int, width: int, heads: int, tokens: int, repeats: int
+) -> list[dict[str, Any]]:
+    """Time to trace a scanned model: digital, with optical products by hand, through ``pj.optical``.
+
+    The first time, then medians, of time passed and of processor time, which a busy machine lengthens less.
+    """
+    params = {
+        name: jax.ShapeDtypeStruct((layers, *size), jnp.float32)
+        for name, size in widths(width).items()
+    }
+    x = jax.ShapeDtypeStruct((tokens, width), jnp.float32)
+    key = jax.eval_shape(jax.random.key, 0)
+
+    def digital(key: jax.Array, params: Any, x: jax.Array) -> jax.Array:
+        def layer(h: jax.Array, weights: Any) -> tuple[jax.Array, None]:
+            return block(h, lambda name, x: x @ weights[name], heads), None
+
+        return lax.scan(layer, x, params)[0]
+
+    def by_hand(key: jax.Array, params: Any, x: jax.Array) -> jax.Array:
+        def layer(h: jax.Array, step: Any) -> tuple[jax.Array, None]:
+            key, weights = step
+
+            def linear(name: str, x: jax.Array) -> jax.Array:
+                own = jax.random.fold_in(key, list(weights).index(name))
+                return pj.optical_dot_general(x, weights[name], LAST_BY_FIRST, core=core, key=own)
+
+            return block(h, linear, heads), None
+
+        return lax.scan(layer, x, (jax.random.split(key, layers), params))[0]
+
+    def transformed(key: jax.Array, params: Any, x: jax.Array) -> jax.Array:
+        f = functools.partial(digital, None)
+        return pj.optical(f, [pj.Rule(EVERYTHING, core)])(key, params, x)
+
+    rows = []
+    for name, f in {"digital": digital, "by hand": by_hand, "pj.optical": transformed}.items():
+        passed, busy = [], []
+        for _ in range(repeats + 1):
+            start, begun = time.perf_counter(), time.process_time()
+            jax.jit(lambda *args, f=f: f(*args)).trace(key, params, x)
+            passed.append(time.perf_counter() - start)
+            busy.append(time.process_time() - begun)
+        rows.append(
+            {
+                f"tracing {layers} layers": name,
+                "first s": passed[0],
+                "s": statistics.median(passed[1:]),
+                "processor s": statistics.median(busy[1:]),
+            }
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""How many photons each kind of layer needs."""

@@ -1,0 +1,305 @@
+"""What the photons experiment says: exponents of fan-in, tables, and a verdict worked out from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.harness import table
+from experiments.photons import fan_in
+
+Row = dict[str, Any]
+# Columns of thresholds.csv that only a solved rung has.
+MEASURED = (
+    "photons_full_scale",
+    "photons_per_multiply",
+    "plus_minus",
+    "noise_error_percent",
+    "text_error_percent",
+    "photons_per_output",
+    "photons_per_sample",
+    "shot_snr_db",
+    "shot_snr_db_low",
+    "shot_snr_db_high",
+    "snr_db",
+)
+SLACK = 0.1  # an exponent this close to a law, or within two standard errors of it, agrees with it
+UNDECIDED = 0.25  # where two standard errors are more than this, the exponent is left open
+CONSTANT, INVERSE = "does not depend on K", "falls as 1/K"
+
+# SmolLM2-135M, W8A8, every linear product: SNR each needs for +1 % perplexity. Second-hand, one repository.
+PUBLISHED_SNR_DB, PUBLISHED_SNR_SPAN_DB = 43.0, (40.0, 45.8)
+
+
+def family(fields: Mapping[str, Any]) -> str:
+    """``site`` (one kind of product alone), ``sub-array`` (only their size differs), or ``variant``."""
+    names = set(fields)
+    return "site" if names == {"only"} else "sub-array" if names <= {"rows"} else "variant"
+
+
+def slopes(results: Mapping[str, Any]) -> list[Row]:
+    """Exponents of K that photons per multiply follow, study by study."""
+    solved = [r for r in results["thresholds"] if r["photons_per_multiply"]]
+    found = []
+    for percent in dict.fromkeys(r["target_percent"] for r in solved):
+        for kind, label, k in (
+            ("sub-array", "sub-arrays, all sites", "terms_per_sample"),
+            ("site", "kinds of site, each alone", "terms_per_output"),
+        ):
+            rows = [r for r in solved if (r["family"], r["target_percent"]) == (kind, percent)]
+            found += _slope(f"{label}, at +{percent:g} %", rows, k)
+    snr_db = results["control_snr_db"]
+    found += _slope(f"every site in turn, at {snr_db:g} dB", at_snr(results), "terms")
+    for series, slope in fan_in.control_slopes(results["controls"]).items():
+        kind = "control" if series.startswith("random") else "first K rows of"
+        found.append(_slope_row(f"{kind} {series}, at {snr_db:g} dB", slope))
+    return found
+
+
+def at_snr(results: Mapping[str, Any]) -> list[Row]:
+    """Sites of the first sub-array rung, their light scaled to the controls' SNR."""
+    sites = [r for r in results["sites"] if r["rung"] == first_rung(results)]
+    sites = [r for r in sites if r["target_percent"] == sites[0]["target_percent"]]
+    gain = 10 ** (results["control_snr_db"] / 10)
+    return [
+        r
+        | {"photons_per_multiply": r["photons_per_multiply"] * gain / 10 ** (r["shot_snr_db"] / 10)}
+        for r in sites
+    ]
+
+
+def first_rung(results: Mapping[str, Any]) -> str | None:
+    """The rung with everything on light and no other change: the sub-arrays' reference."""
+    rows = (r["rung"] for r in results["thresholds"] if r["family"] == "sub-array")
+    return next(rows, None)
+
+
+def _slope(study: str, rows: list[Row], k: str) -> list[Row]:
+    if len({r[k] for r in rows}) < 2:
+        return []
+    slope = fan_in.fit_slope((r[k] for r in rows), (r["photons_per_multiply"] for r in rows))
+    return [_slope_row(study, slope)]
+
+
+def _slope_row(study: str, slope: fan_in.Slope) -> Row:
+    parts = {"exponent": slope.value, "error": slope.error, "points": slope.points}
+    return {"study": study, **parts, "reading": reading(slope.value, slope.error)}
+
+
+def reading(exponent: float, error: float | None) -> str:
+    """What an exponent of K says about photons per multiply.
+
+    >>> reading(-0.03, 0.02), reading(-0.97, 0.01), reading(-0.5, 0.1)
+    ('does not depend on K', 'falls as 1/K', 'falls, but slower than 1/K')
+    """
+    if error is None or 2 * error > UNDECIDED:
+        return "undecided"
+    slack = max(SLACK, 2 * error)
+    if abs(exponent) <= slack:
+        return CONSTANT
+    if abs(exponent + 1) <= slack:
+        return INVERSE
+    if exponent > 0:
+        return "rises with K"
+    return "falls, but slower than 1/K" if exponent > -1 else "falls faster than 1/K"
+
+
+def fan_in_rows(results: Mapping[str, Any]) -> list[Row]:
+    """Every point that an exponent rests on, and sub-arrays under fixed light: fan_in.csv."""
+    rows = []
+
+    def add(
+        study: str, series: str, k: float, photons: Any = None, change: Any = None, **more: Any
+    ):
+        names = ("layer", "order", "plus_minus", "same_photons_per")
+        rows.append(
+            {
+                "study": study,
+                "series": series,
+                "terms": k,
+                "photons_per_multiply": photons,
+                "perplexity_change_percent": change,
+                **{name: more.get(name) for name in names},
+            }
+        )
+
+    for r in results["thresholds"]:
+        if r["family"] != "variant" and r["photons_per_multiply"]:
+            k = r["terms_per_sample" if r["family"] == "sub-array" else "terms_per_output"]
+            change, error = r["target_percent"], {"plus_minus": r["plus_minus"]}
+            add(r["family"], r["rung"], k, r["photons_per_multiply"], change, **error)
+    for r in results["fixed_light"]:
+        what, change = {"same_photons_per": r["same_photons_per"]}, r["perplexity_change_percent"]
+        add("fixed light", r["rung"], r["terms_per_sample"], None, change, **what)
+    for r in at_snr(results):
+        add("site at fixed SNR", r["site"], r["terms"], r["photons_per_multiply"])
+    for r in results["controls"]:
+        place = {"layer": r["layer"], "order": r["order"]}
+        add("first K rows", r["series"], r["terms"], r["photons_per_multiply"], **place)
+    return rows
+
+
+def readable(results: Mapping[str, Any]) -> str:
+    """The report."""
+    parts = [
+        table([_shown(r) for r in results["thresholds"]]),
+        "+-: standard error in percent, noise draws and text (jackknife over windows) together. SNR: "
+        "shot noise alone, mean over sites [lowest ... highest].",
+    ]
+    if results["fixed_light"]:
+        parts.append(table([_shown_fixed(r) for r in results["fixed_light"]]))
+    if results["slopes"]:
+        parts.append(table([_shown_slope(r) for r in results["slopes"]]))
+    parts += ["\n".join(verdict(results)), results["about"]]
+    return "\n\n".join(parts)
+
+
+def _shown(r: Row) -> dict[str, str]:
+    def show(name: str, form: str = ".3g") -> str:
+        return "-" if r[name] is None else format(r[name], form)
+
+    solved = r["photons_per_multiply"] is not None
+    error = "-"
+    if solved and r["plus_minus"] is not None:
+        error = f"{100 * r['plus_minus'] / r['photons_per_multiply']:.0f}"
+    low, high = show("shot_snr_db_low", ".1f"), show("shot_snr_db_high", ".1f")
+    return {
+        "on light": r["rung"],
+        "K per sample": f"{r['terms_per_sample']:.0f}",
+        "ppl %": f"+{r['target_percent']:g}",
+        "full-scale m": show("photons_full_scale"),
+        "photons/mult": show("photons_per_multiply") if solved else "not found",
+        "+- %": error,
+        "photons/output": show("photons_per_output"),
+        "SNR dB": f"{show('shot_snr_db', '.1f')} [{low} ... {high}]" if solved else "-",
+    }
+
+
+def _shown_fixed(r: Row) -> dict[str, str]:
+    what = "multiply" if r["same_photons_per"] == "multiply" else "detector sample"
+    return {
+        "sub-array": r["rung"],
+        "K per sample": f"{r['terms_per_sample']:.0f}",
+        "same photons per": what,
+        "as": f"{r['as_rung']} at +{r['target_percent']:g} %",
+        "ppl %": f"{r['perplexity_change_percent']:+.2f}",
+    }
+
+
+def _shown_slope(r: Row) -> dict[str, str]:
+    error = "-" if r["error"] is None else f"{r['error']:.3f}"
+    return {
+        "photons per multiply ~ K^exponent": r["study"],
+        "exponent": f"{r['exponent']:+.3f}",
+        "+-": error,
+        "reading": r["reading"],
+    }
+
+
+def verdict(results: Mapping[str, Any]) -> list[str]:
+    """The answer in sentences that follow from the numbers."""
+    groups: dict[str, list[str]] = {}
+    for r in results["slopes"]:
+        groups.setdefault(r["reading"], []).append(f"{r['study']} ({r['exponent']:+.2f})")
+    lines = ["Do photons per multiply fall as 1/K? (exponent -1; 0: independent of K)"]
+    lines += [f"  {name}: {'; '.join(studies)}" for name, studies in groups.items()]
+    if why := light_per_signal(results):
+        lines.append(
+            "Why: a sum of one sign needs as many electrons an output as its power SNR, whatever K. Here the "
+            "sums are signed and most of their light cancels between two detectors, its noise does not:"
+        )
+        lines += [
+            f"  K = {k:,.0f}: {ratio:,.0f} times as many electrons an output ({count} sites, geometric mean; "
+            f"a random walk would need {k * (2 / math.pi) ** 2:,.0f} times, Gaussian operands)"
+            for k, ratio, count in why
+        ]
+    lines += sums(results)
+    lines += _variants(results)
+    lines += _snr(results)
+    digital = results["noise_free_perplexity"]["digital"]
+    off = [
+        f"{name} {100 * (p / digital - 1):+.3f} %"
+        for name, p in results["noise_free_perplexity"].items()
+        if name != "digital"
+    ]
+    lines.append(f"Without noise, against digital ({digital:.3f}): {', '.join(off)}")
+    return lines
+
+
+def light_per_signal(results: Mapping[str, Any]) -> list[tuple[float, float, int]]:
+    """For each K: electrons an output over power SNR (1 for sums of one sign), and number of sites."""
+    groups: dict[float, list[float]] = {}
+    for r in at_snr(results):
+        electrons = r["photons_per_multiply"] * r["terms"]
+        groups.setdefault(r["terms"], []).append(electrons / 10 ** (results["control_snr_db"] / 10))
+    return [(k, geometric_mean(v), len(v)) for k, v in sorted(groups.items())]
+
+
+def _variants(results: Mapping[str, Any]) -> list[str]:
+    """Every variant against the reference rung, at the same loss."""
+    solved = [r for r in results["thresholds"] if r["photons_per_multiply"]]
+    base = {r["target_percent"]: r for r in solved if r["rung"] == first_rung(results)}
+    lines = []
+    for r in solved:
+        if r["family"] == "variant" and (reference := base.get(r["target_percent"])):
+            ratio = r["photons_per_multiply"] / reference["photons_per_multiply"]
+            lines.append(
+                f"{r['rung']} at +{r['target_percent']:g} %: {ratio:.3g} times the photons per multiply of "
+                f"{reference['rung']}; shot-noise SNR {r['shot_snr_db']:.1f} dB"
+            )
+    return lines
+
+
+def sums(results: Mapping[str, Any]) -> list[str]:
+    """Whether what the kinds of site need alone adds up to what all need together."""
+    solved = [r for r in results["thresholds"] if r["photons_full_scale"]]
+    alone = [r for r in solved if r["family"] == "site"]
+    paths: dict[str, set[str]] = {}
+    for s in results["sites"]:
+        paths.setdefault(s["rung"], set()).add(s["site"])
+    lines = []
+    for r in (r for r in solved if r["rung"] == first_rung(results)):
+        parts = [a for a in alone if a["target_percent"] == r["target_percent"]]
+        covered = sorted(path for a in parts for path in paths[a["rung"]])
+        if covered == sorted(paths[r["rung"]]):
+            share = sum(a["photons_full_scale"] for a in parts) / r["photons_full_scale"]
+            lines.append(
+                f"At +{r['target_percent']:g} % the full-scale photons that the kinds of site need alone add "
+                f"up to {share:.3f} of what all need together (1: their noise adds, without interplay)"
+            )
+    return lines
+
+
+def _snr(results: Mapping[str, Any]) -> list[str]:
+    """The SNR that suffices where all sites have the same, beside what was published."""
+    low, high = PUBLISHED_SNR_SPAN_DB
+    lines = []
+    for r in equal_snr_rows(results):
+        error = snr_error_db(r)
+        spread = "" if error is None else f" +- {error:.1f}"
+        lines.append(
+            f"{r['rung']}: +1 % needs {r['shot_snr_db']:.1f}{spread} dB at every product; published for W8A8 "
+            f"(second-hand): {PUBLISHED_SNR_DB:g} dB, {low:g} to {high:g}"
+        )
+    return lines
+
+
+def equal_snr_rows(results: Mapping[str, Any]) -> list[Row]:
+    """Thresholds at +1 % of the rungs whose sites all have the same SNR."""
+    rows = results.get("thresholds", [])
+    return [r for r in rows if r["equal_snr"] and r["target_percent"] == 1 and r["light"]]
+
+
+def snr_error_db(row: Mapping[str, Any]) -> float | None:
+    """A threshold's standard error in dB of SNR (SNR is proportional to light)."""
+    if row["plus_minus"] is None:
+        return None
+    return 10 * math.log10(1 + row["plus_minus"] / row["photons_per_multiply"])
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """The exponential of the mean logarithm."""
+    return float(np.exp(np.mean(np.log(list(values)))))

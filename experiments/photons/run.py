@@ -1,0 +1,269 @@
+"""How many detected photons a multiply needs before a language model notices, and who needs them.
+
+    python -m experiments.photons                       # the default model, text and rungs
+    python -m experiments.photons windows=8 run=long    # overrides of configs/photons.yaml
+    python -m experiments.photons --help
+
+Every rung puts some products on cores with shot noise and nothing else, and the rest stays digital. For
+each, the light is sought at which perplexity has risen by so many percent; there the photons really
+detected and the SNR of every site are measured. Sub-arrays, kinds of site and control products then say
+how the need moves with fan-in (theory: :mod:`fan_in`). Writes ``results/photons/<run>/``: metrics.json,
+points.csv, thresholds.csv, sites.csv, fan_in.csv, report.txt, photons.png, config and versions. An
+interrupted run goes on from its points when started again with the same ``run=NAME``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+import photonjax as pj
+from experiments.evaluate.inputs import check_fit, load_model, load_text, make_core
+from experiments.evaluate.run import Rung, measure, note
+from experiments.harness import RunDirectory, UserError, user_errors
+from experiments.photons import fan_in
+from experiments.photons import plots as photon_plots
+from experiments.photons import report as photon_report
+from experiments.photons.fidelity import photon_rows as photon_rows
+from experiments.photons.light_curve import Curve, Points, scale_light
+from experiments.photons.settings import DIGITAL, check
+from experiments.photons.threshold import solve
+from photonjax.ops import Measurement
+
+NOT_FIELDS = ("only", "equal_snr")
+
+
+def photons(config: DictConfig) -> None:
+    """The whole experiment."""
+    check(config)
+    cores = {
+        name: make_core(
+            config.core, {k: v for k, v in f.items() if k not in NOT_FIELDS}, f"ladder.{name}"
+        )
+        for name, f in config.ladder.items()
+    }
+    for name, core in cores.items():
+        if core.photons != 1.0 or core.bits_out is not None:
+            raise UserError(
+                f"ladder.{name}: photons must stay 1.0, which the solver scales, and bits_out null"
+            )
+    with RunDirectory("photons", config) as run:
+        note(f"results: {run.path}")
+        study(config, cores, run)
+
+
+def study(config: DictConfig, cores: Mapping[str, pj.OpticalCore], run: RunDirectory) -> None:
+    """Load, solve every rung, do the controls, and write what came of it."""
+    model, tokenizer = load_model(config.model)
+    text = load_text(config, tokenizer)
+    note(f"text: {text.description}")
+    check_fit(config, model, text)
+    points = Points(run)
+    digital = Curve(DIGITAL, Rung(model), points, text.windows, config)
+    found: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("thresholds", "sites", "fixed_light", "curves")
+    }
+    noise_free = {DIGITAL: digital.perplexity()}
+    with tqdm(cores.items(), desc="rungs", unit="rung", disable=None) as bar:
+        for name, core in bar:
+            bar.set_postfix_str(name)
+            with user_errors(ValueError, prefix=f"ladder.{name}: "):
+                rung = light_up(config, model, core, config.ladder[name], text.windows)
+            rounded = core.bits_in is not None or core.bits_weight is not None
+            curve = Curve(name, rung, points, text.windows, config, rounded=rounded)
+            noise_free[name] = curve.perplexity()
+            climb(config, curve, config.ladder[name], text.windows, found)
+    note("controls: products cut to their first K rows")
+    rows = fan_in.controls(config, model, text.calibration[0])
+    about = f"model: {config.model.label}\ntext: {text.description}"
+    write(run, config, found, noise_free, rows, about)
+
+
+def light_up(
+    config: DictConfig,
+    model: nnx.Module,
+    core: pj.OpticalCore,
+    fields: Mapping[str, Any],
+    windows: np.ndarray,
+) -> Rung:
+    """The model with a rung's products on light, of one photon a multiply or an SNR of one."""
+    rule = pj.Rule(fields.get("only", "*"), core)
+    optical, _ = pj.convert(model, [rule])
+    if fields.get("equal_snr"):
+        # Shot noise alone decides the spread: without rounding, which has an error of its own.
+        bare = dataclasses.replace(core, bits_in=None, bits_weight=None)
+        unrounded, _ = pj.convert(model, [dataclasses.replace(rule, core=bare)])
+        pj.hold_weights(unrounded)
+        start = config.solver.start
+        sites = measured(Rung(unrounded), start, windows, config)
+        needed = {path: start * float(m.error / m.signal) for path, m in sites.items()}
+        for path, dot in pj.nnx.optical_dots(optical):
+            light = dot.hardware["photons"]
+            layers = range(light[...].size)
+            paths = [pj.nnx.unrolled_path(path, i) if light[...].ndim else path for i in layers]
+            # What was never multiplied with (an embedding that is only looked up) needs no light.
+            share = [needed.get(p, 1.0) for p in paths]
+            light[...] = jnp.asarray(share).reshape(light[...].shape)
+    pj.hold_weights(optical)
+    return Rung(optical)
+
+
+def measured(
+    rung: Rung, light: float, windows: np.ndarray, config: DictConfig
+) -> dict[str, Measurement]:
+    """Every site's :class:`Measurement` at this light."""
+    lit = nnx.clone(rung.model)
+    scale_light(lit, light)
+    return measure(Rung(lit), windows[: config.measure_windows], config.seed)
+
+
+def climb(
+    config: DictConfig,
+    curve: Curve,
+    fields: Mapping[str, Any],
+    windows: np.ndarray,
+    found: dict[str, list[dict[str, Any]]],
+) -> None:
+    """Solve one rung for every target and measure its sites there; rows go to ``found``."""
+    dark = measured(curve.rung, math.inf, windows, config)
+    pooled = functools.reduce(Measurement.pool, dark.values())
+    about: dict[str, Any] = {
+        "rung": curve.name,
+        "family": photon_report.family(fields),
+        "equal_snr": bool(fields.get("equal_snr")),
+        "terms_per_output": float(pooled.multiplies / pooled.outputs),
+        "terms_per_sample": float(pooled.multiplies / pooled.samples),
+    }
+    if about["family"] == "sub-array":
+        first = [r for r in found["thresholds"] if r["family"] == "sub-array" and r["light"]][:1]
+        found["fixed_light"] += fixed_light(curve, about, first)
+    seen = {light: curve.rise(light) for light in curve.lights}
+    rows = []
+    for percent in config.targets_percent:
+        target = math.log1p(percent / 100)
+        light = solve(
+            curve.rise,
+            target,
+            config.solver.start,
+            tolerance=config.solver.tolerance,
+            most=config.solver.most,
+            seen=seen,
+        )
+        row = about | {"target_percent": percent, "light": light}
+        if light is None:
+            note(f"{curve.name}: +{percent} % was not found in {config.solver.most} points")
+            rows.append(row | dict.fromkeys(photon_report.MEASURED))
+            continue
+        sites = site_rows(curve.name, percent, measured(curve.rung, light, windows, config), dark)
+        found["sites"] += sites
+        rows.append(row | summarize(sites, light, fields, *curve.errors(target)))
+    found["thresholds"] += rows
+    scale = [r["photons_per_multiply"] / r["light"] for r in rows if r["light"]]
+    for light in sorted(curve.lights) if scale else []:
+        change = 100 * math.expm1(min(curve.rise(light), 100.0))
+        point = {"light": light, "photons_per_multiply": light * scale[0]}
+        found["curves"].append(about | point | {"perplexity_change_percent": change})
+
+
+def fixed_light(
+    curve: Curve, about: Mapping[str, Any], first: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What light that suffices the first size of sub-array does at this size.
+
+    Once with the same photons per multiply, once with the same per full-scale sample of a detector.
+    """
+    found = []
+    for row in first:
+        share = row["terms_per_sample"] / about["terms_per_sample"]
+        for what, light in (("multiply", row["light"]), ("sample", row["light"] * share)):
+            change = 100 * math.expm1(min(curve.rise(light), 100.0))
+            same = {"same_photons_per": what, "as_rung": row["rung"], "light": light}
+            at = {"target_percent": row["target_percent"], "perplexity_change_percent": change}
+            found.append(dict(about) | same | at)
+    return found
+
+
+def site_rows(
+    rung: str, percent: float, lit: Mapping[str, Measurement], dark: Mapping[str, Measurement]
+) -> list[dict[str, Any]]:
+    """What each site got; its shot noise is what the error has more than without noise."""
+    rows = []
+    for path, m in lit.items():
+        rounding = dark[path].error / dark[path].signal
+        noise = max(float(m.error / m.signal - rounding), 1e-30)
+        rows.append(
+            {
+                "rung": rung,
+                "target_percent": percent,
+                "site": path,
+                "terms": float(m.multiplies / m.outputs),
+                "photons_per_multiply": float(m.photons_per_multiply),
+                "photons_per_output": float(m.electrons / m.outputs),
+                "electrons": float(m.electrons),
+                "multiplies": float(m.multiplies),
+                "outputs": float(m.outputs),
+                "samples": float(m.samples),
+                "snr_db": float(m.snr_db),
+                "shot_snr_db": -10 * math.log10(noise),
+            }
+        )
+    return rows
+
+
+def summarize(sites: Iterable[Mapping[str, Any]], light, fields, noise, text) -> dict[str, Any]:
+    """One threshold in numbers: light, its uncertainty, photons and SNR."""
+    rows = list(sites)
+    total = {k: sum(r[k] for r in rows) for k in ("electrons", "multiplies", "outputs", "samples")}
+    snr = [r["shot_snr_db"] for r in rows]
+    error = math.hypot(noise or 0.0, text or 0.0) if noise is not None else None
+    n = total["electrons"] / total["multiplies"]
+    return {
+        "photons_full_scale": None if fields.get("equal_snr") else light,
+        "photons_per_multiply": n,
+        "plus_minus": None if error is None else n * error,
+        "noise_error_percent": None if noise is None else 100 * noise,
+        "text_error_percent": None if text is None else 100 * text,
+        "photons_per_output": total["electrons"] / total["outputs"],
+        "photons_per_sample": total["electrons"] / total["samples"],
+        "shot_snr_db": float(np.mean(snr)),
+        "shot_snr_db_low": min(snr),
+        "shot_snr_db_high": max(snr),
+        "snr_db": float(np.mean([r["snr_db"] for r in rows])),
+    }
+
+
+def write(
+    run: RunDirectory,
+    config: DictConfig,
+    found: dict[str, list[dict[str, Any]]],
+    noise_free: dict[str, float],
+    controls: list[dict[str, Any]],
+    about: str,
+) -> None:
+    """All results; metrics.json last, since it marks the run as finished."""
+    results: dict[str, Any] = found | {
+        "noise_free_perplexity": noise_free,
+        "controls": controls,
+        "control_snr_db": config.controls.snr_db,
+        "seed": config.seed,
+        "about": about,
+    }
+    results["slopes"] = photon_report.slopes(results)
+    report = photon_report.readable(results)
+    run.write_csv("thresholds.csv", found["thresholds"])
+    if found["sites"]:
+        run.write_csv("sites.csv", found["sites"])
+    run.write_csv("fan_in.csv", photon_report.fan_in_rows(results))
+    run.write_plot("photons.png", photon_plots.figure(results))
+    run.write("report.txt", report + "\n")
+    run.write_json("metrics.json", results)
+    print(f"\n{report}\n\nwritten to {run.path}")

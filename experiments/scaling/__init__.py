@@ -1,0 +1,1 @@
+"""How compute, energy, conversions, memory and time grow: exponents and crossings."""

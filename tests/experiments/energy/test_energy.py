@@ -1,0 +1,222 @@
+"""The energy experiment: its grid is what the cost model says, complete, resumable, and checked."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import pathlib
+
+import pytest
+
+import photonjax as pj
+from photonjax import cost, models
+
+pytestmark = pytest.mark.slow  # minutes together: on one Python
+
+TINY = [
+    "models=[smollm2-135m]",
+    "contexts=[64,256]",
+    "cores=[display-1024,{name: dim, preset: lightening-transformer, fields: {photons: 10.0}}]",
+    "chips=[h100-sxm]",
+    "samples=16",
+    "seed=3",
+    "run=tiny",
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return tmp_path_factory.mktemp("energy")
+
+
+@pytest.fixture
+def energy(ours):
+    return importlib.import_module("experiments.energy.run")
+
+
+@pytest.fixture
+def done(energy, load, place) -> pathlib.Path:
+    """The directory of one tiny run, made once."""
+    directory = place / "energy" / "tiny"
+    if not (directory / "metrics.json").exists():
+        energy.energy(load("energy", TINY, f"results_dir={place}"))
+    return directory
+
+
+def test_the_grid_is_complete_and_consistent(done):
+    rows = list(csv.DictReader((done / "energy.csv").open()))
+    assert len(rows) == 2 * 2 * 1 * 2  # contexts, cores, chips, precisions
+    assert len({(r["context"], r["core"], r["baseline"]) for r in rows}) == len(rows)
+    for r in rows:
+        value = {
+            k: float(v)
+            for k, v in r.items()
+            if k not in ("model", "core", "baseline", "chip", "dtype")
+        }
+        light, chip = value["optical_j_per_token"], value["digital_j_per_token"]
+        assert value["energy_ratio"] == pytest.approx(light / chip, rel=1e-5)
+        assert value["floor_ratio"] == pytest.approx(light / value["floor_j_per_token"], rel=1e-5)
+        rates = value["digital_tokens_per_s"] / value["optical_tokens_per_s"]
+        assert value["time_ratio"] == pytest.approx(rates, rel=1e-5)
+        for ratio in ("energy", "floor", "time"):
+            spread = [value[f"{ratio}_ratio_{q}"] for q in ("p10", "p50", "p90")]
+            assert spread == sorted(spread)
+        assert 0 <= value["share_of_draws_at_most_0.1"] <= value["share_of_draws_below_1"] <= 1
+
+
+def test_it_says_what_compare_says(done):
+    """The same program, machines and draws through :func:`photonjax.cost.compare`."""
+    chip = cost.Uncertain.preset("h100-sxm")
+    found = cost.compare(
+        models.prefill_inventory("smollm2-135m", tokens=256),
+        cost.Uncertain.preset("display-1024"),
+        [cost.Baseline("b", chip, lambda s: "int8" if s.stationary else "bfloat16")],
+        digital=chip,
+        dtype="bfloat16",
+        samples=16,
+        seed=3,
+    )
+    (row,) = (
+        r
+        for r in csv.DictReader((done / "energy.csv").open())
+        if (r["context"], r["core"], r["dtype"]) == ("256", "display-1024", "int8")
+    )
+    kinds = {"energy": "energy", "time": "time", "floor": "energy to arithmetic floor"}
+    for ours, theirs in kinds.items():
+        ratio = found.ratios["b"][theirs]
+        assert float(row[f"{ours}_ratio"]) == pytest.approx(ratio["value"], rel=1e-5)
+        assert float(row[f"{ours}_ratio_p50"]) == pytest.approx(ratio["p50"], rel=1e-4)
+
+
+def test_components_are_the_whole(done):
+    points = json.loads((done / "metrics.json").read_text())["points"]
+    rows = list(csv.DictReader((done / "components.csv").open()))
+    for p in points:
+        total = sum(p["components_j"].values())
+        for b in p["baselines"]:
+            assert total == pytest.approx(b["optical_j_per_token"] * p["tokens"], rel=1e-6)
+            seconds = sum(p["components_s"].values())
+            assert p["tokens"] / seconds == pytest.approx(b["optical_tokens_per_s"], rel=1e-6)
+        own = [r for r in rows if (r["core"], int(r["context"])) == (p["core"], p["context"])]
+        assert sum(float(r["share"]) for r in own if r["share"]) == pytest.approx(1)
+        assert "beside: digital" in p["components_j"]
+
+
+def test_numbers_that_are_set_are_not_varied(done):
+    points = json.loads((done / "metrics.json").read_text())["points"]
+    varied = {p["core"]: p["core_ranges"] for p in points}
+    assert varied == {"display-1024": len(cost.Uncertain.preset("display-1024").ranges), "dim": 0}
+    report = (done / "report.txt").read_text()
+    assert "dim: its own numbers have no ranges" in report
+    assert "display-1024: its own" not in report
+
+
+def test_the_page_has_the_figures(done):
+    page = (done / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(list(done.glob("*.png"))) == 2
+    assert "Energy of a prefill on light and on digital chips" in page
+
+
+def test_an_interrupted_run_goes_on(energy, load, done, place, monkeypatch, capsys):
+    copy = place / "energy" / "again"
+    copy.mkdir()
+    points = json.loads((done / "points.json").read_text())
+    (copy / "points.json").write_text(json.dumps(dict(list(points.items())[:-1])))
+    config = (done / "config.yaml").read_text()
+    config = config.replace("run: tiny", "run: again").replace("html: true", "html: false")
+    (copy / "config.yaml").write_text(config)
+    asked = []
+
+    def point(config, model, context, core, chips):
+        asked.append((context, core.name))
+        return points[f"{model}, {context}, {core.name}"]
+
+    monkeypatch.setattr(energy, "point", point)
+    energy.energy(load("energy", TINY, f"results_dir={place}", "run=again", "html=false"))
+    assert asked == [(256, "dim")]
+    assert (copy / "energy.csv").read_text() == (done / "energy.csv").read_text()
+    assert not (copy / "report.html").exists()
+    assert (copy / "report.txt").read_text().strip() in capsys.readouterr().out
+
+
+REFUSED = {
+    "model": (["models=[llama-3-9b]"], r"models: model 'llama-3-9b' is not known: did you mean"),
+    "model as a mapping": (["models=[{a: 1}]"], r"models: \{'a': 1\} is not a name"),
+    "chip as a number": (["chips=[100]"], r"chips: 100 is not a name"),
+    "preset as a number": (["cores=[{preset: 3}]"], r"cores: 3 is not a name"),
+    "core as a number": (["cores=[3]"], r"cores: 3 is not a preset's name or"),
+    "no models": (["models=[]"], r"models: \[\] is not a list of names"),
+    "twice": (["models=[gpt2,gpt2]"], r"models: 'gpt2' is there twice"),
+    "context": (["contexts=[0]"], r"contexts: 0 is not a whole number of 1 or more"),
+    "positions": (["models=[gpt2]", "contexts=[2048]"], r"contexts: gpt2 has positions for 1024"),
+    "core": (["cores=[display-1023]"], r"cores: unknown core 'display-1023' \(did you mean"),
+    "core without costs": (
+        ["cores=[mzi-mesh]"],
+        r"cores: 'mzi-mesh' has no published costs; choose",
+    ),
+    "core of another form": (
+        ["cores=[{photons: 3}]"],
+        r"cores: .*photons.* is not a preset's name or",
+    ),
+    "field": (
+        ["cores=[{preset: display-1024, fields: {costs.lasers: 3}}]"],
+        r"cores: CoreCosts|cores: OpticalCore.costs has no field 'lasers'",
+    ),
+    "value": (
+        ["cores=[{preset: display-1024, fields: {photons: -1.0}}]"],
+        r"cores: OpticalCore.photons = -1.0 is outside",
+    ),
+    "two cores of one name": (
+        ["cores=[display-1024,{preset: display-1024, fields: {photons: 9.0}}]"],
+        r"cores: two are called 'display-1024'",
+    ),
+    "chip": (["chips=[abacus]"], r"chips: unknown digital 'abacus'"),
+    "chip without power": (["chips=[300-fJ-per-MAC]"], r"chips: '300-fJ-per-MAC' is an energy per"),
+    "precision": (["dtypes=[int3]"], r"dtypes: 'int3' is not one of float32"),
+    "precision of the chip": (
+        ["dtypes=[float4]"],
+        r"chips: h100-sxm has no float4; it has bfloat16",
+    ),
+    "light": (["light=some"], r"light: 'some' is not one of weights, all"),
+    "samples": (["samples=0"], r"samples: 0 is not a whole number"),
+    "batch": (["batch=1.5"], r"batch: 1.5 is not a whole number"),
+    "resident": (
+        ["cores=[{preset: display-1024, fields: {costs.resident: true}}]"],
+        r"smollm2-135m, 64 tokens, display-1024: CoreCosts.resident = True: the weights fill",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_is_refused_in_one_line(energy, harness, load, tmp_path, case):
+    overrides, message = REFUSED[case]
+    with pytest.raises(harness.UserError, match=message) as error:
+        energy.energy(load("energy", TINY, f"results_dir={tmp_path}", *overrides))
+    assert "\n" not in str(error.value)
+
+
+def test_all_products_on_light(energy, load, tmp_path):
+    """Then the chip beside multiplies nothing."""
+    config = load("energy", TINY, f"results_dir={tmp_path}", "light=all")
+    core, chip = cost.Uncertain.preset("display-1024"), pj.presets.digital("h100-sxm")
+    bill = energy.on_light(
+        config, models.prefill_inventory("smollm2-135m", tokens=64), core.machine, chip
+    )
+    assert "beside: digital" not in energy.split(bill, "joules")
+    assert all(e.where == "light" or e.path.startswith("(") for e in bill.entries)
+
+
+def test_what_moves_the_ratio_most(done):
+    """Largest first, and of the core's or the chip's own numbers."""
+    points = json.loads((done / "metrics.json").read_text())["points"]
+    for p in points:
+        sizes = [
+            max(s["at_low"], s["at_high"]) / min(s["at_low"], s["at_high"]) for s in p["swings"]
+        ]
+        assert sizes == sorted(sizes, reverse=True)
+        assert {s["number"].split(":")[0] for s in p["swings"]} <= {p["core"], "h100-sxm"}
+    assert points[0]["swings"][0]["number"].startswith("display-1024: ")
+    assert (
+        "what moves the energy ratio to h100-sxm bfloat16 most" in (done / "report.txt").read_text()
+    )

@@ -1,0 +1,425 @@
+"""Photons a multiply needs: the solver, the laws of fan-in, and the experiment on a tiny model."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib
+import io
+import json
+import math
+import pathlib
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from photonjax.models import Decoder, DecoderConfig
+
+pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
+
+FILES = {
+    ".lock",
+    "config.yaml",
+    "fan_in.csv",
+    "metrics.json",
+    "photons.png",
+    "points.csv",
+    "report.txt",
+    "sites.csv",
+    "thresholds.csv",
+    "versions.json",
+}
+LADDER = "ladder={all: {}, head: {only: head}, rows-16: {rows: 16}, equal-snr: {equal_snr: true}}"
+
+
+@pytest.fixture
+def threshold(ours) -> ModuleType:
+    return importlib.import_module("experiments.photons.threshold")
+
+
+@pytest.fixture
+def fan_in(ours) -> ModuleType:
+    return importlib.import_module("experiments.photons.fan_in")
+
+
+@pytest.fixture
+def photons(checkpoint, corpus, tmp_path_factory, ours, monkeypatch):
+    """Run the experiment on the tiny model in this process; later overrides win."""
+    module, harness = (
+        importlib.import_module("experiments.photons.run"),
+        importlib.import_module("experiments.harness"),
+    )
+
+    def run(results: pathlib.Path, *overrides: str) -> SimpleNamespace:
+        base = [
+            "model=local",
+            f"model.path={checkpoint}",
+            f"data.corpus=file:{corpus}",
+            "data.length=24",
+            "windows=2",
+            "noise_seeds=2",
+            "targets_percent=[0.2,1]",
+            "solver.start=1e3",
+            "controls={terms: [32, 64], tokens: 24, columns: 16, layers: 2, orders: 2}",
+            f"results_dir={results}",
+            LADDER,
+        ]
+        keys = {override.partition("=")[0] for override in overrides}
+        chosen = [a for a in base if a.partition("=")[0] not in keys]
+        out, err, status = io.StringIO(), io.StringIO(), 0
+        monkeypatch.setattr(sys, "argv", ["photons.py", *chosen, *overrides])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                harness.main("photons", module.photons)
+            except SystemExit as end:
+                status = end.code if isinstance(end.code, int) else int(end.code is not None)
+                err.write(end.code if isinstance(end.code, str) else "")
+        return SimpleNamespace(status=status, out=out.getvalue(), err=err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory) -> pathlib.Path:
+    return tmp_path_factory.mktemp("photons")
+
+
+@pytest.fixture
+def first(photons, place) -> pathlib.Path:
+    """A run, done once."""
+    run = place / "photons" / "first"
+    if not (run / "metrics.json").exists():
+        outcome = photons(place, "run=first")
+        assert outcome.status == 0, outcome.err
+        assert (run / "report.txt").read_text() in outcome.out
+    return run
+
+
+def metrics(run: pathlib.Path) -> dict[str, Any]:
+    return json.loads((run / "metrics.json").read_text())
+
+
+def lines(file: pathlib.Path) -> list[dict[str, str]]:
+    with open(file, newline="") as text:
+        return list(csv.DictReader(text))
+
+
+@pytest.mark.parametrize("start", [1e-2, 1.0, 700.0, 1e4, 1e9])
+def test_solver_finds_a_known_answer(threshold, start):
+    """rise = a/l + b/l**2 meets 0.01 at a light known in closed form, from near and from far."""
+    a, b, target = 5.0, 900.0, 0.01
+    answer = (a + math.sqrt(a * a + 4 * b * target)) / (2 * target)
+    asked = []
+
+    def rise(light: float) -> float:
+        asked.append(light)
+        return a / light + b / light**2
+
+    found = threshold.solve(rise, target, start, tolerance=0.1, most=12)
+    assert found == pytest.approx(answer, rel=5e-3)
+    assert len(asked) == len(set(asked)) <= 12
+
+
+def test_solver_with_odd_curves(threshold):
+    """Curves that saturate, that are negative or infinite somewhere, and that never get there."""
+    solve = threshold.solve
+    assert solve(lambda x: math.log1p((300 / x) ** 2), 0.05, 1.0) == pytest.approx(
+        300 / math.sqrt(math.expm1(0.05)), rel=1e-2
+    )
+    assert solve(lambda x: 7 / x - 1e-5, 0.01, 1e7) == pytest.approx(7 / 0.01001, rel=1e-2)
+    assert solve(lambda x: math.inf if x < 50 else 3 / x, 0.01, 1.0) == pytest.approx(300, rel=1e-2)
+    assert solve(lambda x: -1e-3, 0.01, 1e3) is None
+    assert solve(lambda x: 2.0, 0.01, 1e3) is None
+    known = {100.0: 0.05, 1000.0: 0.005}
+    assert solve(lambda x: 5 / x, 0.0101, 1.0, seen=known, most=1) == pytest.approx(5 / 0.0101)
+    assert threshold.crossing({100.0: 0.02}, 0.01) == pytest.approx(200.0)
+    assert threshold.crossing({100.0: 0.2}, 0.01) is None
+
+
+def test_the_correction_removes_what_changes_sign(ours):
+    """Losses with a large random linear part in the noise: what is left is the quadratic part."""
+    curve_module = importlib.import_module("experiments.photons.light_curve")
+    config = SimpleNamespace(noise_seeds=3, seed=0)
+    windows = np.zeros((2, 11), int)
+    linear = np.random.default_rng(0).normal(size=(3, 2))
+    for rounded in (False, True):
+        points = SimpleNamespace(known={("a", math.inf): np.full((1, 2), 30.0)})
+        rung = SimpleNamespace(graph=None, state=None)
+        curve = curve_module.Curve("a", rung, points, windows, config, rounded=rounded)
+        for light in (1e3, 1e8):
+            sigma = light**-0.5
+            points.known["a", light] = 30.0 + 10 * (linear * sigma + 40 * sigma**2)
+        expected = 0.04 + (linear.mean() * 1e3**-0.5 if rounded else 0.0)
+        assert curve.rise(1e3) == pytest.approx(expected, rel=1e-9)
+        one = curve.rise(1e3, seeds=[1], windows=[0])
+        assert one == pytest.approx(0.04 + (linear[1, 0] * 1e3**-0.5 if rounded else 0.0))
+    assert abs(linear.mean()) * 1e3**-0.5 > 1e-3  # there was something to remove
+
+
+def test_laws_of_fan_in(fan_in):
+    """Signed operands: (2/pi)**2 of the SNR whatever K; non-negative ones: SNR / K (both for large K)."""
+    rows = fan_in.random_controls(
+        terms=(64, 256, 1024), tokens=48, columns=256, repeats=3, snr_db=20.0, seed=0
+    )
+    slopes = fan_in.control_slopes(rows)
+    signed, positive = slopes["random, signed"], slopes["random, non-negative"]
+    assert signed.value == pytest.approx(0.0, abs=0.03)
+    assert positive.value == pytest.approx(-1.0, abs=0.03)
+    assert 0 < signed.error < 0.03
+    assert 0 < positive.error < 0.03
+    for r in rows:
+        gaussian = 100 * (2 / math.pi) ** 2
+        expected = gaussian if r["series"] == "random, signed" else 100 / r["terms"]
+        assert r["photons_per_multiply"] == pytest.approx(expected, rel=0.1)
+
+
+def test_random_signs_tell_correlation_from_large_channels(fan_in):
+    """Products of one sign need 1/K; with random signs 1; a large channel c is left, in closed form."""
+    x, w = jnp.ones((48, 256)), jnp.ones((256, 256))
+    flip = jnp.where(jax.random.bernoulli(jax.random.key(0), 0.5, w.shape), 1.0, -1.0)
+
+    def needed(x, w) -> list[float]:
+        product = fan_in.Product("a", 0, 0, x, w)
+        rows = fan_in.need([product], terms=(64, 256), snr_db=0.0, key=jax.random.key(0))
+        return [r["photons_per_multiply"] for r in rows]
+
+    assert needed(x, w) == pytest.approx([1 / 64, 1 / 256], rel=0.05)
+    assert needed(x, w * flip) == pytest.approx([1.0, 1.0], rel=0.2)
+    large = (255 + 50) ** 2 / (256 * (255 + 50**2))  # (sum |a||b|)**2 / (K sum (a b)**2)
+    assert needed(x.at[:, 255].set(50.0), w * flip) == pytest.approx([1.0, large], rel=0.2)
+
+
+def test_slopes_and_readings(fan_in, ours):
+    report = importlib.import_module("experiments.photons.report")
+    slope = fan_in.fit_slope([1, 2, 4, 8], [3.0, 6.1, 11.8, 24.2])
+    x, y = np.log([1, 2, 4, 8]), np.log([3.0, 6.1, 11.8, 24.2])
+    (expected, _), covariance = np.polyfit(x, y, 1, cov=True)
+    assert slope.value == pytest.approx(expected)
+    assert slope.error == pytest.approx(np.sqrt(covariance[0, 0]))
+    assert fan_in.fit_slope([1, 10], [2.0, 0.2]) == (-1.0, None, 2)
+    assert report.reading(0.05, 0.01) == report.CONSTANT
+    assert report.reading(-0.93, 0.02) == report.INVERSE
+    assert report.reading(-0.5, 0.05) == "falls, but slower than 1/K"
+    assert report.reading(-1.5, 0.05) == "falls faster than 1/K"
+    assert report.reading(0.6, 0.05) == "rises with K"
+    assert report.reading(-0.5, 0.3) == report.reading(0.0, None) == "undecided"
+
+
+def test_needs_are_added_up_where_the_kinds_cover_the_model(ours):
+    report = importlib.import_module("experiments.photons.report")
+
+    def threshold(rung, family, photons):
+        return {"rung": rung, "family": family, "photons_full_scale": photons, "target_percent": 1}
+
+    results = {
+        "thresholds": [
+            threshold("all", "sub-array", 50.0),
+            threshold("a", "site", 30.0),
+            threshold("b", "site", 15.0),
+        ],
+        "sites": [
+            {"rung": r, "site": s}
+            for r, s in (("all", "1/a"), ("all", "1/b"), ("a", "1/a"), ("b", "1/b"))
+        ],
+    }
+    (line,) = report.sums(results)
+    assert "add up to 0.900 of" in line
+    results["sites"].append({"rung": "all", "site": "head"})
+    assert report.sums(results) == []
+
+
+@pytest.mark.parametrize("scan", [True, False])
+def test_captured_products_are_the_models(fan_in, scan):
+    """Layer 0 sees the normalised embedding; the captured weights are the layers' own."""
+    config = DecoderConfig(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=24,
+        num_layers=2,
+        num_heads=2,
+        num_kv_heads=1,
+        tie_embeddings=True,
+        max_length=32,
+    )
+    model = Decoder(config, rngs=nnx.Rngs(0), scan_layers=scan)
+    tokens = np.arange(8)
+    found = {(site, layer): (x, w) for site, layer, x, w in fan_in.capture(model, tokens, 2)}
+    assert set(found) == {(s, layer) for s in fan_in.SITES for layer in (0, 1)}
+    embedded = np.asarray(model.embed(jnp.asarray(tokens)))
+    expected = embedded / np.sqrt((embedded**2).mean(1, keepdims=True) + config.norm_eps)
+    np.testing.assert_allclose(found["q_proj", 0][0], expected, rtol=1e-5, atol=1e-6)
+    for layer in (0, 1):
+        block = model.layers.block if scan else model.layers[layer]
+        kernel = block.mlp.down_proj.kernel[...]
+        np.testing.assert_array_equal(
+            found["down_proj", layer][1], kernel[layer] if scan else kernel
+        )
+        assert block.mlp.down_proj.dot_general is jax.lax.dot_general  # the model is left as it was
+
+
+def test_outputs(first):
+    assert {f.name for f in first.iterdir()} == FILES
+    found = metrics(first)
+    report = (first / "report.txt").read_text()
+    for text in ("all", "head", "rows-16", "equal-snr", "random, signed", "fall as 1/K"):
+        assert text in report
+    studies = {s["study"]: s for s in found["slopes"]}
+    assert studies["control random, signed, at 30 dB"]["exponent"] == pytest.approx(0, abs=0.2)
+    assert studies["control random, non-negative, at 30 dB"]["exponent"] == pytest.approx(
+        -1, abs=0.2
+    )
+    assert studies["sub-arrays, all sites, at +1 %"]["reading"] == "undecided"  # two sizes
+    assert "first K rows of down_proj, random signs, at 30 dB" in studies
+    for row, line in zip(found["thresholds"], lines(first / "thresholds.csv"), strict=True):
+        for name, value in row.items():
+            assert line[name] == ("" if value is None else str(value))
+    assert len(lines(first / "fan_in.csv")) > 20
+    assert (first / "photons.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_thresholds_make_sense(first):
+    found = metrics(first)
+    digital = found["noise_free_perplexity"]["digital"]
+    for name, perplexity in found["noise_free_perplexity"].items():
+        assert perplexity == pytest.approx(digital, rel=1e-4), name
+    rows = {(r["rung"], r["target_percent"]): r for r in found["thresholds"]}
+    assert len(rows) == 4 * 2
+    for (rung, percent), r in rows.items():
+        assert r["light"], (rung, percent)
+        sites = [s for s in found["sites"] if (s["rung"], s["target_percent"]) == (rung, percent)]
+        assert len(sites) == (1 if rung == "head" else 2 * 7 + 1)
+        electrons = sum(s["electrons"] for s in sites) / sum(s["multiplies"] for s in sites)
+        assert r["photons_per_multiply"] == pytest.approx(electrons)
+        assert r["photons_per_output"] == pytest.approx(electrons * r["terms_per_output"])
+        assert r["photons_per_sample"] == pytest.approx(electrons * r["terms_per_sample"])
+        if rung == "equal-snr":
+            assert r["photons_full_scale"] is None
+            for s in sites if percent == 0.2 else []:  # at more noise activations move too
+                assert s["shot_snr_db"] == pytest.approx(10 * math.log10(r["light"]), abs=0.3)
+        else:
+            assert 0 < r["photons_per_multiply"] < r["photons_full_scale"]
+            assert rows[rung, 0.2]["light"] > rows[rung, 1]["light"]
+            assert rows[rung, 0.2]["shot_snr_db"] > rows[rung, 1]["shot_snr_db"]
+    # Cutting K changes how light is counted per sample, not what the model needs (all tiles share scales).
+    assert rows["rows-16", 1]["terms_per_sample"] == 16
+    ratio = rows["rows-16", 1]["photons_per_multiply"] / rows["all", 1]["photons_per_multiply"]
+    assert 0.5 < ratio < 2
+    fixed = {(r["rung"], r["same_photons_per"]): r for r in found["fixed_light"]}
+    assert set(fixed) == {("rows-16", "multiply"), ("rows-16", "sample")}
+    same = fixed["rows-16", "sample"]
+    share = rows["all", 1]["terms_per_sample"] / 16
+    assert same["light"] == pytest.approx(rows["all", same["target_percent"]]["light"] * share)
+    assert (
+        same["perplexity_change_percent"]
+        < fixed["rows-16", "multiply"]["perplexity_change_percent"]
+    )
+
+
+def test_points_say_what_thresholds_say(first):
+    """The rise at a threshold, worked out anew from points.csv, encloses the target."""
+    losses: dict[tuple[str, float], dict[tuple[int, int], float]] = {}
+    for r in lines(first / "points.csv"):
+        point = losses.setdefault((r["rung"], float(r["light"])), {})
+        point[int(r["noise_seed"]), int(r["window"])] = float(r["loss_nats"])
+    assert {len(p) for (_, light), p in losses.items() if math.isinf(light)} == {2}
+    assert {len(p) for (_, light), p in losses.items() if not math.isinf(light)} == {4}
+
+    def rise(light: float, at: float) -> float:
+        dark, lit = losses["all", math.inf], losses["all", at]
+        return sum(loss - dark[0, w] for (_, w), loss in lit.items()) / (4 * 23)
+
+    found = metrics(first)
+    curve = [c for c in found["curves"] if c["rung"] == "all"]
+    for c in curve:
+        reference = 10.0 ** (4 * math.ceil(math.log10(30 * c["light"]) / 4))
+        q = math.sqrt(reference / c["light"])
+        corrected = (rise(c["light"], c["light"]) - q * rise(c["light"], reference)) / (1 - 1 / q)
+        assert 100 * math.expm1(corrected) == pytest.approx(
+            c["perplexity_change_percent"], rel=1e-6
+        )
+    (at,) = [r for r in found["thresholds"] if (r["rung"], r["target_percent"]) == ("all", 1)]
+    nearest = min(curve, key=lambda c: abs(math.log(c["light"] / at["light"])))
+    assert 0.7 < nearest["perplexity_change_percent"] < 1.4
+
+
+def test_a_run_goes_on_from_its_points(first, photons, place, monkeypatch):
+    """Cut off in the middle, it ends with the same numbers and evaluates only what was missing."""
+    second = place / "photons" / "second"
+    second.mkdir(exist_ok=True)
+    text = (first / "points.csv").read_text().splitlines(keepends=True)
+    kept = text[
+        : 1 + 2 + 2 + 4 * 3
+    ]  # digital and the first rung without noise, three of its points
+    (second / "points.csv").write_text("".join(kept))
+    (second / "config.yaml").write_text((first / "config.yaml").read_text())
+    curve_module = importlib.import_module("experiments.photons.light_curve")
+    loss, count = curve_module.window_loss, []
+    monkeypatch.setattr(curve_module, "window_loss", lambda *a: count.append(1) or loss(*a))
+    outcome = photons(place, "run=second")
+    assert outcome.status == 0, outcome.err
+    assert metrics(second) == metrics(first)
+    assert (second / "points.csv").read_text() == "".join(text)
+    assert len(count) == len(text) - len(kept)
+
+
+def test_rows_for_the_table_of_published_values(first, ours, monkeypatch, tmp_path):
+    module = importlib.import_module("experiments.photons.fidelity")
+    rows = module.photon_rows(metrics(first))
+    assert {r["verdict"] for r in rows} <= {"reproduced", "differs", "not reproduced"}
+    assert all(r["source"] and r["note"] for r in rows)
+    by_name = {r["name"].partition("K: ")[2]: r for r in rows}
+    assert by_name["control random, non-negative, at 30 dB"]["verdict"] == "reproduced"
+    assert by_name["control random, signed, at 30 dB"]["verdict"] != "reproduced"
+    assert by_name["control random, signed, at 30 dB"]["deviation"] == pytest.approx(-1, abs=0.2)
+    assert any("1 % perplexity" in r["name"] for r in rows)
+    monkeypatch.setattr(module, "ROOT", tmp_path)  # where nothing was run
+    assert [r["verdict"] for r in module.photon_rows()] == ["differs", "reproduced"]
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("windows=0", "windows: 0"),
+        ("noise_seeds=none", "noise_seeds: 'none'"),
+        ("measure_windows=3", "measure_windows: 3"),
+        ("targets_percent=[]", "targets_percent"),
+        ("targets_percent=[-1]", "targets_percent: -1"),
+        ("solver.start=0", "solver.start: 0"),
+        ("solver=3", "solver: 3"),
+        ("controls.tokens=99", "controls.tokens: 99"),
+        ("controls.terms=[1.5]", "controls.terms"),
+        ("ladder={}", "ladder: is empty"),
+        ("ladder={digital: {}}", "'digital'"),
+        ("ladder={a: 3}", "ladder.a: 3"),
+        ("ladder={a: {only: 3}}", "ladder.a.only: 3"),
+        ("ladder={a: {equal_snr: 3}}", "ladder.a.equal_snr: 3"),
+        ("ladder={a: {photons: 3}}", "photons must stay 1.0"),
+        ("ladder={a: {bits_out: 8}}", "bits_out null"),
+        ("ladder={a: {row: 3}}", "'row'"),
+        ("ladder={a: {only: nothing}}", "rule 'nothing' matches no product"),
+        ("seed=-1", "seed: -1"),
+    ],
+)
+def test_user_errors(photons, tmp_path, override, named):
+    outcome = photons(tmp_path, override)
+    assert outcome.status == 1
+    errors = [line for line in outcome.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, outcome.err
+    assert named in errors[0]
+    assert "Traceback" not in outcome.err
+
+
+def test_points_that_are_not_points(photons, first, place):
+    broken = place / "photons" / "broken"
+    broken.mkdir(exist_ok=True)
+    (broken / "config.yaml").write_text((first / "config.yaml").read_text())
+    (broken / "points.csv").write_text("rung,light\nall,many\n")
+    outcome = photons(place, "run=broken")
+    assert outcome.status == 1
+    assert "points.csv is not a table of points" in outcome.err
