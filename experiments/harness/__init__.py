@@ -17,6 +17,7 @@ import re
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,9 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+# Hydra 1.3 warns where no version is named, 1.4 where one is.
+warnings.filterwarnings("ignore", message="The version_base parameter is deprecated")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Mappings without fixed keys: overrides may add to them, or replace them, without Hydra's "+".
