@@ -8,9 +8,10 @@ models (:mod:`photonjax.nn`), and what it all costs (:mod:`photonjax.cost`).
 import importlib
 from typing import Any
 
-from photonjax import cost, nn
-from photonjax.hardware import CoreCosts, DigitalAccelerator, OpticalCore, presets
+from photonjax import cost, machines, nn
+from photonjax.hardware import CoreCosts, OpticalCore
 from photonjax.inventory import Inventory, MatmulSite, matmuls, take_inventory
+from photonjax.machines import DigitalAccelerator
 from photonjax.nn import nnx
 from photonjax.nn.calibrate import calibrate
 from photonjax.nn.convert import (
@@ -48,6 +49,7 @@ __all__ = [
     "convert",
     "cost",
     "hold_weights",
+    "machines",
     "matmuls",
     "nn",
     "nnx",
@@ -55,7 +57,6 @@ __all__ = [
     "optical_dot_general",
     "optical_einsum",
     "over_chips",
-    "presets",
     "program",
     "quantize",
     "release_weights",

@@ -15,8 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from photonjax import cost
-from photonjax.hardware import presets
+from photonjax import cost, machines
 from photonjax.hardware.fields import get_field, set_fields
 from photonjax.inventory import Inventory
 
@@ -130,7 +129,7 @@ def _count(text: str) -> int:
 
 def _describe(args: argparse.Namespace) -> None:
     try:
-        print(presets.describe(args.name))
+        print(machines.describe(args.name))
     except ValueError as error:
         raise _Refused(error) from None
 
@@ -138,11 +137,11 @@ def _describe(args: argparse.Namespace) -> None:
 def _list() -> None:
     from photonjax.models import shapes
 
-    cores = [n for n in presets.cores() if presets.core(n).costs is not None]
+    cores = [n for n in machines.optical_names() if machines.optical(n).costs is not None]
     for title, names in (
         ("models", shapes.names()),
         ("cores", cores),
-        ("baselines", presets.digitals()),
+        ("baselines", machines.digital_names()),
     ):
         print(f"{title}:")
         print("\n".join(f"  {name}" for name in names))
@@ -183,7 +182,7 @@ def _cost(args: argparse.Namespace) -> None:
 def _compare(args: argparse.Namespace) -> cost.Comparison:
     core = _core(args.core, args.set)
     names = list(dict.fromkeys(args.against or ["h100-sxm"]))
-    chips = {name: cost.Uncertain.preset(name, presets.digital(name)) for name in names}
+    chips = {name: cost.Uncertain.preset(name, machines.digital(name)) for name in names}
     baselines = [b for chip in chips.values() for b in _baselines(chip, args)]
     inventory = _inventory(args.model, args.context, args.batch)
     tokens = args.context * args.batch
@@ -203,9 +202,9 @@ def _compare(args: argparse.Namespace) -> cost.Comparison:
 
 
 def _core(name: str, settings: Sequence[str]) -> cost.Uncertain:
-    core = presets.core(name)
+    core = machines.optical(name)
     if core.costs is None:
-        priced = [n for n in presets.cores() if presets.core(n).costs is not None]
+        priced = [n for n in machines.optical_names() if machines.optical(n).costs is not None]
         raise _Refused(f"core {name!r} has no published costs; choose one of {', '.join(priced)}")
     values = dict(_setting(core, text) for text in settings)
     try:
@@ -259,7 +258,7 @@ def _beside(name: str | None, chips: dict[str, cost.Uncertain]) -> cost.Uncertai
     if name == "none":
         return None
     if name is not None:
-        return chips.get(name) or cost.Uncertain.preset(name, presets.digital(name))
+        return chips.get(name) or cost.Uncertain.preset(name, machines.digital(name))
     whole = [c for c in chips.values() if c.machine.power_w is not None]
     return whole[0] if whole else cost.Uncertain.preset("h100-sxm")
 

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from photonjax import machines
 from photonjax.command import main
 from photonjax.cost import on_core
-from photonjax.hardware import presets, set_fields
+from photonjax.hardware import set_fields
 from photonjax.models.shapes import prefill_inventory
 
 SMALL = ["cost", "--model", "smollm2-135m", "--context", "256", "--samples", "16"]
@@ -51,7 +52,7 @@ def test_json_carries_bills_numbers_and_versions(capsys):
     assert ratio["value"] == pytest.approx(bills["display-1024"]["joules"] / reference["joules"])
     assert ratio["p5"] < ratio["p95"]
     for name in ("display-1024", "h100-sxm"):  # the digital side is part of what is assumed
-        table = presets.sources(name)
+        table = machines.sources(name)
         assert set(data["numbers"][name]) == set(table)
         for field, number in data["numbers"][name].items():
             assert (number["low"], number["high"]) == (table[field].low, table[field].high)
@@ -67,14 +68,14 @@ def test_settings_change_the_core_and_are_not_varied(capsys):
     quick = json.loads(run(capsys, *SMALL, *asked, "--light", "all", "--json")[1])
     bill = quick["bills"]["display-1024"]
     core = set_fields(
-        presets.core("display-1024"),
+        machines.optical("display-1024"),
         {"costs.load_time_s": 1e-9, "costs.cores": 4, "photons": 2e4},
     )
     exact = on_core(
         prefill_inventory("smollm2-135m", tokens=256),
         core,
         where=lambda site: True,
-        digital=presets.digital("h100-sxm"),
+        digital=machines.digital("h100-sxm"),
     )
     assert bill["joules"] == pytest.approx(exact.joules)
     assert bill["seconds"] == pytest.approx(exact.seconds)
@@ -110,9 +111,9 @@ WRONG = {
     "no command": ([], "COMMAND"),
     "no model": (["cost"], "--model is missing"),
     "model": (["cost", "--model", "llama-4"], "'llama-4' is not known"),
-    "core": ([*SMALL, "--core", "display"], "unknown core 'display'"),
+    "core": ([*SMALL, "--core", "display"], "unknown optical machine 'display'"),
     "core without costs": ([*SMALL, "--core", "mzi-mesh"], "'mzi-mesh' has no published costs"),
-    "baseline": ([*SMALL, "--against", "h100"], "unknown digital 'h100' (did you mean h100-sxm?)"),
+    "baseline": ([*SMALL, "--against", "h100"], "unknown digital machine 'h100' (did you mean h100-sxm?)"),
     "beside": ([*SMALL, "--beside", "300-fJ-per-MAC"], "has no power_w or ops_per_s"),
     "context": (["cost", "--model", "gpt2", "--context", "0"], "'0' is not a whole number"),
     "dtype": ([*SMALL, "--dtype", "int9"], "h100-sxm has bfloat16"),

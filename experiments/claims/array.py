@@ -77,7 +77,7 @@ def audit(config: DictConfig) -> Verdict:
     """Energy of one cycle against array size, the SNR held, for signed operands and for one sign."""
     settings = config.array
     light = need(config.photons_result)
-    base = pj.presets.core(config.machine)
+    base = pj.machines.optical(config.machine)
     sizes = [int(n) for n in settings.sizes]
     rows: list[Row] = []
     for operands in ("signed", "one sign"):

@@ -17,7 +17,7 @@ STATEMENT = "Prefill cost grows quadratically with context."
 def audit(config: DictConfig) -> Verdict:
     """Exponents of multiplications and of time on a chip, and where attention overtakes the linears."""
     settings = config.context
-    chip = pj.presets.digital(settings.chip)
+    chip = pj.machines.digital(settings.chip)
     rows: list[Row] = []
     for model in settings.models:
         for context in settings.contexts:

@@ -13,9 +13,9 @@ import photonjax as pj
 from experiments.claims.light import need
 from experiments.claims.verdict import Row, Verdict, by_shares, panels
 from photonjax.hardware import get_field, set_fields
-from photonjax.hardware.converters import dac_exponential_w
-from photonjax.hardware.presets import Number
 from photonjax.inventory import Inventory, MatmulSite
+from photonjax.machines import Number
+from photonjax.machines.converters import dac_exponential_w
 from photonjax.models.shapes import prefill_inventory
 
 STATEMENT = "About 10x less energy per inference than silicon on billion-parameter models."

@@ -12,7 +12,7 @@ import photonjax as pj
 from experiments.claims.decode import CACHES, decode_inventory
 from experiments.claims.energy import energies, program, prompts
 from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
-from photonjax.hardware.presets import Number
+from photonjax.machines import Number
 
 STATEMENT = (
     "1,000x more effective compute in five years means about 100 trillion dollars and 1,000 GW "
@@ -50,7 +50,7 @@ def audit(config: DictConfig) -> Verdict:
     """The fleet from unit costs, and the prefill share of a request's energy."""
     settings = config.fleet
     claim, known = published("claims"), published("fleet")
-    chip = pj.presets.digital(settings.chip)
+    chip = pj.machines.digital(settings.chip)
     rng = np.random.default_rng(config.seed)
     drawn = {name: log_uniform(n, settings.samples, rng) for name, n in known.items()}
     growth = claim["fleet"].value
@@ -114,14 +114,14 @@ def audit(config: DictConfig) -> Verdict:
 def requests(config: DictConfig) -> list[Row]:
     """Energy of each trace's mean request, and what optical prefill takes off."""
     settings = config.fleet
-    chip = pj.presets.digital(settings.chip)
+    chip = pj.machines.digital(settings.chip)
     rows: list[Row] = []
     for name, trace in published("requests").items():
         length, answer = round(trace["tokens_in"]), trace["tokens_out"]
         batch = prompts(length, settings.tokens_together)
         inventory = program(settings.model, length, settings.tokens_together)
         f = energies({"prefill": inventory}, {settings.chip: settings.dtype})
-        joules = f(pj.presets.core(config.machine), chip)["prefill"]
+        joules = f(pj.machines.optical(config.machine), chip)["prefill"]
         whole, rest, light = (
             float(joules[settings.chip + part]) / batch for part in ("", " rest", " light")
         )

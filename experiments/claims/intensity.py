@@ -12,8 +12,8 @@ import photonjax as pj
 from experiments.claims.decode import decode_inventory
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
 from experiments.scaling.exponents import crossings
-from photonjax.hardware import DigitalAccelerator
 from photonjax.inventory import Inventory
+from photonjax.machines import DigitalAccelerator
 from photonjax.models.shapes import prefill_inventory
 
 STATEMENT = "Prefill is compute-bound and decode memory-bound."
@@ -82,7 +82,7 @@ def ridge(chip: DigitalAccelerator) -> float:
 def audit(config: DictConfig) -> Verdict:
     """Intensities of both phases against every chip's ridge point."""
     settings = config.intensity
-    ridges = {name: ridge(pj.presets.digital(name)) for name in settings.chips}
+    ridges = {name: ridge(pj.machines.digital(name)) for name in settings.chips}
     reads, steps, starts, ends = [], [], [], []
     for model in config.models:
         for length in settings.prompts:

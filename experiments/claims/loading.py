@@ -43,7 +43,7 @@ def break_even(core: OpticalCore, what: int, share: float = 0.5, most: int = 1 <
 def audit(config: DictConfig) -> Verdict:
     """Tokens a load must serve, for each load time, in time and in energy."""
     settings = config.loading
-    base = pj.presets.core(config.machine)
+    base = pj.machines.optical(config.machine)
     assert base.costs is not None
     rows: list[Row] = []
     for name, load_time in settings.load_times_s.items():

@@ -34,7 +34,7 @@ def components(core: OpticalCore) -> tuple[dict[str, Any], Any]:
 def power_w(core: OpticalCore) -> Any:
     """Watts at full rate.
 
-    >>> power_w(set_fields(pj.presets.core("ideal"), {"costs.static_power_w": 7.0}))
+    >>> power_w(set_fields(pj.machines.optical("ideal"), {"costs.static_power_w": 7.0}))
     7.0
     """
     joules, seconds = components(core)
@@ -46,13 +46,13 @@ def audit(config: DictConfig) -> Verdict:
     settings = config.rack
     known = published("rack")
     limit, host = ranged(known["air_cooled_w"]), ranged(known["host_w"])
-    chip = pj.presets.digital(settings.beside)
+    chip = pj.machines.digital(settings.beside)
     rng = np.random.default_rng(config.seed)
     beside = log_uniform(host, settings.samples, rng) + chip.power_w
     limits = log_uniform(limit, settings.samples, rng)
     rows: list[Row] = []
     draws = {}
-    core = pj.presets.core(config.machine)
+    core = pj.machines.optical(config.machine)
     for cores in settings.cores:
         machine = set_fields(core, {"costs.cores": int(cores)})
         known_core = pj.cost.Uncertain.preset(config.machine, machine)

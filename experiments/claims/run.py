@@ -70,7 +70,7 @@ def check(config: DictConfig) -> None:
         for model in (*config.models, *config.context.models, config.fleet.model):
             shapes.named(model)
     with user_errors(ValueError, prefix="machine: "):
-        core = pj.presets.core(config.machine)
+        core = pj.machines.optical(config.machine)
     if core.costs is None or core.photons is None or core.bits_in is None:
         raise UserError(
             f"machine: {config.machine!r} lacks costs, photons or bits; take display-1024"
@@ -79,7 +79,7 @@ def check(config: DictConfig) -> None:
         others = [c for chips in config.energy.chips.values() for c in chips]
         some = (config.context.chip, config.fleet.chip, config.rack.beside)
         for chip in (*config.intensity.chips, *some, *others):
-            pj.presets.digital(chip)
+            pj.machines.digital(chip)
     for key in ("energy.samples", "fleet.samples", "rack.samples", "array.vectors"):
         section, name = key.split(".")
         _whole(key, config[section][name])

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from experiments.harness import UserError
-from photonjax.hardware.presets import Number
+from photonjax.machines import Number
 
 Row = dict[str, Any]
 HOLDS, HOLDS_IF = "holds", "holds if ..."

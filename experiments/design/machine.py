@@ -1,6 +1,6 @@
 """The machine that is designed: what a choice of array, bits, clock, converters and light costs a token.
 
-Cells are held: an array of N x N is built cells / N**2 times. Laws that the presets do not have:
+Cells are held: an array of N x N is built cells / N**2 times. Laws that the named machines do not have:
 
 * A converter's energy a sample rises with its rate as ``1 + rate / corner`` (assumed; without it the fastest
   clock would always be best).
@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import photonjax as pj
 from experiments.claims.energy import split
 from experiments.design.quality import Surrogate
-from photonjax.hardware import DigitalAccelerator, OpticalCore, set_fields
+from photonjax.hardware import OpticalCore, set_fields
 from photonjax.inventory import Inventory
+from photonjax.machines import DigitalAccelerator
 
 
 class Choice(NamedTuple):

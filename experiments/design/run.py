@@ -116,7 +116,7 @@ def _whole(key: str, value: Any, least: int = 1) -> None:
 def make_machine(config: DictConfig, law: design_quality.Surrogate) -> Machine:
     """The program and the numbers that stay."""
     with user_errors(ValueError):
-        base, beside = pj.presets.core(config.machine), pj.presets.digital(config.beside)
+        base, beside = pj.machines.optical(config.machine), pj.machines.digital(config.beside)
         batch = max(1, -(-config.tokens_together // config.context))
         inventory = prefill_inventory(config.language_model, tokens=config.context, batch=batch)
     if base.costs is None or base.enob is None or base.bits_in is None:

@@ -78,9 +78,11 @@ def make_core(key: str, entry: Any) -> cost.Uncertain:
     check_text(key, preset)
     check_text(key, label)
     with user_errors(ValueError, TypeError, prefix=f"{key}: "):
-        core = pj.presets.core(preset)
+        core = pj.machines.optical(preset)
         if core.costs is None:
-            priced = [n for n in pj.presets.cores() if pj.presets.core(n).costs is not None]
+            priced = [
+                n for n in pj.machines.optical_names() if pj.machines.optical(n).costs is not None
+            ]
             raise UserError(
                 f"{key}: {preset!r} has no published costs; choose one of {', '.join(priced)}"
             )
@@ -92,7 +94,7 @@ def make_chip(key: str, name: Any, dtypes: Sequence[str]) -> cost.Uncertain:
     """A whole digital chip that has all the precisions asked for, with the ranges of its numbers."""
     check_text(key, name)
     with user_errors(ValueError, prefix=f"{key}: "):
-        chip = cost.Uncertain.preset(name, pj.presets.digital(name))
+        chip = cost.Uncertain.preset(name, pj.machines.digital(name))
     if chip.machine.power_w is None or not chip.machine.ops_per_s:
         raise UserError(
             f"{key}: {name!r} is an energy per multiply-accumulate only; choose a whole chip, as h100-sxm "

@@ -39,8 +39,8 @@ from experiments.energy.machines import (
 from experiments.harness import RunDirectory, UserError, user_errors
 from experiments.report import run as html_report
 from photonjax import cost, models
-from photonjax.hardware.digital import DTYPE_BITS
 from photonjax.inventory import Inventory
+from photonjax.machines.accelerator import DTYPE_BITS
 
 Row = dict[str, Any]
 QUANTILES = (0.1, 0.5, 0.9)

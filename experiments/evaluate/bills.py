@@ -10,7 +10,7 @@ from flax import nnx
 from omegaconf import DictConfig
 
 import photonjax as pj
-from photonjax.hardware import DigitalAccelerator
+from photonjax.machines import DigitalAccelerator
 
 
 class Bills:
@@ -89,6 +89,6 @@ class Bills:
             + (f"{1e3 * floor:.3g} mJ/token bare arithmetic\n" if floor else "\n")
             + f"energies: {self.tokens:,} tokens in one batch; on a core, the range is the tenth to the "
             f"ninetieth percentile over {self.config.bill.samples:,} draws of the numbers that nobody "
-            "has published\n(see photonjax.presets.describe), all assumed independent; everything "
+            "has published\n(see photonjax.machines.describe), all assumed independent; everything "
             f"but the products on light is charged to {base['preset']}"
         )

@@ -111,7 +111,7 @@ def make_core(
     group: DictConfig, fields: Mapping[str, Any], where: str = "core.fields"
 ) -> pj.OpticalCore:
     """The preset of the core group with the group's fields and the rung's on top."""
-    core = pj.presets.core(group.preset)
+    core = pj.machines.optical(group.preset)
     changes = {k: v for k, v in {**group.fields, **fields}.items() if k != "only"}
     known = {f.name for f in dataclasses.fields(core)}
     for name in changes:

@@ -39,7 +39,7 @@ from experiments.evaluate.inputs import (
     make_rules,
 )
 from experiments.harness import RunDirectory, UserError, table, user_errors
-from photonjax.hardware import DigitalAccelerator
+from photonjax.machines import DigitalAccelerator
 from photonjax.ops import Measurement, arithmetic
 
 
@@ -47,7 +47,7 @@ def evaluate(config: DictConfig) -> None:
     """The whole experiment."""
     check(config)
     with user_errors(ValueError, TypeError):
-        accelerator = pj.presets.digital(config.digital.preset)
+        accelerator = pj.machines.digital(config.digital.preset)
         cores = {
             name: make_core(config.core, fields, f"ladder.{name}")
             for name, fields in config.ladder.items()

@@ -17,8 +17,9 @@ import photonjax as pj
 from experiments.fidelity.rows import DIFFERS, KEYS, REPRODUCED, Row
 from experiments.harness import table
 from photonjax.cost import Entry
-from photonjax.hardware import architectures
 from photonjax.hardware.costs import SharedCosts
+from photonjax.machines.optical.albireo import albireo
+from photonjax.machines.optical.lightening_transformer import NUMBERS, lightening_transformer
 
 LT_SOURCE = "Lightening-Transformer (HPCA 2024), its hardware_simulator run with its own parameters"
 ALBIREO_SOURCE = "Albireo (ISCA 2021), conservative, table III as quoted by CiMLoop's _tests.py"
@@ -117,7 +118,7 @@ def other_operations(work: Workload, layers: int) -> Entry:
     t, d, nbytes = work.tokens, work.dim, 4 / 8
     softmax, norm, residual, gelu = t * t * work.heads, t * (d + 1), 2 * t * d, 4 * t * d
     numbers = softmax + norm + residual + gelu
-    buffer = architectures.NUMBERS["lightening-transformer"]["memory.global"].value
+    buffer = NUMBERS["memory.global"].value
     joules = (
         0.1e-12 * (5 * norm + 8 * gelu + residual)
         + 51.6e-12 / 44.8 * softmax * nbytes
@@ -136,7 +137,7 @@ def bill(work: Workload, bits: int = 4, layers: int = 1) -> pj.cost.Bill:
       bits: of both operands and the ADC.
       layers: whose other operations are charged; the simulator counts those of one layer.
     """
-    core = architectures.lightening_transformer(bits).core()
+    core = lightening_transformer(bits).core()
     inventory = pj.Inventory(work.sites(), [])
     light = pj.cost.on_core(inventory, core, where=lambda site: True)
     other = other_operations(work, layers)
@@ -150,7 +151,7 @@ def architecture_rows() -> list[dict[str, Any]]:
 
 def power_rows() -> list[Row]:
     """Power split and area of Lightening-Transformer Base."""
-    machines = {bits: architectures.lightening_transformer(bits) for bits in LT_POWER_W}
+    machines = {bits: lightening_transformer(bits) for bits in LT_POWER_W}
     split = machines[4].power_split()
     rows = [
         _row(f"LT-Base, 4 bits: {group}", known, split[group], "W", LT_SOURCE, LT_WITHIN)
@@ -194,7 +195,7 @@ def workload_rows() -> list[Row]:
 
 def operand_reads_j(work: Workload) -> float:
     """Energy of bringing attention's computed operands from the global buffer, in our bill [J]."""
-    core = architectures.lightening_transformer(4).core()
+    core = lightening_transformer(4).core()
     assert isinstance(core.costs, SharedCosts)
     buffer = next(m for m in core.costs.memories if m.name == "global buffer")
     bare = dataclasses.replace(buffer, results=0.0)
@@ -206,7 +207,7 @@ def operand_reads_j(work: Workload) -> float:
 
 def albireo_rows() -> list[Row]:
     """Power split of Albireo."""
-    split = architectures.albireo().power_split()
+    split = albireo().power_split()
     return [
         _row(
             f"Albireo, conservative: {group}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import photonjax as pj
 from experiments.fidelity.rows import Row, published, range_row, row
-from photonjax.hardware import converters
+from photonjax.machines import converters
 
 SIZES = (128, 512, 1024, 2048)
 ADC_PJ = 3.5
@@ -86,7 +86,7 @@ def survey_rows() -> list[Row]:
 
 def preset_rows() -> list[Row]:
     """What the preset machine is built with."""
-    machine = pj.presets.core(MACHINE)
+    machine = pj.machines.optical(MACHINE)
     costs = machine.costs
     assert costs is not None
     dac = converters.dac_exponential_w(8, 14e9) / 14e9

@@ -44,7 +44,7 @@ def digital_rows() -> list[Row]:
             ),
         )
     )
-    full = dataclasses.replace(pj.presets.digital("h100-sxm"), utilisation=1.0)
+    full = dataclasses.replace(pj.machines.digital("h100-sxm"), utilisation=1.0)
     whole = prefill_inventory("llama-3-8b", tokens=TOKENS, last_only=False)
     linears = Inventory([s for s in whole.matmuls if s.stationary], [])
     for dtype, key in (("bfloat16", "h100_8b_peak_bf16"), ("int8", "h100_8b_peak_int8")):
@@ -71,7 +71,7 @@ def prompt_row(key: str, chip: str, name: str, model: Any) -> Row:
 
 def spanned(name: str, key: str, chip: str, ours: Callable[[Any], Any]) -> Row:
     """A line of ours that rests on a utilisation, which is assumed, with a range."""
-    preset, number = pj.presets.digital(chip), pj.presets.sources(chip)["utilisation"]
+    preset, number = pj.machines.digital(chip), pj.machines.sources(chip)["utilisation"]
     assert number.low is not None and number.high is not None
 
     def at(share: float) -> float:

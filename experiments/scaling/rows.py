@@ -17,8 +17,9 @@ import jax.numpy as jnp
 
 import photonjax as pj
 from photonjax import cost, models
-from photonjax.hardware import DigitalAccelerator, set_fields
+from photonjax.hardware import set_fields
 from photonjax.inventory import Inventory, MatmulSite
+from photonjax.machines import DigitalAccelerator
 
 Row = dict[str, Any]
 OnLight = Callable[[MatmulSite], bool] | None
@@ -73,7 +74,7 @@ def sweep(
       machines: what it is billed on.
 
     Example:
-      >>> core, chip = pj.presets.core("display-1024"), pj.presets.digital("h100-sxm")
+      >>> core, chip = pj.machines.optical("display-1024"), pj.machines.digital("h100-sxm")
       >>> rows = sweep("N", [256, 512], lambda n: matrix_program(n, tokens=64), Machines(core, chip))
       >>> [row["macs"] for row in rows]
       [4194304, 16777216]
@@ -148,7 +149,9 @@ def switched(
     """
     costs = core.costs
     if costs is None:
-        raise ValueError("OpticalCore.costs is None: take one of presets.cores() that has costs")
+        raise ValueError(
+            "OpticalCore.costs is None: take one of machines.optical_names() that has costs"
+        )
     free: dict[str, Any] = {}
     if not memory:
         free |= {"activation_energy_j_per_byte": 0.0, "activation_bytes_per_s": None}

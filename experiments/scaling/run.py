@@ -50,8 +50,8 @@ from experiments.scaling.exponents import (
 )
 from experiments.scaling.rows import widened
 from photonjax import models
-from photonjax.hardware.digital import DTYPE_BITS
 from photonjax.inventory import Inventory
+from photonjax.machines.accelerator import DTYPE_BITS
 
 TITLE = "How the cost of a prefill grows"
 Sweep = tuple[str, list[int], Callable[[int], Inventory], Machines]

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from photonjax import machines
 from photonjax.cost.bill import Bill
 from photonjax.cost.digital import Precision, model_flop_utilisation, on_digital
 from photonjax.cost.groups import group_sites
@@ -20,7 +21,6 @@ from photonjax.cost.uncertainty import (
     quantiles,
     swings,
 )
-from photonjax.hardware import presets
 from photonjax.hardware.fields import get_field
 from photonjax.inventory import Inventory, MatmulSite
 
@@ -247,7 +247,7 @@ def _numbers(u: Uncertain) -> dict[str, dict[str, Any]]:
     """Every number of the preset's table; with another value, and no range, where that was set."""
     preset = Uncertain.preset(u.name).machine
     table = {}
-    for field, number in presets.sources(u.name).items():
+    for field, number in machines.sources(u.name).items():
         line = dataclasses.asdict(number)
         try:
             value, as_published = get_field(u.machine, field), get_field(preset, field)

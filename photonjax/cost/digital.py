@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from photonjax.cost.bill import Bill, Entry
-from photonjax.hardware.digital import DTYPE_BITS, DigitalAccelerator
 from photonjax.inventory import Inventory, MatmulSite
+from photonjax.machines.accelerator import DTYPE_BITS, DigitalAccelerator
 
 __all__ = [
     "Precision",
@@ -70,10 +70,10 @@ def on_digital(
 
     Example:
       >>> from photonjax.cost import on_digital
-      >>> from photonjax.hardware import presets
+      >>> from photonjax import machines
       >>> from photonjax.inventory import Inventory, MatmulSite
       >>> site = MatmulSite("w", batch=1, M=4096, K=4096, N=4096, count=1, dtype="bfloat16", stationary=True)
-      >>> bill = on_digital(Inventory([site], []), presets.digital("h100-sxm"))
+      >>> bill = on_digital(Inventory([site], []), machines.digital("h100-sxm"))
       >>> round(bill.joules / site.macs * 1e12, 2), round(bill.floor.joules / site.macs * 1e12, 2)  # pJ/MAC
       (2.83, 0.3)
     """
@@ -105,9 +105,9 @@ def model_flop_utilisation(
 
     Time of all products at peak rate, over the bill's seconds.
 
-    >>> from photonjax.hardware import presets
+    >>> from photonjax import machines
     >>> site = MatmulSite("w", batch=1, M=4096, K=4096, N=4096, count=1, dtype="int8", stationary=True)
-    >>> round(model_flop_utilisation(Inventory([site], []), presets.digital("b200")), 3)
+    >>> round(model_flop_utilisation(Inventory([site], []), machines.digital("b200")), 3)
     0.5
     """
     peak = sum(2.0 * s.macs / accelerator.rate(precision(s, dtype)) for s in inventory.matmuls)

@@ -13,8 +13,8 @@ from photonjax.cost.counts import RAILS, Counts, arrays, count, number_bytes
 from photonjax.cost.digital import Precision, digital_entries, maximum, other_notes, total
 from photonjax.hardware.core import OpticalCore
 from photonjax.hardware.costs import PHOTON_J_M
-from photonjax.hardware.digital import DigitalAccelerator
 from photonjax.inventory import Inventory, MatmulSite
+from photonjax.machines.accelerator import DigitalAccelerator
 
 __all__ = ["light_entry", "on_core"]
 
@@ -80,16 +80,16 @@ def on_core(
 
     Example:
       >>> from photonjax.cost import on_core
-      >>> from photonjax.hardware import presets
+      >>> from photonjax import machines
       >>> from photonjax.inventory import Inventory, MatmulSite
       >>> site = MatmulSite("w", batch=1, M=2048, K=2048, N=1024, count=3, dtype="bfloat16", stationary=True)
-      >>> bill = on_core(Inventory([site], []), presets.core("display-1024"))
+      >>> bill = on_core(Inventory([site], []), machines.optical("display-1024"))
       >>> bill.by_component("seconds")["compute"]  # 3 x 2 tiles x 2048 symbols at 1 GHz
       1.2288e-05
     """
     if core.costs is None:
         raise ValueError(
-            "OpticalCore.costs is None: give the core a CoreCosts, or take one of presets.cores()"
+            "OpticalCore.costs is None: give the core a CoreCosts, or take one of machines.optical_names()"
         )
     if digital is not None and (digital.power_w is None or not digital.ops_per_s):
         raise ValueError(

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from photonjax.hardware import presets
+from photonjax import machines
 from photonjax.hardware.fields import get_field, set_fields
-from photonjax.hardware.tables import Number
+from photonjax.machines import Number
 
 __all__ = ["Swing", "Uncertain", "elasticities", "monte_carlo", "quantiles", "swings"]
 
@@ -38,7 +38,7 @@ class Uncertain:
 
     @classmethod
     def preset(cls, name: str, machine: Any = None, fixed: Iterable[str] = ()) -> Uncertain:
-        """A preset with the ranges of its table (:func:`photonjax.presets.sources`).
+        """A preset with the ranges of its table (:func:`photonjax.machines.sources`).
 
         Only continuous fields vary: array sizes, bits and the number of cores stay as set, and so do
         machines that are put together from parts, whose tables list parts rather than fields.
@@ -53,7 +53,7 @@ class Uncertain:
         (False, 15.0)
         """
         if machine is None:
-            build = presets.core if name in presets.cores() else presets.digital
+            build = machines.optical if name in machines.optical_names() else machines.digital
             machine = build(name)
         fixed = set(fixed)
         return cls(
@@ -61,7 +61,7 @@ class Uncertain:
             machine,
             {
                 field: number
-                for field, number in presets.sources(name).items()
+                for field, number in machines.sources(name).items()
                 if number.low is not None and field not in fixed and _continuous(machine, field)
             },
         )

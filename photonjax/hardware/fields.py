@@ -15,8 +15,8 @@ def get_field(machine: Any, name: str) -> Any:
     Raises:
       ValueError: there is no such field; the error lists those that are there.
 
-    >>> from photonjax.hardware import presets
-    >>> get_field(presets.core("display-1024"), "costs.load_time_s")
+    >>> from photonjax import machines
+    >>> get_field(machines.optical("display-1024"), "costs.load_time_s")
     0.001
     """
     value, seen = machine, ""
@@ -38,8 +38,8 @@ def set_fields(machine: Any, values: Mapping[str, Any]) -> Any:
     Raises:
       ValueError, TypeError: there is no such field, or the value is not allowed.
 
-    >>> from photonjax.hardware import presets
-    >>> core = set_fields(presets.core("display-1024"), {"photons": 1e4, "costs.cores": 8})
+    >>> from photonjax import machines
+    >>> core = set_fields(machines.optical("display-1024"), {"photons": 1e4, "costs.cores": 8})
     >>> core.photons, core.costs.cores
     (10000.0, 8)
     """

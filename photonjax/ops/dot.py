@@ -134,7 +134,7 @@ def optical_einsum(
 
     Example:
       >>> import jax.numpy as jnp, photonjax as pj
-      >>> core = pj.presets.core("ideal")
+      >>> core = pj.machines.optical("ideal")
       >>> pj.optical_einsum("...k,kn->...n", jnp.ones((2, 3, 8)), jnp.ones((8, 4)), core=core).shape
       (2, 3, 4)
     """

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from photonjax import machines
 from photonjax.cost import Bill, Entry, group_sites, group_table, on_core, on_digital
-from photonjax.hardware import presets
 from photonjax.inventory import Inventory, MatmulSite, Operation
 
-CHIP = presets.digital("h100-sxm")
+CHIP = machines.digital("h100-sxm")
 OTHERS = [
     Operation("transcendental", "exp", 10**11, 10**12, 3),
     Operation("movement", "gather", 10**8, 10**9, 3),
@@ -31,7 +31,7 @@ def layers(count, M, K, N):
 
 
 SIZES = (st.integers(1, 5), *[st.integers(1, 3000)] * 3)
-CORES = [n for n in presets.cores() if presets.core(n).costs is not None]
+CORES = [n for n in machines.optical_names() if machines.optical(n).costs is not None]
 
 
 @settings(max_examples=25, deadline=None)
@@ -40,7 +40,7 @@ def test_components_and_sites_sum_to_the_total(count, M, K, N, name, everything)
     inventory = Inventory(layers(count, M, K, N), OTHERS)
     where = (lambda site: True) if everything else None
     for bill in (
-        on_core(inventory, presets.core(name), where=where, digital=CHIP),
+        on_core(inventory, machines.optical(name), where=where, digital=CHIP),
         on_digital(inventory, CHIP),
         on_digital(inventory, CHIP).floor,
     ):
@@ -60,7 +60,7 @@ def test_grouping_layers_changes_no_bill(count, M, K, N, name):
     assert [s.path for s in short.matmuls] == ["layers/*/up", "layers/attn/scores", "head"]
     assert short.macs == inventory.macs
     for bill in (
-        lambda inv: on_core(inv, presets.core(name), digital=CHIP),
+        lambda inv: on_core(inv, machines.optical(name), digital=CHIP),
         lambda inv: on_digital(inv, CHIP),
     ):
         a, b = bill(inventory), bill(short)
@@ -101,14 +101,14 @@ def test_bills_add_and_scale(factor, energies):
 
 def test_csv_and_json_carry_the_whole_bill():
     inventory = Inventory(layers(2, 300, 400, 500), OTHERS)
-    bill = on_core(inventory, presets.core("display-1024"), digital=CHIP)
+    bill = on_core(inventory, machines.optical("display-1024"), digital=CHIP)
     rows = list(csv.DictReader(io.StringIO(bill.to_csv())))
     for quantity in ("joules", "seconds"):
         values = [float(r["value"]) for r in rows if r["quantity"] == quantity]
         assert sum(values) == pytest.approx(getattr(bill, quantity), rel=1e-12)
         assert json.loads(bill.to_json())[quantity] == pytest.approx(sum(values), rel=1e-12)
     assert {r["where"] for r in rows} == {"light", "digital"}
-    unknown = on_digital(Inventory(layers(1, 3, 4, 5), []), presets.digital("300-fJ-per-MAC"))
+    unknown = on_digital(Inventory(layers(1, 3, 4, 5), []), machines.digital("300-fJ-per-MAC"))
     empty = [r for r in csv.DictReader(io.StringIO(unknown.to_csv())) if r["quantity"] == "seconds"]
     assert {r["value"] for r in empty} == {""}
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from photonjax import machines
 from photonjax.cost import model_flop_utilisation, on_digital
-from photonjax.hardware import DigitalAccelerator, presets
 from photonjax.inventory import Inventory, MatmulSite, Operation
+from photonjax.machines import DigitalAccelerator
 
 CHIP = DigitalAccelerator(
     {"bfloat16": 200.0, "int8": 400.0},
@@ -120,7 +121,7 @@ def test_a_model_that_does_not_fit_is_said_so():
 
 
 def test_reference_without_a_chip_has_a_floor_and_no_time():
-    bill = on_digital(inventory(10, 10, 10), presets.digital("300-fJ-per-MAC"))
+    bill = on_digital(inventory(10, 10, 10), machines.digital("300-fJ-per-MAC"))
     assert bill.joules == pytest.approx(300e-12) == bill.floor.joules
     assert "unknown s" in str(bill)
     assert json.loads(bill.to_json())["seconds"] is None
@@ -134,7 +135,7 @@ def test_memory_joins_the_floor_when_it_has_a_price():
 
 def test_h100_at_half_utilisation_takes_twice_the_peak_energy():
     # shared reference: 5.3 mJ (int8) and 10.6 mJ (bf16) per token for an 8B model's linears at peak
-    chip = presets.digital("h100-sxm")
+    chip = machines.digital("h100-sxm")
     site = inventory(4096, 4096, 4096, count=100)
     per_mac = on_digital(site, chip).joules / site.macs
     assert per_mac * 7.5e9 * chip.utilisation == pytest.approx(10.6e-3, rel=0.01)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from photonjax import machines
 from photonjax.cost import RAILS, on_core
-from photonjax.hardware import CoreCosts, OpticalCore, presets
+from photonjax.hardware import CoreCosts, OpticalCore
 from photonjax.inventory import Inventory, MatmulSite, Operation, take_inventory
 
 
@@ -188,7 +189,7 @@ def test_where_and_the_digital_side():
             Operation("layout", "reshape", 9, 9, 1),
         ],
     )
-    core, chip = presets.core("display-1024"), presets.digital("h100-sxm")
+    core, chip = machines.optical("display-1024"), machines.digital("h100-sxm")
     alone = on_core(inv, core)
     assert list(alone.by_site()) == ["a"]
     assert any("1 products of 2.621e+05 MACs" in n for n in alone.notes)
@@ -206,7 +207,7 @@ def test_where_and_the_digital_side():
     assert any("written to the array anew" in n and "of 64 rows" in n for n in swapped.notes)
     assert not any("written to the array anew" in n for n in both.notes)
     with pytest.raises(ValueError, match="no power_w or ops_per_s"):
-        on_core(inv, core, digital=presets.digital("300-fJ-per-MAC"))
+        on_core(inv, core, digital=machines.digital("300-fJ-per-MAC"))
     with pytest.raises(ValueError, match=r"OpticalCore\.costs is None"):
         on_core(inv, OpticalCore())
 
@@ -225,7 +226,7 @@ ENERGIES = [
     st.sampled_from(["differential", "offset", "homodyne"]),
 )
 def test_scaling_every_energy_scales_the_bill(c, M, K, N, encoding):
-    core = dataclasses.replace(presets.core("display-1024"), encoding=encoding)
+    core = dataclasses.replace(machines.optical("display-1024"), encoding=encoding)
     scaled = {name: c * getattr(core.costs, name) for name in ENERGIES}
     # a photon's energy goes with 1 / wavelength; photons stand in for it
     more = dataclasses.replace(
@@ -241,7 +242,7 @@ def test_scaling_every_energy_scales_the_bill(c, M, K, N, encoding):
 @pytest.mark.parametrize("what", ["joules", "seconds"])
 @pytest.mark.parametrize("load_time", [1e-3, 1e-9])
 def test_gradients_equal_finite_differences(what, load_time):
-    core = presets.core("display-1024")
+    core = machines.optical("display-1024")
     costs = dataclasses.replace(core.costs, load_time_s=load_time, laser_idle_fraction=0.5)
     core = dataclasses.replace(core, costs=costs)
     sites = (site(4096, 3000, 5000, count=7), site(64, 100, 70, batch=9, stationary=False))
@@ -258,7 +259,7 @@ def test_gradients_equal_finite_differences(what, load_time):
 
 
 def test_bill_under_jit_and_vmap_and_beyond_32_bits():
-    core = presets.core("display-1024")
+    core = machines.optical("display-1024")
     big = site(1 << 20, 1 << 15, 1 << 17, count=1 << 10)
     f = lambda photons: bill_of(big, core=dataclasses.replace(core, photons=photons))
     exact = f(20.0)
@@ -272,7 +273,7 @@ def test_bill_under_jit_and_vmap_and_beyond_32_bits():
 
 
 def test_ideal_core_costs_nothing_but_time():
-    bill = bill_of(site(100, 1024, 1024), core=presets.core("ideal"))
+    bill = bill_of(site(100, 1024, 1024), core=machines.optical("ideal"))
     assert bill.joules == 0.0 and bill.seconds == pytest.approx(100e-9)
     assert "laser not charged: OpticalCore.photons is None" in bill.notes
     assert "0 pJ" in str(bill)
@@ -280,7 +281,7 @@ def test_ideal_core_costs_nothing_but_time():
 
 def test_bill_reads_as_text_and_json():
     inv = take_inventory(lambda w, x: jnp.exp(x @ w), jnp.ones((2048, 300)), jnp.ones((50, 2048)))
-    bill = on_core(inv, presets.core("display-1024"), digital=presets.digital("h100-sxm"))
+    bill = on_core(inv, machines.optical("display-1024"), digital=machines.digital("h100-sxm"))
     data = json.loads(bill.to_json())
     assert data["joules"] == pytest.approx(bill.joules)
     assert sum(data["joules_by_component"].values()) == pytest.approx(bill.joules)

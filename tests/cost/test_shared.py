@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from photonjax.cost import Counts, count, on_core
 from photonjax.hardware import CoreCosts, OpticalCore
-from photonjax.hardware.architectures import lightening_transformer
 from photonjax.hardware.costs import Memory, SharedCosts
 from photonjax.inventory import Inventory, MatmulSite
+from photonjax.machines.optical.lightening_transformer import lightening_transformer
 
 
 def site(M, K, N, *, batch=1, count=1, stationary=True):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from photonjax import machines
 from photonjax.cost import (
     Baseline,
     Uncertain,
@@ -19,8 +20,9 @@ from photonjax.cost import (
     quantiles,
     swings,
 )
-from photonjax.hardware import Number, get_field, presets, set_fields
+from photonjax.hardware import get_field, set_fields
 from photonjax.inventory import Inventory, MatmulSite, Operation
+from photonjax.machines import Number
 
 INVENTORY = Inventory(
     [
@@ -33,7 +35,7 @@ INVENTORY = Inventory(
 
 def machine(**ranges):
     """A core whose energies have these ranges, with the geometric mean as value."""
-    core = presets.core("display-1024")
+    core = machines.optical("display-1024")
     numbers = {
         field: Number(math.sqrt(low * high), "J", "a test", low, high)
         for field, (low, high) in ranges.items()
@@ -60,7 +62,7 @@ def test_quantiles_of_a_product_of_two():
 
 
 def test_decibels_and_ranges_from_zero_are_drawn_evenly():
-    core = presets.core("display-1024")
+    core = machines.optical("display-1024")
     ranges = {
         "costs.link_loss_db": Number(6.0, "dB", "a test", 3.0, 15.0),
         "costs.laser_idle_fraction": Number(1.0, "", "a test", 0.0, 1.0),
@@ -101,7 +103,7 @@ def test_mapped_draws_equal_a_loop():
 
 def test_mapped_cores_equal_a_loop():
     cores = [
-        dataclasses.replace(presets.core("display-1024"), photons=p, symbol_rate_hz=r)
+        dataclasses.replace(machines.optical("display-1024"), photons=p, symbol_rate_hz=r)
         for p, r in ((1e3, 1e9), (1e4, 2e9), (1e5, 5e8))
     ]
     stacked = jax.tree.map(lambda *leaves: jnp.asarray(leaves), *cores)

@@ -108,7 +108,7 @@ def test_two_traces_give_the_intensity_at_any_batch(load, monkeypatch):
 def test_bytes_are_those_of_the_bill(load):
     """A chip that is bandwidth-bound everywhere takes just these bytes over its bandwidth."""
     inventory = dataclasses.replace(prefill_inventory(TINY, tokens=16), operations=[])
-    chip = pj.presets.digital("h100-sxm")
+    chip = pj.machines.digital("h100-sxm")
     slow = dataclasses.replace(chip, bandwidth_bytes_per_s=1e3)
     size = load("experiments.claims.intensity").traffic_bytes(inventory)
     assert pj.cost.on_digital(inventory, slow).seconds == pytest.approx(size / 1e3)
@@ -178,7 +178,7 @@ def test_verdict_on_context(load, exponent, start, verdict):
 
 def test_light_of_signed_operands_goes_as_n_squared_and_of_one_sign_as_n(load):
     array, light = load("experiments.claims.array"), load("experiments.claims.light").need(None)
-    base = pj.presets.core("display-1024")
+    base = pj.machines.optical("display-1024")
     sizes = [64, 256, 1024]
     for photons, power in ((light.signed, 2.0), (light.one_sign, 1.0)):
         energy = []
@@ -189,7 +189,7 @@ def test_light_of_signed_operands_goes_as_n_squared_and_of_one_sign_as_n(load):
 
 
 def test_scopes_add_up_to_the_bill(load):
-    core = pj.presets.core("display-1024")
+    core = pj.machines.optical("display-1024")
     scopes = load("experiments.claims.array").per_cycle(core, 5000)
     site = MatmulSite("a", 1, 5000, 1024, 1024, 1, "int8", True)
     bill = pj.cost.on_core(Inventory([site], []), core)
@@ -246,7 +246,7 @@ def test_verdict_on_array_size(load, until, verdict):
 def test_light_and_rest_add_up_to_the_bill_of_on_core(load):
     module = load("experiments.claims.energy")
     inventory = pj.cost.group_sites(prefill_inventory("smollm2-135m", tokens=256))
-    core, chip = pj.presets.core("display-1024"), pj.presets.digital("b200")
+    core, chip = pj.machines.optical("display-1024"), pj.machines.digital("b200")
     row = module.energies({"p": inventory}, {"b200": "int8"})(core, chip)["p"]
     bill = pj.cost.on_core(inventory, core, digital=chip, dtype="bfloat16")
     assert row["b200 light"] + row["b200 rest"] == pytest.approx(bill.joules)
@@ -267,7 +267,7 @@ def test_what_moves_the_likeliest_case_is_found(load):
 
 def test_fewer_bits_take_less_light_and_less_of_the_converters(load):
     eight, four = (load("experiments.claims.energy").machine("display-1024", b) for b in (8, 4))
-    assert eight.machine == pj.presets.core("display-1024")
+    assert eight.machine == pj.machines.optical("display-1024")
     assert four.machine.photons == pytest.approx(eight.machine.photons * 10**-2.408)
     assert four.machine.costs.adc_energy_j == pytest.approx(eight.machine.costs.adc_energy_j / 16)
     number = four.ranges["photons"]
@@ -324,7 +324,7 @@ def test_published_rises_and_a_measured_run(load, tmp_path):
 def test_tokens_that_pay_for_a_load(load):
     """Doubly buffered, waiting is load - T / clock: half of the time at T = load clock / 2."""
     module = load("experiments.claims.loading")
-    core = set_fields(pj.presets.core("display-1024"), {"costs.load_time_s": 1e-5})
+    core = set_fields(pj.machines.optical("display-1024"), {"costs.load_time_s": 1e-5})
     assert module.break_even(core, 0) == pytest.approx(5000, rel=2e-3)
     assert module.break_even(core, 0, 0.0) == pytest.approx(10000, rel=2e-3)
     serial = set_fields(core, {"costs.double_buffered": False})
@@ -349,7 +349,7 @@ def test_verdict_on_loading(load, needed, verdict):
 
 def test_power_of_a_server_is_that_of_its_parts(load):
     rack = load("experiments.claims.rack")
-    core = pj.presets.core("display-1024")
+    core = pj.machines.optical("display-1024")
     costs = core.costs
     laser = 1024**2 * 4 * core.photons * 1.2815e-19 / 0.8 * 10**0.6 / 0.2 * core.symbol_rate_hz
     one = rack.components(core)

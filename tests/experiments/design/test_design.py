@@ -48,7 +48,7 @@ def law(load):
 @pytest.fixture
 def machine(load, law):
     inventory = pj.cost.group_sites(prefill_inventory("smollm2-135m", tokens=512, batch=128))
-    core, chip = pj.presets.core("display-1024"), pj.presets.digital("h100-sxm")
+    core, chip = pj.machines.optical("display-1024"), pj.machines.digital("h100-sxm")
     return load("experiments.design.machine").Machine.of(
         inventory, 512 * 128, core, chip, law, 1 << 20, 5e9, 10.0
     )
@@ -118,7 +118,7 @@ def test_the_machine_charges_what_on_core_charges(load, machine):
     assert core.costs.adc_energy_j == pytest.approx(machine.base.costs.adc_energy_j, rel=1e-6)
     assert core.costs.dac_energy_j == pytest.approx(machine.base.costs.dac_energy_j, rel=1e-6)
     inventory = pj.cost.group_sites(prefill_inventory("smollm2-135m", tokens=512, batch=128))
-    chip = pj.presets.digital("h100-sxm")
+    chip = pj.machines.digital("h100-sxm")
     bill = pj.cost.on_core(inventory, machine.base, digital=chip, dtype="bfloat16")
     joules, seconds = machine.cost(choice, *given)
     assert float(joules) == pytest.approx(bill.joules / machine.tokens, rel=1e-5)

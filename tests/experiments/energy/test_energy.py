@@ -150,7 +150,7 @@ REFUSED = {
     "twice": (["models=[gpt2,gpt2]"], r"models: 'gpt2' is there twice"),
     "context": (["contexts=[0]"], r"contexts: 0 is not a whole number of 1 or more"),
     "positions": (["models=[gpt2]", "contexts=[2048]"], r"contexts: gpt2 has positions for 1024"),
-    "core": (["cores=[display-1023]"], r"cores: unknown core 'display-1023' \(did you mean"),
+    "core": (["cores=[display-1023]"], r"cores: unknown optical machine 'display-1023' \(did you mean"),
     "core without costs": (
         ["cores=[mzi-mesh]"],
         r"cores: 'mzi-mesh' has no published costs; choose",
@@ -171,7 +171,7 @@ REFUSED = {
         ["cores=[display-1024,{preset: display-1024, fields: {photons: 9.0}}]"],
         r"cores: two are called 'display-1024'",
     ),
-    "chip": (["chips=[abacus]"], r"chips: unknown digital 'abacus'"),
+    "chip": (["chips=[abacus]"], r"chips: unknown digital machine 'abacus'"),
     "chip without power": (["chips=[300-fJ-per-MAC]"], r"chips: '300-fJ-per-MAC' is an energy per"),
     "precision": (["dtypes=[int3]"], r"dtypes: 'int3' is not one of float32"),
     "precision of the chip": (
@@ -199,7 +199,7 @@ def test_what_cannot_be_is_refused_in_one_line(energy, harness, load, tmp_path, 
 def test_all_products_on_light(energy, load, tmp_path):
     """Then the chip beside multiplies nothing."""
     config = load("energy", TINY, f"results_dir={tmp_path}", "light=all")
-    core, chip = cost.Uncertain.preset("display-1024"), pj.presets.digital("h100-sxm")
+    core, chip = cost.Uncertain.preset("display-1024"), pj.machines.digital("h100-sxm")
     bill = energy.on_light(
         config, models.prefill_inventory("smollm2-135m", tokens=64), core.machine, chip
     )

@@ -43,7 +43,7 @@ def test_one_window(real_artifact):
     tokens = data.tokenize(corpus, tokenizer_from_gguf(gguf), limit=1024)
     window = jnp.asarray(data.windows(tokens, 1024)[0], jnp.int32)
     model = load_gguf(gguf, scan_layers=True)
-    preset = dataclasses.replace(pj.presets.core("display-1024"), **NO_ADC)
+    preset = dataclasses.replace(pj.machines.optical("display-1024"), **NO_ADC)
 
     def put_on_light(**fields: object) -> nnx.Module:
         optical, report = pj.convert(model, [pj.Rule("*", dataclasses.replace(preset, **fields))])

@@ -14,7 +14,7 @@ from photonjax import cost, models
 from photonjax.hardware import CoreCosts
 from photonjax.models.attention import SEGMENTS
 
-CHIP = pj.presets.digital("h100-sxm")
+CHIP = pj.machines.digital("h100-sxm")
 SMALL = models.DecoderConfig(
     vocab_size=256,
     hidden_size=64,
@@ -37,7 +37,7 @@ def rows_of(ours):
 
 
 def display(**costs) -> pj.OpticalCore:
-    core = pj.presets.core("display-1024")
+    core = pj.machines.optical("display-1024")
     return dataclasses.replace(core, costs=dataclasses.replace(core.costs, **costs))
 
 
@@ -138,7 +138,7 @@ def test_a_crossing_is_solved_with_few_traces(ex, power):
 def test_a_matrix_on_an_array_as_large(ex):
     """Compute goes exactly with the square, conversions with the first power, symbols stay."""
     machines = ex.Machines(
-        lambda n: dataclasses.replace(display(), rows=n, cols=n), pj.presets.digital("h100-sxm")
+        lambda n: dataclasses.replace(display(), rows=n, cols=n), pj.machines.digital("h100-sxm")
     )
     rows = ex.sweep("N", [64, 128, 512], lambda n: ex.matrix_program(n, tokens=32), machines)
     names = ("macs", "conversions", "samples", "symbols", "weight_loads", "light_j: laser")
@@ -223,7 +223,7 @@ def test_what_is_switched_off_costs_nothing(ex):
     """By name of the component, also for a machine that has a hierarchy of memories."""
     inventory = ex.matrix_program(256, tokens=8)
     for name in ("display-1024", "lightening-transformer-8bit"):
-        core = pj.presets.core(name)
+        core = pj.machines.optical(name)
         memory = cost.on_core(inventory, ex.switched(core, memory=False)).by_component()
         for part, joules in memory.items():
             free = part in ("activations", "partial sums", "weight memory") or part.startswith(

@@ -1,77 +1,28 @@
-"""A number with where it comes from, and those that optical machines of our own are built from."""
+"""A free-space vector-matrix server: a display holds the weights, detectors add up its columns.
+
+1,024 modulated inputs fan out over the display. The vendor of the machine it is modelled on states
+1,024 inputs, INT4 and INT8; encoding, clock and powers are not published. Left out: how a display's
+pixels settle, and stray light between them.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
-from photonjax.hardware.converters import (
+from photonjax.machines.converters import (
     WALDEN_BEST_J,
     WALDEN_MEDIAN_J,
     WALDEN_P10_J,
     adc_walden_j,
     dac_exponential_w,
 )
+from photonjax.machines.named import optical_machine
+from photonjax.machines.number import Number, assumed
 
-__all__ = ["CORES", "Number", "assumed"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Number:
-    """A number, its unit, where it comes from, and the range it may have.
-
-    Attributes:
-      value: as the machine is built with it; ``None`` where a part is left out.
-      unit: SI unit, or what is counted.
-      source: publication, derivation, or the reasoning behind an assumption.
-      low, high: the range; required of an assumed number.
-      assumed: nobody has published it for this machine.
-
-    >>> Number(2.0, "W", "a guess", assumed=True)
-    Traceback (most recent call last):
-    ...
-    ValueError: Number(2.0 W): an assumed number needs low <= value <= high, not None, None
-    """
-
-    value: Any
-    unit: str
-    source: str
-    low: float | None = None
-    high: float | None = None
-    assumed: bool = False
-
-    def __post_init__(self) -> None:
-        missing = self.low is None or self.high is None
-        if (self.assumed and missing) or (not missing and not self.low <= self.value <= self.high):
-            raise ValueError(
-                f"Number({self.value} {self.unit}): an assumed number needs low <= value <= high, "
-                f"not {self.low}, {self.high}"
-            )
-
-
-def assumed(value: Any, unit: str, why: str, low: float, high: float) -> Number:
-    """A number that nobody has published, why it was chosen, and its range."""
-    return Number(value, unit, why, low, high, assumed=True)
-
+__all__ = ["MACHINES", "NUMBERS"]
 
 _LT = "Lightening-Transformer (HPCA 2024), simulator's device parameters"
 _SURVEY = "Murmann ADC survey 2025-06, ENOB 7.2-8.2 at 1-12 GS/s"
-_EXACT = "an ideal part"
 
-_IDEAL = {
-    "rows": assumed(1024, "inputs", "as display-1024", 64, 4096),
-    "cols": assumed(1024, "outputs", "as display-1024", 64, 4096),
-    "bits_in": Number(16, "bits", _EXACT),
-    "bits_weight": Number(16, "bits", _EXACT),
-    "bits_out": Number(None, "bits", "no ADC"),
-    "adc_range": Number(1.0, "sqrt(rows)", "unused: no ADC"),
-    "symbol_rate_hz": Number(1e9, "Hz", "as display-1024; costs nothing here"),
-}
-
-# A free-space vector-matrix server: 1,024 modulated inputs fan out over a display that holds the
-# weights, whose columns are summed onto detectors. Lumai states 1,024 inputs, INT4 and INT8; its
-# encoding, clock and powers are not published.
-_DISPLAY = {
+NUMBERS = {
     "rows": Number(1024, "inputs", "Lumai Iris Nova, vendor's statement (second-hand)"),
     "cols": assumed(
         1024,
@@ -177,7 +128,8 @@ _DISPLAY = {
     "costs.cores": assumed(1, "arrays", "one display", 1, 64),
 }
 
-CORES: dict[str, tuple[dict[str, Any], dict[str, Number]]] = {
-    "ideal": ({}, _IDEAL),
-    "display-1024": ({"encoding": "differential", "costs.double_buffered": True}, _DISPLAY),
-}
+MACHINES = (
+    optical_machine(
+        "display-1024", NUMBERS, {"encoding": "differential", "costs.double_buffered": True}
+    ),
+)

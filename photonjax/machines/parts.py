@@ -8,7 +8,7 @@ from typing import Any
 from photonjax.hardware.core import OpticalCore
 from photonjax.hardware.pytree import check_leaves, leaf, register
 
-__all__ = ["Machine", "Part"]
+__all__ = ["Assembly", "Part"]
 
 
 @register
@@ -42,7 +42,7 @@ class Part:
 
 @register
 @dataclasses.dataclass(frozen=True)
-class Machine:
+class Assembly:
     """An accelerator: its parts, and how they are put together.
 
     The power split is a sum over the parts, and the core that :func:`photonjax.cost.on_core` charges is
@@ -54,7 +54,7 @@ class Machine:
       bare: array, clock, light, sharing and memory: the core without what ``parts`` charge.
 
     Example:
-      >>> from photonjax.hardware.architectures import lightening_transformer
+      >>> from photonjax.machines.optical.lightening_transformer import lightening_transformer
       >>> machine = lightening_transformer(bits=4)
       >>> {group: round(watts, 3) for group, watts in machine.power_split().items()}["dac"]
       3.214

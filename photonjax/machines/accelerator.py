@@ -55,7 +55,7 @@ class DigitalAccelerator:
       ValueError, TypeError: on construction, naming the field, its value and what is allowed.
 
     Example:
-      >>> from photonjax.hardware import DigitalAccelerator
+      >>> from photonjax.machines import DigitalAccelerator
       >>> chip = DigitalAccelerator({"int8": 4e14}, {"int8": 1e-13}, power_w=200.0, utilisation=0.5)
       >>> chip.rate("int8")
       400000000000000.0

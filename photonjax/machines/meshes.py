@@ -1,6 +1,6 @@
-"""What imperfect interferometer meshes and ring banks make of a matrix, as fields of a core.
+"""What imperfect interferometer meshes make of a matrix, as fields of a core.
 
-**Mesh.** A real N x N matrix ``W = U S V'`` is held by two rectangular meshes (W. Clements et al., Optica
+A real N x N matrix ``W = U S V'`` is held by two rectangular meshes (W. Clements et al., Optica
 3, 1460 (2016)), one for each orthogonal factor, and a column of attenuators for the singular values S. A
 mesh has N(N-1)/2 interferometers ``B P(theta) B P(phi)``, B being a 50:50 splitter and P a phase on one
 arm: two meshes have 2N(N-1) phase shifters and as many splitters, and N phases at each mesh's output.
@@ -50,14 +50,6 @@ average variance: up to 2.5 times it along the strongest direction of a random s
 along the weakest. The error goes with a tile's own root mean square element; a column with a larger crest
 factor than assumed is given too much noise, and columns of one tile share one error in absolute size.
 Attenuators' errors, of relative size 1/N, and loss that differs between paths are left out.
-
-**Ring bank.** An add-drop ring drops ``1 / (1 + d**2)`` of the light d half linewidths from its resonance.
-Rings spaced s linewidths apart stand 2s half linewidths from their neighbours' light: one on resonance
-drops the share ``1 / (1 + 4 s**2)`` of it (:func:`ring_crosstalk`). As ``crosstalk_rows`` this is taken in
-proportion to the neighbour's weight, at first neighbours. Left out: a ring's tail depends on its tuning (by
-about d/s of itself, d its detuning), the tails of further rings (together 0.64 of the first neighbours'),
-light that loops between rings through the bus (A. Tait et al., IEEE JSTQE 22, 5900214 (2016)), and heat
-that reaches other rings.
 """
 
 from __future__ import annotations
@@ -71,7 +63,6 @@ __all__ = [
     "mesh_full_scale",
     "mesh_matrix_error",
     "mesh_weight_noise",
-    "ring_crosstalk",
     "unitary_element_error",
 ]
 
@@ -150,18 +141,6 @@ def gaussian_crest(count: int) -> float:
     """
     _check_modes(count)
     return -statistics.NormalDist().inv_cdf(math.log(2) / (2 * count))
-
-
-def ring_crosstalk(spacing_linewidths: Any) -> Any:
-    """Share of a neighbour's light that a ring on resonance drops: ``1 / (1 + 4 s**2)``.
-
-    Args:
-      spacing_linewidths: s, spacing of channels over a ring's full width at half maximum.
-
-    >>> round(ring_crosstalk(3.41), 3)
-    0.021
-    """
-    return 1 / (1 + 4 * spacing_linewidths**2)
 
 
 def _element_variance(modes: int, phase: Any, splitter: Any) -> Any:

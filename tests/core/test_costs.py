@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photonjax.hardware import CoreCosts, DigitalAccelerator
+from photonjax.hardware import CoreCosts
+from photonjax.machines import DigitalAccelerator
 
 LEAVES = [f.name for f in dataclasses.fields(CoreCosts) if f.metadata.get("leaf")]
 LIMITS = {f.name: f.metadata for f in dataclasses.fields(CoreCosts)}

@@ -1,6 +1,6 @@
 """What converters take: energy per sample and power laws, each with its source.
 
-Pure functions of numbers or arrays; :mod:`photonjax.hardware.presets` prices its machines with
+Pure functions of numbers or arrays; :mod:`photonjax.machines` prices its machines with
 them, and a search over resolutions can put them in place of a fixed energy, because they are
 differentiable.
 """

@@ -1,29 +1,90 @@
-"""Published accelerators as lists of parts, from which their power, their area and their bills follow.
+"""Lightening-Transformer Base, put together from its parts: power, area and costs follow from one list.
 
-Every number is in :data:`NUMBERS`, with its source.
+Noise beyond the light's own is in :mod:`photonjax.machines.optical.coherent_crossbar`, the same
+core as a user of its accuracy sees it.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
-from photonjax.hardware.converters import adc_linear_w, dac_exponential_w
 from photonjax.hardware.core import OpticalCore
 from photonjax.hardware.costs import PHOTON_J_M, Memory, SharedCosts
-from photonjax.hardware.device_numbers import ALBIREO, LIGHTENING_TRANSFORMER
-from photonjax.hardware.parts import Machine, Part
-from photonjax.hardware.tables import Number
+from photonjax.machines.converters import adc_linear_w, dac_exponential_w
+from photonjax.machines.named import NamedMachine
+from photonjax.machines.number import Number
+from photonjax.machines.parts import Assembly, Part
 
-__all__ = ["NUMBERS", "Machine", "Part", "albireo", "lightening_transformer"]
+__all__ = ["MACHINES", "NUMBERS", "lightening_transformer"]
 
-NUMBERS: dict[str, dict[str, Number]] = {
-    "lightening-transformer": LIGHTENING_TRANSFORMER,
-    "albireo": ALBIREO,
+_LT = "github.com/zhuhanqing/Lightening-Transformer, hardware_simulator"
+_DEVICE = f"{_LT}/params/device_params/default.yaml, device"
+_BASE = f"{_LT}/params/device_params/Dota_B_4bit.yaml"
+_MOVED = f"{_LT}/params/device_params/default.yaml, arch.datamovement, per 2 B"
+_PROFILE = f"{_LT}/entry_area_power_profile.py"
+_CORE = f"{_LT}/hardware/photonic_crossbar.py"
+
+NUMBERS = {
+    "clock": Number(5e9, "Hz", f"{_BASE}, core.work_freq"),
+    "core": Number(12, "rows and columns", f"{_BASE}, core.width, core.height"),
+    "wavelengths": Number(12, "", f"{_BASE}, core.num_wavelength"),
+    "tiles": Number(4, "", f"{_BASE}, arch.num_tiles"),
+    "cores_per_tile": Number(2, "", f"{_BASE}, arch.num_pe_per_tile"),
+    "accumulation": Number(3, "symbols", f"{_BASE}, arch.time_accum_factor"),
+    "laser.wavelength": Number(
+        1550e-9, "m", "telecom parts; only counts photons, no power follows from it"
+    ),
+    "laser.wall_plug": Number(0.2, "", f"{_DEVICE}.laser"),
+    "laser.area": Number(400e-6 * 300e-6, "m2", f"{_DEVICE}.laser"),
+    "comb.side": Number(1184e-6, "m", f"{_DEVICE}.micro_comb"),
+    "detector.sensitivity": Number(1e-3 * 10**-2.5, "W", f"{_DEVICE}.photo_detector: -25 dBm"),
+    "detector.power": Number(1.1e-3, "W", f"{_DEVICE}.photo_detector"),
+    "detector.length": Number(4e-6, "m", f"{_DEVICE}.photo_detector"),
+    "detector.width": Number(10e-6, "m", f"{_DEVICE}.photo_detector"),
+    "modulator.energy": Number(450e-15, "J/symbol", f"{_DEVICE}.mzi_modulator: per bit"),
+    "modulator.loss": Number(1.2, "dB", f"{_DEVICE}.mzi_modulator"),
+    "modulator.area": Number(260e-6 * 20e-6, "m2", f"{_DEVICE}.mzi_modulator"),
+    "ring.power": Number(0.275e-3, "W", f"{_DEVICE}.mrr_router"),
+    "ring.loss": Number(0.93, "dB", f"{_DEVICE}.mrr_router"),
+    "ring.side": Number(4.8e-6, "m", f"{_DEVICE}.mrr_router"),
+    "branch.loss": Number(0.1, "dB", f"{_DEVICE}.y_branch"),
+    "branch.length": Number(1.8e-6, "m", f"{_DEVICE}.y_branch"),
+    "branch.width": Number(1.3e-6, "m", f"{_DEVICE}.y_branch"),
+    "shifter.loss": Number(0.33, "dB", f"{_DEVICE}.phase_shifter"),
+    "shifter.length": Number(100e-6, "m", f"{_DEVICE}.phase_shifter"),
+    "shifter.width": Number(45e-6, "m", f"{_DEVICE}.phase_shifter"),
+    "coupler.loss": Number(0.33, "dB", f"{_DEVICE}.direction_coupler"),
+    "coupler.length": Number(5.25e-6, "m", f"{_DEVICE}.direction_coupler"),
+    "coupler.width": Number(2.4e-6, "m", f"{_DEVICE}.direction_coupler"),
+    "node.spacing_along": Number(30e-6, "m", f"{_CORE}, cal_core_area"),
+    "node.spacing_across": Number(20e-6, "m", f"{_CORE}, cal_core_area"),
+    "dac.area": Number(11000e-12, "m2", f"{_LT}/hardware/DAC.py"),
+    "adc.area": Number(2850e-12, "m2", f"{_LT}/hardware/ADC.py"),
+    "amplifier.power": Number(3e-3, "W", f"{_BASE}, core.interface.TIA"),
+    "amplifier.area": Number(50e-12, "m2", f"{_BASE}, core.interface.TIA"),
+    "adder.power": Number(0.2e-3 / 4.39, "W", f"{_PROFILE}: 0.2 mW scaled to 14 nm"),
+    "adder.area": Number(240e-12 / 2.7, "m2", f"{_PROFILE}: 240 um2 scaled to 14 nm"),
+    "global_buffer.power": Number(315.2512e-3, "W", f"{_PROFILE}: 2 MB (CACTI)"),
+    "global_buffer.area": Number(14.348352e-6, "m2", f"{_PROFILE}: 2 MB (CACTI)"),
+    "local_buffer.power": Number(0.172725e-3, "W", f"{_PROFILE}: 4 kB (CACTI)"),
+    "local_buffer.area": Number(0.0683105e-6, "m2", f"{_PROFILE}: 4 kB (CACTI)"),
+    "local_buffer.bytes": Number(
+        4096, "B", f"{_LT}/params/device_params/default.yaml, arch.memory_size"
+    ),
+    "operand_buffer.power": Number(0.0154e-3, "W", f"{_PROFILE}: 256 B (CACTI)"),
+    "operand_buffer.area": Number(0.000305237e-6, "m2", f"{_PROFILE}: 256 B (CACTI)"),
+    "memory.register": Number(0.073e-12 / 2, "J/B", f"{_MOVED}: RF"),
+    "memory.network": Number(2.0e-12 / 2, "J/B", f"{_MOVED}: NoC"),
+    "memory.local": Number(0.92e-12 / 2, "J/B", f"{_MOVED}: GB1"),
+    "memory.global": Number(1.655e-12 / 2, "J/B", f"{_MOVED}: GB2"),
+    "memory.dram": Number(62.4e-12 / 2, "J/B", f"{_MOVED}: DRAM"),
+    "dram.bandwidth": Number(2.0**40, "B/s", f"{_LT}/hardware/SRAM.py"),
 }
-"""What the machines are made of, by machine and device."""
+"""Of its devices and their arrangement. Converters: :mod:`photonjax.machines.converters`."""
 
 
-def lightening_transformer(bits: int = 4) -> Machine:
+def lightening_transformer(bits: int = 4) -> Assembly:
     """Lightening-Transformer Base (H. Zhu et al., HPCA 2024): coherent crossbars that modulate both operands.
 
     In each symbol, at 5 GHz, a core multiplies 12 rows of one operand (``cols``) by 12 columns of the other
@@ -32,8 +93,8 @@ def lightening_transformer(bits: int = 4) -> Machine:
     one amplifier, which adds up three symbols before its ADC converts.
 
     Powers follow from the devices: a modulator drives its energy per bit at the clock, converters
-    follow :func:`~photonjax.hardware.converters.adc_linear_w` and
-    :func:`~photonjax.hardware.converters.dac_exponential_w`, and a core's laser delivers
+    follow :func:`~photonjax.machines.converters.adc_linear_w` and
+    :func:`~photonjax.machines.converters.dac_exponential_w`, and a core's laser delivers
 
         sensitivity 2**bits 144 10**(loss / 10) / wall-plug efficiency        for its 144 nodes,
 
@@ -54,7 +115,7 @@ def lightening_transformer(bits: int = 4) -> Machine:
     """
     if bits not in range(2, 9):
         raise ValueError(f"lightening_transformer: bits = {bits!r} is outside 2 ... 8")
-    d = {name: number.value for name, number in LIGHTENING_TRANSFORMER.items()}
+    d = {name: number.value for name, number in NUMBERS.items()}
     rate, size, tiles, per_tile = d["clock"], d["core"], d["tiles"], d["cores_per_tile"]
     cores, pairs = tiles * per_tile, size * size
     # Rows: every core has its own. Columns: one set for the cores of the same place in all tiles.
@@ -211,68 +272,14 @@ def lightening_transformer(bits: int = 4) -> Machine:
             memories=memories,
         ),
     )
-    return Machine("Lightening-Transformer Base", parts, bare)
+    return Assembly("Lightening-Transformer Base", parts, bare)
 
 
-def albireo() -> Machine:
-    """Albireo (K. Shiflett et al., ISCA 2021), conservative devices, 5 GHz: broadcast and weight on rings.
+def _core(bits: int) -> OpticalCore:
+    return lightening_transformer(bits).core()
 
-    Nine groups of three units; a unit has three star-coupled groups of three rows, and five columns.
-    Sixty-three inputs on as many wavelengths reach all nine groups. A row's modulator multiplies seven
-    of them by one weight, and in each column a pair of rings picks one of the products. A column's
-    currents are added over rows and over the units of a group: 45 outputs, amplified and converted
-    each symbol.
 
-    The published split lists the rings of the columns; those that put inputs onto wavelengths are a
-    group of their own here. Modulators, rings and lasers draw their power whenever the machine is on.
-
-    As a matrix multiplier it is used less well than by the sliding windows of a convolution, for which
-    neighbouring columns share inputs: columns that share none are the first and the fourth, so it takes
-    two vectors at a time over 27 terms and 9 outputs, 486 multiplies of 1,215.
-
-    Example:
-      >>> split = albireo().power_split()
-      >>> round(split["mrr"], 2), round(split["dac"], 2)
-      (7.53, 7.96)
-    """
-    d = {name: number.value for name, number in ALBIREO.items()}
-    rate, groups, units, rows = d["clock"], d["groups"], d["units"], d["star_groups"] * d["rows"]
-    weights = groups * units * rows
-    inputs = units * d["star_groups"] * d["wavelengths"]
-    sites = weights * d["columns"]
-    outputs = groups * d["columns"]
-    # Every symbol all inputs are read and all outputs written; weights stay where they are used.
-    cache_w = (inputs + outputs) * rate * d["cache.energy_per_byte"]
-    converter = d["adc.survey_energy"] * d["adc.process_factor"]
-    parts = (
-        Part("ring pair", "mrr", 2 * sites, "static_power_w", power_w=d["ring.power"]),
-        Part("input ring", "input mrr", inputs, "static_power_w", power_w=d["ring.power"]),
-        Part("modulator", "mzm", inputs + weights, "static_power_w", power_w=d["modulator.power"]),
-        Part("laser", "laser", sites, "static_power_w", power_w=d["laser.power"]),
-        Part("dac", "dac", inputs + weights, "dac_energy_j", power_w=d["dac.energy"] * rate),
-        Part(
-            "amplifier",
-            "tia",
-            outputs,
-            "amplifier_energy_j",
-            power_w=d["amplifier.energy"] * rate,
-        ),
-        Part("adc", "adc", outputs, "adc_energy_j", power_w=converter * rate),
-        Part("cache", "cache", 1, power_w=cache_w),
-    )
-    bare = OpticalCore(
-        rows=units * rows,
-        cols=groups,
-        encoding="offset",
-        bits_in=d["bits"],
-        bits_weight=d["bits"],
-        bits_out=d["bits"],
-        symbol_rate_hz=rate,
-        costs=SharedCosts(
-            vectors=d["vectors"],
-            streamed=True,
-            result_bytes=d["bits"] / 8,
-            memories=(Memory("cache", d["cache.energy_per_byte"], fetches=1.0, results=1.0),),
-        ),
-    )
-    return Machine("Albireo, conservative", parts, bare)
+MACHINES = tuple(
+    NamedMachine(name, NUMBERS, functools.partial(_core, bits))
+    for name, bits in (("lightening-transformer", 4), ("lightening-transformer-8bit", 8))
+)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from photonjax.hardware import OpticalCore, meshes
+from photonjax.hardware import OpticalCore
+from photonjax.machines import meshes, rings
 from photonjax.ops import measured_dot_general
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
@@ -220,7 +221,7 @@ def test_mesh_functions_are_differentiable():
         assert float(slopes[i]) == pytest.approx(rise / 2e-5, rel=1e-3)
     many = jax.vmap(functools.partial(meshes.mesh_matrix_error, 64))(jnp.array([0.01, 0.02]))
     assert float(many[1]) == pytest.approx(meshes.mesh_matrix_error(64, 0.02), rel=1e-5)
-    assert float(jax.grad(meshes.ring_crosstalk)(3.0)) == pytest.approx(-24 / 37**2, rel=1e-5)
+    assert float(jax.grad(rings.ring_crosstalk)(3.0)) == pytest.approx(-24 / 37**2, rel=1e-5)
     for modes in (1, 2.0, True):
         with pytest.raises(ValueError, match="a mesh needs an integer of 2 or more"):
             meshes.mesh_weight_noise(modes, 0.01)
@@ -236,7 +237,7 @@ def dropped(distance_linewidths, finesse):
 @pytest.mark.parametrize("spacing", [2.0, 3.41, 4.61, 6.0])
 def test_crosstalk_is_the_tail_of_a_ring(finesse, spacing):
     assert dropped(0.5, finesse) == pytest.approx(0.5)  # half of it, half a linewidth away
-    assert meshes.ring_crosstalk(spacing) == pytest.approx(dropped(spacing, finesse), rel=0.05)
+    assert rings.ring_crosstalk(spacing) == pytest.approx(dropped(spacing, finesse), rel=0.05)
 
 
 def test_crosstalk_within_a_bank_of_rings():
@@ -251,7 +252,7 @@ def test_crosstalk_within_a_bank_of_rings():
     beside = parked.copy()
     beside[9] = True  # it was parked on the far side
     change = weight(beside) - weight(parked)
-    assert 0 < change < meshes.ring_crosstalk(spacing)
+    assert 0 < change < rings.ring_crosstalk(spacing)
     # further rings: pi**2 / 6 - 1 of the first neighbours', as their distances' squares
-    tails = sum(meshes.ring_crosstalk(spacing * k) for k in range(1, 2000))
-    assert tails / meshes.ring_crosstalk(spacing) - 1 == pytest.approx(0.64, abs=0.03)
+    tails = sum(rings.ring_crosstalk(spacing * k) for k in range(1, 2000))
+    assert tails / rings.ring_crosstalk(spacing) - 1 == pytest.approx(0.64, abs=0.03)

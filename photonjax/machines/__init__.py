@@ -1,0 +1,30 @@
+"""Named machines, with a source for every number, and the laws that such numbers follow from.
+
+The folders ``optical`` and ``digital`` hold a file for each; :func:`optical` and :func:`digital`
+build one by its name. Their files are imported as ``from photonjax.machines.optical.albireo import
+albireo``.
+"""
+
+from photonjax.machines import converters
+from photonjax.machines.accelerator import DigitalAccelerator
+from photonjax.machines.catalogue import (
+    describe,
+    digital,
+    digital_names,
+    optical,
+    optical_names,
+    sources,
+)
+from photonjax.machines.number import Number
+
+__all__ = [
+    "DigitalAccelerator",
+    "Number",
+    "converters",
+    "describe",
+    "digital",
+    "digital_names",
+    "optical",
+    "optical_names",
+    "sources",
+]

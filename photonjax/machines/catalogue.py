@@ -1,0 +1,116 @@
+"""Named machines, found in the folders ``optical`` and ``digital``: a file each.
+
+A machine is a table from field to :class:`Number`; the objects are built from the tables and from
+nothing else, so a number without a source cannot get in. What nobody has published is marked
+``assumed`` and carries the range within which it was chosen.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+from photonjax.hardware.core import OpticalCore
+from photonjax.machines.accelerator import DigitalAccelerator
+from photonjax.machines.named import NamedMachine
+from photonjax.machines.number import Number
+from photonjax.tables import text_table
+
+__all__ = ["describe", "digital", "digital_names", "optical", "optical_names", "sources"]
+
+
+def optical_names() -> list[str]:
+    """Names that :func:`optical` knows.
+
+    >>> optical_names()
+    ['albireo', 'coherent-crossbar', 'display-1024', 'ideal', 'lightening-transformer',
+     'lightening-transformer-8bit', 'microring-bank', 'mzi-mesh', 'pace-like-64']
+    """
+    return list(_machines("optical"))
+
+
+def digital_names() -> list[str]:
+    """Names that :func:`digital` knows.
+
+    >>> digital_names()
+    ['300-fJ-per-MAC', 'b200', 'h100-sxm', 'h200-sxm', 'tpu-v5e', 'tpu-v5p', 'tpu-v6e']
+    """
+    return list(_machines("digital"))
+
+
+def optical(name: str) -> OpticalCore:
+    """The optical machine called ``name``.
+
+    Raises:
+      ValueError: an unknown name; the error lists the known ones.
+
+    >>> optical("display-1024").rows
+    1024
+    """
+    return _named("optical machine", name, _machines("optical")).build()
+
+
+def digital(name: str) -> DigitalAccelerator:
+    """The digital machine called ``name``.
+
+    Raises:
+      ValueError: an unknown name; the error lists the known ones.
+
+    >>> digital("h100-sxm").power_w
+    700.0
+    """
+    return _named("digital machine", name, _machines("digital")).build()
+
+
+def sources(name: str) -> dict[str, Number]:
+    """Every number of a machine by field, nested ones as ``costs.dac_energy_j`` or
+    ``ops_per_s.int8``; of a machine that is put together from parts, the numbers of its parts.
+
+    Raises:
+      ValueError: an unknown name; the error lists the known ones.
+
+    >>> sources("display-1024")["photons"].high
+    1000000.0
+    """
+    machines = {**_machines("optical"), **_machines("digital")}
+    return dict(_named("machine", name, machines).numbers)
+
+
+def describe(name: str) -> str:
+    """The table of :func:`sources` as text: field, value, unit, range, ``assumed`` or not, source.
+
+    >>> print(describe("ideal").splitlines()[4])
+    bits_in         16     bits                   an ideal part
+    """
+    rows: list[tuple[str, ...]] = [("field", "value", "unit [range]", "source")]
+    for field, n in sources(name).items():
+        span = "" if n.low is None else f" [{n.low:.4g} ... {n.high:.4g}]"
+        value = "none" if n.value is None else f"{n.value:.6g}"
+        rows.append((field, value, n.unit + span, ("assumed: " if n.assumed else "") + n.source))
+    return text_table(rows, left=4)
+
+
+@functools.cache
+def _machines(kind: str) -> dict[str, NamedMachine]:
+    """What the files of a folder list in ``MACHINES``, by name."""
+    folder = importlib.import_module(f"photonjax.machines.{kind}")
+    files = sorted(file.name for file in pkgutil.iter_modules(folder.__path__))
+    modules = [importlib.import_module(f"{folder.__name__}.{file}") for file in files]
+    return dict(sorted((m.name, m) for module in modules for m in module.MACHINES))
+
+
+def _named(kind: str, name: str, machines: Mapping[str, Any]) -> NamedMachine:
+    if name in machines:
+        return machines[name]
+    close = difflib.get_close_matches(str(name), machines, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise ValueError(f"unknown {kind} {name!r}{hint}; known: {', '.join(machines)}")
+
+
+# A folder that is imported becomes an attribute of its package: before the functions of the same names do.
+for _kind in ("optical", "digital"):
+    importlib.import_module(f"photonjax.machines.{_kind}")

@@ -1,0 +1,1 @@
+"""Digital machines, a file each; every file lists what it offers in ``MACHINES``."""

@@ -1,0 +1,1 @@
+"""Optical machines, a file each; every file lists what it offers in ``MACHINES``."""
