@@ -113,7 +113,10 @@ WRONG = {
     "model": (["cost", "--model", "llama-4"], "'llama-4' is not known"),
     "core": ([*SMALL, "--core", "display"], "unknown optical machine 'display'"),
     "core without costs": ([*SMALL, "--core", "mzi-mesh"], "'mzi-mesh' has no published costs"),
-    "baseline": ([*SMALL, "--against", "h100"], "unknown digital machine 'h100' (did you mean h100-sxm?)"),
+    "baseline": (
+        [*SMALL, "--against", "h100"],
+        "unknown digital machine 'h100' (did you mean h100-sxm?)",
+    ),
     "beside": ([*SMALL, "--beside", "300-fJ-per-MAC"], "has no power_w or ops_per_s"),
     "context": (["cost", "--model", "gpt2", "--context", "0"], "'0' is not a whole number"),
     "dtype": ([*SMALL, "--dtype", "int9"], "h100-sxm has bfloat16"),

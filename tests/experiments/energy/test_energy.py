@@ -150,7 +150,10 @@ REFUSED = {
     "twice": (["models=[gpt2,gpt2]"], r"models: 'gpt2' is there twice"),
     "context": (["contexts=[0]"], r"contexts: 0 is not a whole number of 1 or more"),
     "positions": (["models=[gpt2]", "contexts=[2048]"], r"contexts: gpt2 has positions for 1024"),
-    "core": (["cores=[display-1023]"], r"cores: unknown optical machine 'display-1023' \(did you mean"),
+    "core": (
+        ["cores=[display-1023]"],
+        r"cores: unknown optical machine 'display-1023' \(did you mean",
+    ),
     "core without costs": (
         ["cores=[mzi-mesh]"],
         r"cores: 'mzi-mesh' has no published costs; choose",
