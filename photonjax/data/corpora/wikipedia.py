@@ -1,4 +1,4 @@
-"""Articles out of a MediaWiki XML dump."""
+"""English Wikipedia: 98 articles out of a MediaWiki XML dump, and a reader of such dumps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,30 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from typing import IO
 
+from photonjax.data.artifacts import Artifact, Package
+from photonjax.data.download import fetch
 from photonjax.data.wikitext import clean
+
+# The first 206 pages (A) of a dump of 2016, which gensim keeps as test data.
+SAMPLE = Artifact(
+    filename="enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2",
+    size=1_695_871,
+    sha256="a53f4648dec40467ebdcbc7a1307eddb51fe6e28e9309f6ebde81ba0d04bea2d",
+    licence="CC BY-SA 3.0 (Wikipedia contributors)",
+    url=(
+        "https://raw.githubusercontent.com/piskvorky/gensim/4.4.0/gensim/test/test_data/"
+        "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
+    ),
+    packages=(
+        Package(
+            "pip",
+            "gensim==4.4.0",
+            27_809_988,
+            "gensim/test/test_data/"
+            "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2",
+        ),
+    ),
+)
 
 # A page that only points to others: by its title, or by a template of this family at its end.
 _DISAMBIGUATION = re.compile(
@@ -32,7 +55,7 @@ def read_articles(dump: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
       ValueError: the file is not a readable dump.
 
     Example:
-        >>> for title, text in read_articles(fetch("wikipedia-sample")):  # doctest: +SKIP
+        >>> for title, text in read_articles(fetch(SAMPLE)):  # doctest: +SKIP
         ...     print(title, len(text))
     """
     try:
@@ -66,3 +89,10 @@ def _pages(file: IO[bytes]) -> Iterator[tuple[str, str]]:
 def _local(tag: str) -> str:
     """An element's name without the namespace, which differs between versions of the format."""
     return tag.rpartition("}")[2]
+
+
+def _sample(progress: bool) -> Iterator[tuple[str, str]]:
+    return read_articles(fetch(SAMPLE, progress=progress))
+
+
+CORPORA = {"wikipedia-sample": _sample}

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
+import http.server
 import os
 import pathlib
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from photonjax.data import artifacts, clients
-from photonjax.data.artifacts import ARTIFACTS, cache_dir, fetch
-from photonjax.data.clients import FetchError
+from photonjax.data import clients, download, hub
+from photonjax.data.artifacts import ARTIFACTS, FetchError, Package
+from photonjax.data.corpora import stdlib, wikipedia
+from photonjax.data.download import cache_dir, fetch
 
 
 def names(directory: pathlib.Path) -> list[str]:
@@ -91,7 +95,8 @@ def test_a_truncated_wheel_is_noticed(registry, cache, cut):
 
 
 def test_a_wheel_without_the_file(registry, cache, monkeypatch):
-    other = dataclasses.replace(ARTIFACTS["thing"], member="inside/other.bin")
+    packages = (Package("pip", "thing==1.0", 11_000, "inside/other.bin"),)
+    other = dataclasses.replace(ARTIFACTS["thing"], packages=packages)
     monkeypatch.setitem(ARTIFACTS, "thing", other)
     with pytest.raises(FetchError) as caught:
         fetch("thing", progress=False)
@@ -176,7 +181,7 @@ def test_the_final_name_appears_only_when_complete(registry, cache, monkeypatch)
         seen.append((os.path.exists(target), pathlib.Path(source).read_bytes()))
         replace(source, target)
 
-    monkeypatch.setattr(artifacts.os, "replace", spy)
+    monkeypatch.setattr(download.os, "replace", spy)
     fetch("thing", progress=False)
     assert seen == [(False, registry.payload)]
 
@@ -193,7 +198,7 @@ def test_an_unwritable_cache_directory_is_named(registry, cache, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(artifacts.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(download.tempfile, "mkdtemp", refuse)
     with pytest.raises(FetchError) as caught:
         fetch("thing", progress=False)
     one_line(caught, str(cache), "Permission denied", "PHOTONJAX_CACHE")
@@ -202,13 +207,13 @@ def test_an_unwritable_cache_directory_is_named(registry, cache, monkeypatch):
 def test_a_filled_cache_needs_neither_client_nor_writing(registry, cache, monkeypatch):
     cache.mkdir()
     (cache / "thing.bin").write_bytes(registry.payload)
-    monkeypatch.setattr(artifacts.tempfile, "mkdtemp", None)
+    monkeypatch.setattr(download.tempfile, "mkdtemp", None)
     monkeypatch.setattr(clients, "command", None)
     assert fetch("thing", progress=False) == cache / "thing.bin"
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match="no artifact is called 'smolm'.*wikipedia-sample"):
+    with pytest.raises(ValueError, match="no artifact is called 'smolm'.*smollm2-135m.*hub:"):
         fetch("smolm")
 
 
@@ -227,28 +232,117 @@ def test_cache_directory_rules(monkeypatch, tmp_path):
     assert cache_dir() == tmp_path / "xdg" / "photonjax"
 
 
-def test_client_commands(tmp_path, monkeypatch):
-    pip = clients.command("pip", "thing==1.0", tmp_path)
-    assert pip[0] == sys.executable and pip[-1] == "thing==1.0"
-    assert "--no-deps" in pip and "--only-binary=:all:" in pip
-    monkeypatch.setattr(clients.shutil, "which", lambda program: f"/bin/{program}")
-    assert clients.command("npm", "@a/b@1", tmp_path)[:3] == ["/bin/npm", "pack", "@a/b@1"]
-    assert clients.command("apt", "a=1", tmp_path) == ["/bin/apt-get", "download", "a=1"]
-    monkeypatch.setattr(clients.shutil, "which", lambda program: None)
-    with pytest.raises(FetchError, match="npm is not on PATH: install Node.js"):
-        clients.command("npm", "@a/b@1", tmp_path)
-    monkeypatch.setattr(clients.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FetchError, match="python -m ensurepip"):
-        clients.command("pip", "thing==1.0", tmp_path)
-    with pytest.raises(ValueError, match="'cargo'"):
-        clients.command("cargo", "x", tmp_path)
-
-
 def test_importing_the_room_is_light():
-    heavy = "datasets", "tokenizers", "jax", "pandas", "pyarrow"
-    code = (
-        "import sys, photonjax; before = set(sys.modules); import photonjax.data; "
-        f"print([name for name in {heavy} if name in set(sys.modules) - before])"
+    heavy = (
+        "datasets",
+        "tokenizers",
+        "pandas",
+        "pyarrow",
+        "tqdm",
+        "pooch",
+        "requests",
+        "huggingface_hub",
+        "mwparserfromhell",
     )
+    code = f"import sys; import photonjax.data; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_parts_are_joined_in_order(registry, cache, monkeypatch):
+    halves = (registry.payload[:5_000], registry.payload[5_000:])
+
+    def command(client, package, directory):
+        registry.deliver(halves[int(package[-1])])
+        return registry.command(client, package, directory)
+
+    monkeypatch.setattr(clients, "command", command)
+    packages = tuple(Package("pip", f"thing==1.{n}", 6_000, "inside/thing.bin") for n in range(2))
+    thing = dataclasses.replace(ARTIFACTS["thing"], packages=packages)
+    assert fetch(thing, progress=False).read_bytes() == registry.payload
+    assert registry.asked == 2 and names(cache) == ["thing.bin"]
+
+
+@pytest.fixture
+def website(registry, tmp_path):
+    """The payload on a web server of our own; without the directory it answers 404."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    (folder / "thing.bin").write_bytes(registry.payload)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    handler.log_message = None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/thing.bin"
+        yield folder / "thing.bin", dataclasses.replace(ARTIFACTS["thing"], url=url)
+        server.shutdown()
+
+
+def test_the_web_comes_before_the_packages(registry, website, cache):
+    _, thing = website
+    assert fetch(thing, progress=False).read_bytes() == registry.payload
+    assert registry.asked == 0 and names(cache) == ["thing.bin"]
+
+
+@pytest.mark.parametrize("fault", ["wrong", "missing"])
+def test_the_packages_stand_in_for_a_website(registry, website, cache, fault):
+    served, thing = website
+    served.write_bytes(b"another file") if fault == "wrong" else served.unlink()
+    assert fetch(thing, progress=False).read_bytes() == registry.payload
+    assert registry.asked == 1 and names(cache) == ["thing.bin"]
+
+
+def test_every_source_that_was_tried_is_named(registry, website, cache, no_hub):
+    served, thing = website
+    served.unlink()
+    registry.script = "import sys; sys.exit('ERROR: no route to registry')"
+    thing = dataclasses.replace(thing, hub="owner/things@v1:thing.bin")
+    start = time.monotonic()
+    with pytest.raises(FetchError) as caught:
+        fetch(thing, progress=False)
+    one_line(caught, "hub owner/things: cannot be reached (", f"{thing.url}: cannot be", "404")
+    one_line(
+        caught, "pip: pip could not download thing==1.0 (ERROR: no route", "go online, or place"
+    )
+    assert time.monotonic() - start < 10
+
+
+def test_the_hub_comes_first_and_only_with_the_right_checksum(registry, cache, monkeypatch):
+    asked = []
+
+    def verified(place, sha256, work, *, progress):
+        asked.append((place, sha256))
+        (work / "thing.bin").write_bytes(registry.payload)
+        return work / "thing.bin"
+
+    monkeypatch.setattr(hub, "verified", verified)
+    thing = dataclasses.replace(ARTIFACTS["thing"], hub="owner/things@v1:thing.bin")
+    assert fetch(thing, progress=False).read_bytes() == registry.payload
+    assert asked == [("owner/things@v1:thing.bin", thing.sha256)] and registry.asked == 0
+
+
+def test_clients_that_are_not_installed_are_passed_over(registry, website, cache, monkeypatch):
+    _, thing = website
+    thing = dataclasses.replace(thing, hub="owner/things:thing.bin")
+    for library in ("huggingface_hub", "pooch"):
+        monkeypatch.setitem(sys.modules, library, None)
+    assert fetch(thing, progress=False).read_bytes() == registry.payload
+    (cache / "thing.bin").unlink()
+    registry.script = "import sys; sys.exit('ERROR: no route to registry')"
+    with pytest.raises(FetchError) as caught:
+        fetch(thing, progress=False)
+    one_line(caught, "huggingface_hub is not installed: pip install 'photonjax[data]'", "pooch is")
+
+
+def test_a_bar_needs_tqdm_but_a_download_does_not(registry, cache, monkeypatch, capsys):
+    monkeypatch.setattr(clients.importlib.util, "find_spec", lambda name: None)
+    assert fetch("thing").read_bytes() == registry.payload
+    assert capsys.readouterr() == ("", "")
+
+
+def test_every_artifact_has_a_checksum_and_a_place():
+    for artifact in (*ARTIFACTS.values(), wikipedia.SAMPLE, stdlib.COLLECTION):
+        assert len(bytes.fromhex(artifact.sha256)) == 32 and artifact.size > 0
+        assert artifact.hub or artifact.url or artifact.packages
+        if artifact.hub:
+            assert hub.split_place(artifact.hub)[2]

@@ -1,0 +1,69 @@
+"""A corpus out of one's own files."""
+
+from __future__ import annotations
+
+import glob
+import pathlib
+from typing import Any
+
+from photonjax.data import hub
+from photonjax.data.artifacts import FetchError, need
+
+_BUILDERS = {
+    ".txt": "text",
+    ".md": "text",
+    ".json": "json",
+    ".jsonl": "json",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
+
+
+def load_files(path: pathlib.Path, *, cache: str) -> Any:
+    """The rows of a file, or of the files of one kind below a directory, in the order of their names.
+
+    Args:
+      path: a .txt or .md file, which is one document, a .json, .jsonl, .csv or .parquet file, whose
+        rows are documents, or a directory. It is taken literally: `a[1].txt` is no pattern.
+      cache: where `datasets` may keep what it prepares.
+
+    Raises:
+      ValueError: nothing there, of no known kind, of several kinds, or not readable as its kind.
+      FetchError: `cache` cannot be written.
+
+    Example:
+        >>> load_files(pathlib.Path("notes"), cache="/tmp/prepared")  # doctest: +SKIP
+    """
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = [file for file in files if file.is_file()]
+    if path.is_dir():
+        files = [file for file in files if file.suffix.lower() in _BUILDERS]
+    if not files:
+        kinds = ", ".join(_BUILDERS)
+        raise ValueError(
+            f"{path} has no {kinds} files" if path.is_dir() else f"{path} does not exist"
+        )
+    builders = {_BUILDERS.get(file.suffix.lower()) for file in files}
+    if builders == {None}:
+        raise ValueError(f"{path} is of no known kind; there are {', '.join(_BUILDERS)}")
+    if len(builders) > 1:
+        raise ValueError(f"{path} mixes {', '.join(sorted(map(str, builders)))}: give one kind")
+    builder = str(builders.pop())
+    options = {"sample_by": "document"} if builder == "text" else {}
+    datasets = need("datasets")
+    try:
+        with hub.quiet(bars=False):
+            return datasets.load_dataset(
+                builder,
+                data_files=[glob.escape(str(file.absolute())) for file in files],
+                split="train",
+                cache_dir=cache,
+                **options,
+            )
+    except OSError as error:
+        raise FetchError(
+            f"cannot read {path} through {cache}: {hub.one_line(error)}; "
+            "PHOTONJAX_CACHE must name a directory that can be written"
+        ) from error
+    except (ValueError, datasets.exceptions.DatasetsError) as error:
+        raise ValueError(f"{path} is not readable as {builder}: {hub.one_line(error)}") from error
