@@ -6,6 +6,7 @@ from photonjax.models.decoder import Decoder
 from photonjax.models.gguf import gguf_config, load_gguf
 from photonjax.models.gpt2 import GPT2, GPT2Config
 from photonjax.models.huggingface import huggingface_config, load_huggingface, save_huggingface
+from photonjax.models.load import load, packaged_names
 from photonjax.models.shapes import named, names, prefill_inventory
 from photonjax.models.tokenizer import load_tokenizer, tokenizer_from_gguf
 from photonjax.models.weights import CheckpointError, stack_layers, unstack_layers
@@ -20,11 +21,13 @@ __all__ = [
     "abstract_model",
     "gguf_config",
     "huggingface_config",
+    "load",
     "load_gguf",
     "load_huggingface",
     "load_tokenizer",
     "named",
     "names",
+    "packaged_names",
     "prefill_inventory",
     "save_huggingface",
     "stack_layers",

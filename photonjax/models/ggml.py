@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from photonjax.extras import need
 from photonjax.models.weights import CheckpointError
 
 __all__ = ["GGUFFile"]
@@ -81,8 +82,7 @@ class GGUFFile:
 
     def check_kinds(self) -> None:
         """Refuses what `gguf` cannot dequantize: tries one row of each tensor."""
-        from gguf import quants
-
+        quants = need("gguf", "models").quants
         for name, (kind, _, start, row) in self._tensors.items():
             try:
                 quants.dequantize(np.frombuffer(self._data, np.uint8, row, start)[None], kind)
@@ -94,16 +94,14 @@ class GGUFFile:
 
     def dequantized(self, name: str) -> np.ndarray:
         """A tensor in float32."""
-        from gguf import quants
-
+        quants = need("gguf", "models").quants
         kind, shape, start, row = self._tensors[name]
         rows = math.prod(shape[:-1])
         data = np.frombuffer(self._data, np.uint8, rows * row, start).reshape(rows, row)
         return quants.dequantize(data, kind).reshape(shape)
 
     def _parse(self) -> None:
-        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-
+        gguf = need("gguf", "models")
         (version,) = self._take("I")
         if version not in (2, 3):
             raise _CorruptError(f"version {version}, not 2 or 3, or big-endian")
@@ -125,8 +123,8 @@ class GGUFFile:
         base = -(-self._at // alignment) * alignment
         for name, shape, kind, offset in found:
             try:
-                kind = GGMLQuantizationType(kind)
-                block, size = GGML_QUANT_SIZES[kind]
+                kind = gguf.GGMLQuantizationType(kind)
+                block, size = gguf.GGML_QUANT_SIZES[kind]
             except (ValueError, KeyError):
                 raise _CorruptError(f"tensor {name!r} is of unknown type {kind}") from None
             if shape[-1] % block or 0 in shape:

@@ -13,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from photonjax.extras import need
 from photonjax.models.ggml import GGUFFile
 from photonjax.models.weights import CheckpointError
 
@@ -65,6 +66,7 @@ def tokenizer_from_gguf(path: str | PathLike[str]) -> Tokenizer:
 
         tokens = tokenizer_from_gguf("SmolLM2-135M-Instruct.Q4_1.gguf").encode("Light is fast.").ids
     """
+    need("tokenizers", "models")
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
     file = GGUFFile(path)
@@ -120,6 +122,7 @@ def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
     Raises:
       CheckpointError: there is none, or it cannot be parsed.
     """
+    need("tokenizers", "models")
     from tokenizers import Tokenizer
 
     path = Path(path)

@@ -1,0 +1,51 @@
+"""Models by name and by path, and what is needed for it."""
+
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from photonjax import data, models
+
+MODULES = ["gguf", "tokenizers", "safetensors", "datasets", "tqdm", "torch", "transformers"]
+
+
+@pytest.mark.parametrize("source", ["smollm2", "none.gguf"])
+def test_neither_a_name_nor_a_path(source):
+    with pytest.raises(models.CheckpointError, match=f"{source}: no such file.*smollm2-135m-instr"):
+        models.load(source)
+
+
+def test_importing_needs_no_extra():
+    program = "import sys, photonjax.models; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert not set(MODULES) & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("missing", "call"),
+    [("gguf", models.load_gguf), ("tokenizers", models.load_tokenizer), ("gguf", models.load)],
+)
+def test_the_error_names_the_extra(tmp_path, monkeypatch, missing, call):
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"GGUF" + bytes(64))
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=rf"{missing} is not installed: .*photonjax\[models\]"):
+        call(path)
+
+
+@pytest.mark.network
+def test_a_packaged_model_by_name():
+    """The same file by path; the layers stacked unless asked otherwise."""
+    model, tokenizer = models.load("smollm2-135m-instruct", dtype=jnp.bfloat16)
+    assert model.scan_layers and model.embed.embedding.dtype == jnp.bfloat16
+    ids = tokenizer.encode("The capital of France is").ids
+    path = data.fetch("smollm2-135m-instruct")
+    again, _ = models.load(path, dtype=jnp.bfloat16)
+    logits = [m(jnp.asarray([ids]), last_only=True) for m in (model, again)]
+    np.testing.assert_array_equal(*logits)
+    assert tokenizer.decode([int(logits[0].argmax())]) == " Paris"
