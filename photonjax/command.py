@@ -1,6 +1,6 @@
-"""The command line: what a model's prefill costs on a core and on digital chips.
+"""The command line: what a model's prefill costs on a core and on digital accelerators.
 
-photonjax cost --model llama-3-8b --context 32768 --core display-1024 --against h100-sxm
+photonjax cost --model llama-3-8b --context 32768 --core display-1024 --baseline h100-sxm
 photonjax cost --list
 photonjax describe display-1024
 """
@@ -62,10 +62,10 @@ def _parser() -> _Parser:
     one.add_argument("--batch", type=_count, default=1, metavar="N", help="prompts at a time")
     one.add_argument("--core", default="display-1024", metavar="NAME", help="optical core")
     one.add_argument(
-        "--against",
+        "--baseline",
         action="append",
         metavar="NAME",
-        help="digital baseline; may be repeated (default: h100-sxm)",
+        help="digital accelerator to compare with; may be repeated (default: h100-sxm)",
     )
     one.add_argument(
         "--dtype",
@@ -77,18 +77,18 @@ def _parser() -> _Parser:
         "--attention-dtype",
         default="bfloat16",
         metavar="DTYPE",
-        help="precision of products of two computed operands, on all chips (%(default)s)",
+        help="precision of products of two computed operands, on all accelerators (%(default)s)",
     )
     one.add_argument(
-        "--light",
+        "--optical",
         choices=("weights", "all"),
         default="weights",
         help="which products run on light: those with weights (default), or attention's too",
     )
     one.add_argument(
-        "--beside",
+        "--digital",
         metavar="NAME",
-        help="chip for what the core does not do (default: the first baseline that can), or none",
+        help="accelerator for what the core does not do (default: the first baseline that can), or none",
     )
     one.add_argument(
         "--set",
@@ -99,8 +99,8 @@ def _parser() -> _Parser:
     )
     one.add_argument("--samples", type=_count, default=1000, metavar="N", help="Monte Carlo draws")
     one.add_argument("--seed", type=int, default=0, help="of the draws")
-    one.add_argument("--json", action="store_true", help="print JSON: bills, numbers, versions")
-    one.add_argument("--csv", action="store_true", help="print the bills as CSV")
+    one.add_argument("--json", action="store_true", help="print JSON: costs, numbers, versions")
+    one.add_argument("--csv", action="store_true", help="print the costs as CSV")
     one.add_argument(
         "--plot",
         nargs="?",
@@ -167,8 +167,8 @@ def _cost(args: argparse.Namespace) -> None:
         command = {k: v for k, v in vars(args).items() if k != "run"}
         print(json.dumps({"command": command, **_plain(found.to_dict())}, indent=2))
     elif args.csv:
-        for i, (name, bill) in enumerate(found.bills.items()):
-            head, *lines = bill.to_csv().splitlines()
+        for i, (name, one) in enumerate(found.costs.items()):
+            head, *lines = one.to_csv().splitlines()
             print(
                 "\n".join(
                     [*([f"machine,{head}"] if i == 0 else []), *(f"{name},{x}" for x in lines)]
@@ -181,9 +181,11 @@ def _cost(args: argparse.Namespace) -> None:
 
 def _compare(args: argparse.Namespace) -> cost.Comparison:
     core = _core(args.core, args.set)
-    names = list(dict.fromkeys(args.against or ["h100-sxm"]))
-    chips = {name: cost.Uncertain.preset(name, machines.digital(name)) for name in names}
-    baselines = [b for chip in chips.values() for b in _baselines(chip, args)]
+    names = list(dict.fromkeys(args.baseline or ["h100-sxm"]))
+    accelerators = {
+        name: cost.UncertainMachine.named(name, machines.digital(name)) for name in names
+    }
+    baselines = [b for a in accelerators.values() for b in _baselines(a, args)]
     inventory = _inventory(args.model, args.context, args.batch)
     tokens = args.context * args.batch
     batch = f"{args.batch} x " if args.batch > 1 else ""
@@ -193,22 +195,22 @@ def _compare(args: argparse.Namespace) -> cost.Comparison:
         baselines,
         title=f"{args.model}, prefill of {batch}{args.context:,} tokens",
         tokens=tokens,
-        digital=_beside(args.beside, chips),
-        where=(lambda site: True) if args.light == "all" else None,
+        digital=_digital(args.digital, accelerators),
+        where=(lambda site: True) if args.optical == "all" else None,
         dtype=args.attention_dtype,
         samples=args.samples,
         seed=args.seed,
     )
 
 
-def _core(name: str, settings: Sequence[str]) -> cost.Uncertain:
+def _core(name: str, settings: Sequence[str]) -> cost.UncertainMachine:
     core = machines.optical(name)
     if core.costs is None:
         priced = [n for n in machines.optical_names() if machines.optical(n).costs is not None]
         raise _Refused(f"core {name!r} has no published costs; choose one of {', '.join(priced)}")
     values = dict(_setting(core, text) for text in settings)
     try:
-        return cost.Uncertain.preset(name, set_fields(core, values), fixed=values)
+        return cost.UncertainMachine.named(name, set_fields(core, values), fixed=values)
     except TypeError as error:
         raise _Refused(f"--set: {error}") from None
 
@@ -232,35 +234,37 @@ def _setting(core: Any, text: str) -> tuple[str, Any]:
     return field, value
 
 
-def _baselines(chip: cost.Uncertain, args: argparse.Namespace) -> list[cost.Baseline]:
-    """A column for each precision that the chip has; the attention precision stays its own."""
+def _baselines(accelerator: cost.UncertainMachine, args: argparse.Namespace) -> list[cost.Baseline]:
+    """A column for each precision that it has; the attention precision stays its own."""
     asked = [d for d in args.dtype.split(",") if d]
-    whole = chip.machine.power_w is not None
-    known = chip.machine.ops_per_s if whole else chip.machine.mac_energy_j
+    whole = accelerator.machine.power_w is not None
+    known = accelerator.machine.ops_per_s if whole else accelerator.machine.mac_energy_j
     if args.attention_dtype not in known:
         raise _Refused(
-            f"--attention-dtype {args.attention_dtype}: {chip.name} has {', '.join(known)}"
+            f"--attention-dtype {args.attention_dtype}: {accelerator.name} has {', '.join(known)}"
         )
     columns = [d for d in asked if d in known]
     if not columns:
-        raise _Refused(f"--dtype {args.dtype}: {chip.name} has {', '.join(known)}")
+        raise _Refused(f"--dtype {args.dtype}: {accelerator.name} has {', '.join(known)}")
 
     def precision(dtype: str) -> Any:
         return lambda site: dtype if site.stationary else args.attention_dtype
 
     if not whole:  # one energy for all
-        return [cost.Baseline(chip.name, chip, precision(columns[0]))]
-    return [cost.Baseline(f"{chip.name} {d}", chip, precision(d)) for d in columns]
+        return [cost.Baseline(accelerator.name, accelerator, precision(columns[0]))]
+    return [cost.Baseline(f"{accelerator.name} {d}", accelerator, precision(d)) for d in columns]
 
 
-def _beside(name: str | None, chips: dict[str, cost.Uncertain]) -> cost.Uncertain | None:
-    """The core's digital side: the one asked for, or the first baseline that is a whole chip."""
+def _digital(
+    name: str | None, accelerators: dict[str, cost.UncertainMachine]
+) -> cost.UncertainMachine | None:
+    """The core's digital side: the one asked for, or the first baseline that is a whole accelerator."""
     if name == "none":
         return None
     if name is not None:
-        return chips.get(name) or cost.Uncertain.preset(name, machines.digital(name))
-    whole = [c for c in chips.values() if c.machine.power_w is not None]
-    return whole[0] if whole else cost.Uncertain.preset("h100-sxm")
+        return accelerators.get(name) or cost.UncertainMachine.named(name, machines.digital(name))
+    whole = [a for a in accelerators.values() if a.machine.power_w is not None]
+    return whole[0] if whole else cost.UncertainMachine.named("h100-sxm")
 
 
 def _inventory(model: str, context: int, batch: int) -> Inventory:

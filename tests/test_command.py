@@ -1,4 +1,4 @@
-"""The command line: bills side by side, lists, JSON, and errors of one line."""
+"""The command line: costs side by side, lists, JSON, and errors of one line."""
 
 import json
 import math
@@ -9,7 +9,7 @@ import pytest
 
 from photonjax import machines
 from photonjax.command import main
-from photonjax.cost import on_core
+from photonjax.cost import estimate
 from photonjax.hardware import set_fields
 from photonjax.models.shapes import prefill_inventory
 
@@ -25,7 +25,7 @@ def run(capsys, *arguments):
 def test_a_bill_side_by_side_and_its_picture(capsys, tmp_path):
     pytest.importorskip("matplotlib").use("Agg")
     file = tmp_path / "bill.png"
-    asked = ("--core", "display-1024", "--against", "h100-sxm", "--plot", str(file))
+    asked = ("--core", "display-1024", "--baseline", "h100-sxm", "--plot", str(file))
     status, out, err = run(capsys, *SMALL, *asked)
     assert (status, err) == (0, f"picture: {file}\n")
     assert out.startswith("smollm2-135m, prefill of 256 tokens: 256 tokens")
@@ -36,20 +36,20 @@ def test_a_bill_side_by_side_and_its_picture(capsys, tmp_path):
 
 
 def test_json_carries_bills_numbers_and_versions(capsys):
-    status, out, _ = run(capsys, *SMALL, "--against", "300-fJ-per-MAC", "--json")
+    status, out, _ = run(capsys, *SMALL, "--baseline", "300-fJ-per-MAC", "--json")
     data = json.loads(out)
     assert status == 0 and data["command"]["model"] == "smollm2-135m"
-    bills = data["bills"]
-    for bill in bills.values():
+    costs = data["costs"]
+    for bill in costs.values():
         assert sum(bill["joules_by_component"].values()) == pytest.approx(bill["joules"])
         assert sum(sum(s["joules"].values()) for s in bill["sites"]) == pytest.approx(
             bill["joules"]
         )
-    reference = bills["300-fJ-per-MAC"]
+    reference = costs["300-fJ-per-MAC"]
     assert reference["joules"] == pytest.approx(0.3e-12 * data["macs"])
     assert reference["seconds"] is None
     ratio = data["ratios"]["300-fJ-per-MAC"]["energy"]
-    assert ratio["value"] == pytest.approx(bills["display-1024"]["joules"] / reference["joules"])
+    assert ratio["value"] == pytest.approx(costs["display-1024"]["joules"] / reference["joules"])
     assert ratio["p5"] < ratio["p95"]
     for name in ("display-1024", "h100-sxm"):  # the digital side is part of what is assumed
         table = machines.sources(name)
@@ -65,13 +65,13 @@ def test_json_carries_bills_numbers_and_versions(capsys):
 def test_settings_change_the_core_and_are_not_varied(capsys):
     settings = ("costs.load_time_s=1e-9", "costs.cores=4", "photons=2e4")
     asked = [word for setting in settings for word in ("--set", setting)]
-    quick = json.loads(run(capsys, *SMALL, *asked, "--light", "all", "--json")[1])
-    bill = quick["bills"]["display-1024"]
+    quick = json.loads(run(capsys, *SMALL, *asked, "--optical", "all", "--json")[1])
+    bill = quick["costs"]["display-1024"]
     core = set_fields(
         machines.optical("display-1024"),
         {"costs.load_time_s": 1e-9, "costs.cores": 4, "photons": 2e4},
     )
-    exact = on_core(
+    exact = estimate(
         prefill_inventory("smollm2-135m", tokens=256),
         core,
         where=lambda site: True,
@@ -89,7 +89,7 @@ def test_settings_change_the_core_and_are_not_varied(capsys):
 
 
 def test_csv_without_a_digital_side(capsys):
-    asked = ("--csv", "--dtype", "int8", "--beside", "none", "--batch", "2")
+    asked = ("--csv", "--dtype", "int8", "--digital", "none", "--batch", "2")
     status, out, _ = run(capsys, *SMALL, *asked)
     lines = out.splitlines()
     assert status == 0 and lines[0] == "machine,path,where,quantity,component,value"
@@ -114,10 +114,10 @@ WRONG = {
     "core": ([*SMALL, "--core", "display"], "unknown optical machine 'display'"),
     "core without costs": ([*SMALL, "--core", "mzi-mesh"], "'mzi-mesh' has no published costs"),
     "baseline": (
-        [*SMALL, "--against", "h100"],
+        [*SMALL, "--baseline", "h100"],
         "unknown digital machine 'h100' (did you mean h100-sxm?)",
     ),
-    "beside": ([*SMALL, "--beside", "300-fJ-per-MAC"], "has no power_w or ops_per_s"),
+    "beside": ([*SMALL, "--digital", "300-fJ-per-MAC"], "has no power_w or ops_per_s"),
     "context": (["cost", "--model", "gpt2", "--context", "0"], "'0' is not a whole number"),
     "dtype": ([*SMALL, "--dtype", "int9"], "h100-sxm has bfloat16"),
     "attention": ([*SMALL, "--attention-dtype", "int9"], "h100-sxm has bfloat16"),
@@ -151,7 +151,7 @@ def test_the_package_alone_prints_a_bill(tmp_path):
     """As a module, elsewhere, without what only experiments need."""
     code = (
         "import sys\n"
-        "for name in ('matplotlib', 'hydra', 'datasets', 'gguf', 'tokenizers', 'safetensors', 'torch'):\n"
+        "for name in ('matplotlib', 'hydra', 'datasets', 'gguf', 'tokenizers', 'safetensors'):\n"
         "    sys.modules[name] = None\n"
         "from photonjax.command import main\n"
         f"sys.exit(main({SMALL!r}))"

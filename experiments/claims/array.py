@@ -43,7 +43,7 @@ def per_cycle(core: OpticalCore, vectors: int) -> dict[str, tuple[float, float]]
     inventory = Inventory([site], [])
 
     def bill(changes: dict[str, Any]) -> tuple[dict[str, float], float]:
-        found = pj.cost.on_core(inventory, set_fields(core, changes))
+        found = pj.cost.estimate(inventory, set_fields(core, changes))
         energies = {k: float(v) / vectors for k, v in found.by_component().items()}
         return energies, float(found.seconds) / vectors
 

@@ -23,7 +23,7 @@ def audit(config: DictConfig) -> Verdict:
         for context in settings.contexts:
             inventory = prefill_inventory(model, tokens=context)
             linears = sum(s.macs for s in inventory.matmuls if s.stationary)
-            bill = pj.cost.on_digital(
+            bill = pj.cost.estimate(
                 inventory, chip, dtype=lambda s: settings.dtype if s.stationary else "bfloat16"
             )
             rows.append(

@@ -44,7 +44,7 @@ def split(inventory: Inventory) -> tuple[Inventory, Inventory]:
     return Inventory(light, []), dataclasses.replace(inventory, matmuls=rest)
 
 
-def machine(name: str, bits: int) -> pj.cost.Uncertain:
+def machine(name: str, bits: int) -> pj.cost.UncertainMachine:
     """The core at a precision, ranges included.
 
     From the preset's 8 bits to fewer, read in favour of the claim: light, and the ADC's energy, for as
@@ -55,7 +55,7 @@ def machine(name: str, bits: int) -> pj.cost.Uncertain:
     >>> core.bits_in, round(core.photons)
     (4, 391)
     """
-    known = pj.cost.Uncertain.preset(name)
+    known = pj.cost.UncertainMachine.named(name)
     less = known.machine.bits_in - bits
     if less == 0:
         return known
@@ -68,7 +68,9 @@ def machine(name: str, bits: int) -> pj.cost.Uncertain:
     changes: dict[str, Any] = {"bits_in": bits, "bits_weight": bits}
     changes |= {k: get_field(known.machine, k) * s for k, s in scale.items()}
     ranges = {k: _scaled(n, scale[k]) if k in scale else n for k, n in known.ranges.items()}
-    return pj.cost.Uncertain(f"{name} at {bits} bits", set_fields(known.machine, changes), ranges)
+    return pj.cost.UncertainMachine(
+        f"{name} at {bits} bits", set_fields(known.machine, changes), ranges
+    )
 
 
 def _scaled(number: Number, by: float) -> Number:
@@ -84,7 +86,7 @@ def weights_in(dtype: str) -> Callable[[MatmulSite], str]:
 def energies(programs: Mapping[str, Inventory], chips: Mapping[str, str]) -> Any:
     """A function of (core, *chips) that gives joules of every program: on light, what is left, on each chip.
 
-    ``light`` and ``rest`` add up to the bill of ``on_core`` with that chip as its digital side.
+    ``light`` and ``rest`` add up to ``cost.estimate`` with that chip as its digital side.
     """
     parts = {name: split(inventory) for name, inventory in programs.items()}
 
@@ -92,10 +94,10 @@ def energies(programs: Mapping[str, Inventory], chips: Mapping[str, str]) -> Any
         found: dict[str, dict[str, Any]] = {}
         for name, (light, rest) in parts.items():
             row: dict[str, Any] = {}
-            optics = pj.cost.on_core(light, core).joules
+            optics = pj.cost.estimate(light, core).joules
             for (chip, dtype), accelerator in zip(chips.items(), machines, strict=True):
-                left = pj.cost.on_digital(rest, accelerator, dtype="bfloat16")
-                whole = pj.cost.on_digital(programs[name], accelerator, dtype=weights_in(dtype))
+                left = pj.cost.estimate(rest, accelerator, dtype="bfloat16")
+                whole = pj.cost.estimate(programs[name], accelerator, dtype=weights_in(dtype))
                 assert left.floor is not None and whole.floor is not None
                 row[chip] = whole.joules
                 row[f"{chip} floor"] = whole.floor.joules
@@ -135,7 +137,7 @@ def audit(config: DictConfig) -> Verdict:
     for bits in settings.bits:
         core = machine(config.machine, bits)
         chips = dict(settings.chips[f"int{bits}"])
-        known = [core, *(pj.cost.Uncertain.preset(name) for name in chips)]
+        known = [core, *(pj.cost.UncertainMachine.named(name) for name in chips)]
         f = energies(programs, chips)
         drawn = pj.cost.monte_carlo(f, *known, samples=settings.samples, seed=config.seed)
         as_set = f(*(u.machine for u in known))
@@ -225,7 +227,7 @@ def decisive(inventory: Inventory, case: Row, name: str, most: int = 6) -> list[
     found = pj.cost.swings(
         lambda core, accelerator: ratios(f(core, accelerator)["it"], chip)["advantage"],
         machine(name, case["bits"]),
-        pj.cost.Uncertain.preset(chip),
+        pj.cost.UncertainMachine.named(chip),
     )
     return [
         {"number": f"{s.machine}: {s.field}", "at_low": s.at_low, "at_high": s.at_high}

@@ -129,7 +129,7 @@ def requests(config: DictConfig) -> list[Row]:
         context = round(length + answer / 2)
         for batch in map(int, settings.batches):
             step = decode_inventory(settings.model, context=context, batch=batch)
-            bill = pj.cost.on_digital(
+            bill = pj.cost.estimate(
                 step, chip, dtype=lambda s: "bfloat16" if s.path in CACHES else settings.dtype
             )
             total = whole + answer * float(bill.joules) / batch

@@ -31,7 +31,7 @@ def traffic_bytes(inventory: Inventory) -> float:
     62.0
     """
     bare = dataclasses.replace(inventory, operations=[])
-    return float(pj.cost.on_digital(bare, _MOVER, dtype="bfloat16").seconds)
+    return float(pj.cost.estimate(bare, _MOVER, dtype="bfloat16").seconds)
 
 
 @functools.cache

@@ -21,7 +21,7 @@ STATEMENT = (
 def shares(core: OpticalCore, vectors: int) -> tuple[float, float]:
     """Shares of time waiting for weights and of energy writing them: one array, ``vectors`` a load."""
     site = MatmulSite("array", 1, vectors, core.rows, core.cols, 1, "int8", True)
-    bill = pj.cost.on_core(Inventory([site], []), core)
+    bill = pj.cost.estimate(Inventory([site], []), core)
     seconds, joules = bill.by_component("seconds"), bill.by_component()
     return float(seconds["load"] / bill.seconds), float(joules["weight write"] / bill.joules)
 

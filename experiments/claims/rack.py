@@ -27,7 +27,7 @@ def components(core: OpticalCore) -> tuple[dict[str, Any], Any]:
     """Joules by component and seconds of every array of a core working at full rate."""
     assert core.costs is not None
     site = MatmulSite("arrays", core.costs.cores, VECTORS, core.rows, core.cols, 1, "int8", True)
-    bill = pj.cost.on_core(Inventory([site], []), set_fields(core, _FULL_RATE))
+    bill = pj.cost.estimate(Inventory([site], []), set_fields(core, _FULL_RATE))
     return bill.by_component(), bill.seconds
 
 
@@ -55,7 +55,7 @@ def audit(config: DictConfig) -> Verdict:
     core = pj.machines.optical(config.machine)
     for cores in settings.cores:
         machine = set_fields(core, {"costs.cores": int(cores)})
-        known_core = pj.cost.Uncertain.preset(config.machine, machine)
+        known_core = pj.cost.UncertainMachine.named(config.machine, machine)
         optics = np.asarray(
             pj.cost.monte_carlo(power_w, known_core, samples=settings.samples, seed=config.seed)
         )

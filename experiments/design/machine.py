@@ -70,7 +70,7 @@ class Machine:
     ) -> Machine:
         """With products that have weights on light, the rest on ``beside`` at bfloat16."""
         light, rest = split(inventory)
-        bill = pj.cost.on_digital(rest, beside, dtype="bfloat16")
+        bill = pj.cost.estimate(rest, beside, dtype="bfloat16")
         joules, seconds = float(bill.joules) / tokens, float(bill.seconds) / tokens
         return cls(light, tokens, joules, seconds, base, law, cells, corner_hz, corner_enob)
 
@@ -106,7 +106,7 @@ class Machine:
 
     def cost(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> tuple[Any, Any]:
         """Joules and seconds per token."""
-        bill = pj.cost.on_core(self.light, self.core(choice, log_clock, enob, photons))
+        bill = pj.cost.estimate(self.light, self.core(choice, log_clock, enob, photons))
         assert self.base.costs is not None
         static = self.base.costs.static_power_w * self.rest_seconds
         joules = bill.joules / self.tokens + self.rest_joules + static

@@ -62,7 +62,7 @@ def check_context(key: str, model: str, context: int) -> None:
         raise UserError(f"{key}: {model} has positions for {most} tokens, not {context}")
 
 
-def make_core(key: str, entry: Any) -> cost.Uncertain:
+def make_core(key: str, entry: Any) -> cost.UncertainMachine:
     """A core with the ranges of its numbers: a preset's name, or ``{name, preset, fields}``.
 
     Fields that are set are not varied any more.
@@ -86,15 +86,15 @@ def make_core(key: str, entry: Any) -> cost.Uncertain:
             raise UserError(
                 f"{key}: {preset!r} has no published costs; choose one of {', '.join(priced)}"
             )
-        known = cost.Uncertain.preset(preset, set_fields(core, fields), fixed=fields)
-    return cost.Uncertain(label, known.machine, known.ranges)
+        known = cost.UncertainMachine.named(preset, set_fields(core, fields), fixed=fields)
+    return cost.UncertainMachine(label, known.machine, known.ranges)
 
 
-def make_chip(key: str, name: Any, dtypes: Sequence[str]) -> cost.Uncertain:
+def make_chip(key: str, name: Any, dtypes: Sequence[str]) -> cost.UncertainMachine:
     """A whole digital chip that has all the precisions asked for, with the ranges of its numbers."""
     check_text(key, name)
     with user_errors(ValueError, prefix=f"{key}: "):
-        chip = cost.Uncertain.preset(name, pj.machines.digital(name))
+        chip = cost.UncertainMachine.named(name, pj.machines.digital(name))
     if chip.machine.power_w is None or not chip.machine.ops_per_s:
         raise UserError(
             f"{key}: {name!r} is an energy per multiply-accumulate only; choose a whole chip, as h100-sxm "

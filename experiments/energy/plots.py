@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from photonjax.cost.bill import si
+from photonjax.cost import si
 
 Row = dict[str, Any]
 # Paul Tol's "bright" and "muted": told apart by readers who see colours differently.

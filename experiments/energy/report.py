@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from experiments.harness import table
-from photonjax.cost.bill import si
+from photonjax.cost import si
 
 Row = dict[str, Any]
 SWINGS = 3  # how many numbers that move the ratio are listed

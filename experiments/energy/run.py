@@ -69,7 +69,7 @@ def energy(config: DictConfig) -> None:
         write(run, config, [points[f"{m}, {c}, {core.name}"] for m, c, core in grid])
 
 
-def check(config: DictConfig) -> tuple[list[cost.Uncertain], list[cost.Uncertain]]:
+def check(config: DictConfig) -> tuple[list[cost.UncertainMachine], list[cost.UncertainMachine]]:
     """Cores and chips; refuses what cannot work before anything is traced."""
     check_whole("batch", config.batch)
     check_whole("samples", config.samples)
@@ -100,8 +100,8 @@ def point(
     config: DictConfig,
     model: str,
     context: int,
-    core: cost.Uncertain,
-    chips: list[cost.Uncertain],
+    core: cost.UncertainMachine,
+    chips: list[cost.UncertainMachine],
 ) -> Row:
     """One model and context on one core, against every baseline, with the spread of the ratios."""
     inventory = cost.group_sites(
@@ -125,7 +125,7 @@ def point(
         chip, dtype = name.split(" ")
         bill = bills[chip]
         known = next(u.machine for u in chips if u.name == chip)
-        base = cost.on_digital(inventory, known, dtype=precision(dtype, config.attention_dtype))
+        base = cost.estimate(inventory, known, dtype=precision(dtype, config.attention_dtype))
         notes |= {f"{model} on {name}: {n}": None for n in base.notes if n not in first.notes}
         line: Row = {"baseline": name, "chip": chip, "dtype": dtype}
         line |= {"optical_j_per_token": float(bill.joules) / tokens}
@@ -165,7 +165,7 @@ def ratios(
     for name, chip in chips.items():
         light = on_light(config, inventory, core, chip)
         for dtype in config.dtypes:
-            base = cost.on_digital(inventory, chip, dtype=precision(dtype, config.attention_dtype))
+            base = cost.estimate(inventory, chip, dtype=precision(dtype, config.attention_dtype))
             assert base.floor is not None
             found[f"{name} {dtype}"] = {
                 "digital_j": base.joules,
@@ -179,7 +179,10 @@ def ratios(
 
 
 def swings(
-    config: DictConfig, inventory: Inventory, core: cost.Uncertain, chip: cost.Uncertain
+    config: DictConfig,
+    inventory: Inventory,
+    core: cost.UncertainMachine,
+    chip: cost.UncertainMachine,
 ) -> list[Row]:
     """The numbers that move the energy ratio to the first baseline most, one at a time over its range."""
 
@@ -196,14 +199,14 @@ def swings(
     ]
 
 
-def on_light(config: DictConfig, inventory: Inventory, core: Any, chip: Any) -> cost.Bill:
+def on_light(config: DictConfig, inventory: Inventory, core: Any, chip: Any) -> cost.CostBreakdown:
     """The bill of the core with the chip beside it."""
-    return cost.on_core(
+    return cost.estimate(
         inventory, core, where=LIGHT[config.light], digital=chip, dtype=config.attention_dtype
     )
 
 
-def split(bill: cost.Bill, what: str) -> dict[str, float]:
+def split(bill: cost.CostBreakdown, what: str) -> dict[str, float]:
     """Components of a bill; what the chip beside the core takes as ``beside: name``."""
     parts: dict[str, float] = {}
     for entry in bill.entries:

@@ -36,7 +36,7 @@ class Bills:
             state,
             jax.ShapeDtypeStruct(shape, jnp.int32),
         )
-        bill = pj.cost.on_digital(self.inventory, accelerator, dtype=config.bill.dtype)
+        bill = pj.cost.estimate(self.inventory, accelerator, dtype=config.bill.dtype)
         self.baseline = {
             "preset": config.digital.preset,
             "dtype": config.bill.dtype,
@@ -63,7 +63,7 @@ class Bills:
         parameters = {site.parameter for site in report.optical}
 
         def joules(core: pj.OpticalCore) -> jax.Array:
-            bill = pj.cost.on_core(
+            bill = pj.cost.estimate(
                 self.inventory,
                 core,
                 where=lambda site: site.path in parameters,
@@ -72,7 +72,7 @@ class Bills:
             )
             return bill.joules / self.tokens
 
-        known = pj.cost.Uncertain.preset(self.config.core.preset, core, fixed=fields)
+        known = pj.cost.UncertainMachine.named(self.config.core.preset, core, fixed=fields)
         drawn = pj.cost.monte_carlo(
             joules, known, samples=self.config.bill.samples, seed=self.config.seed
         )

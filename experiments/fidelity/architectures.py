@@ -16,7 +16,7 @@ from typing import Any
 import photonjax as pj
 from experiments.fidelity.rows import DIFFERS, KEYS, REPRODUCED, Row
 from experiments.harness import table
-from photonjax.cost import Entry
+from photonjax.cost import CostEntry
 from photonjax.hardware.costs import SharedCosts
 from photonjax.machines.optical.albireo import albireo
 from photonjax.machines.optical.lightening_transformer import NUMBERS, lightening_transformer
@@ -108,7 +108,7 @@ WORKLOADS = (
 )
 
 
-def other_operations(work: Workload, layers: int) -> Entry:
+def other_operations(work: Workload, layers: int) -> CostEntry:
     """Softmax, normalisation, GELU and residual sums of ``layers`` layers, priced as the simulator does.
 
     0.1 pJ an operation (5 for each normalised number, 8 for a GELU, 1 for a sum), 51.6/44.8 pJ a byte
@@ -126,10 +126,10 @@ def other_operations(work: Workload, layers: int) -> Entry:
     )
     seconds = numbers * nbytes / (64 * 64 * 2**30 / 0.604347)
     name = "other operations"
-    return Entry(f"({name})", "digital", {name: layers * joules}, {name: layers * seconds})
+    return CostEntry(f"({name})", "digital", {name: layers * joules}, {name: layers * seconds})
 
 
-def bill(work: Workload, bits: int = 4, layers: int = 1) -> pj.cost.Bill:
+def bill(work: Workload, bits: int = 4, layers: int = 1) -> pj.cost.CostBreakdown:
     """One inference on Lightening-Transformer Base.
 
     Args:
@@ -139,7 +139,7 @@ def bill(work: Workload, bits: int = 4, layers: int = 1) -> pj.cost.Bill:
     """
     core = lightening_transformer(bits).core()
     inventory = pj.Inventory(work.sites(), [])
-    light = pj.cost.on_core(inventory, core, where=lambda site: True)
+    light = pj.cost.estimate(inventory, core, where=lambda site: True)
     other = other_operations(work, layers)
     return dataclasses.replace(light, title=work.name, entries=(*light.entries, other))
 
@@ -201,7 +201,7 @@ def operand_reads_j(work: Workload) -> float:
     bare = dataclasses.replace(buffer, results=0.0)
     core = dataclasses.replace(core, costs=dataclasses.replace(core.costs, memories=(bare,)))
     inventory = pj.Inventory([s for s in work.sites() if not s.stationary], [])
-    joules = pj.cost.on_core(inventory, core, where=lambda site: True).by_component()
+    joules = pj.cost.estimate(inventory, core, where=lambda site: True).by_component()
     return float(joules["memory: global buffer"])
 
 

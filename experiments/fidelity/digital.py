@@ -40,7 +40,7 @@ def digital_rows() -> list[Row]:
             "h100_bf16_energy",
             "h100-sxm",
             lambda chip: (
-                1e12 * pj.cost.on_digital(Inventory([square], []), chip).joules / square.macs
+                1e12 * pj.cost.estimate(Inventory([square], []), chip).joules / square.macs
             ),
         )
     )
@@ -48,7 +48,7 @@ def digital_rows() -> list[Row]:
     whole = prefill_inventory("llama-3-8b", tokens=TOKENS, last_only=False)
     linears = Inventory([s for s in whole.matmuls if s.stationary], [])
     for dtype, key in (("bfloat16", "h100_8b_peak_bf16"), ("int8", "h100_8b_peak_int8")):
-        joules = pj.cost.on_digital(linears, full, dtype=dtype).joules
+        joules = pj.cost.estimate(linears, full, dtype=dtype).joules
         name = f"h100-sxm, Llama 3 8B's linear products at peak rate, {dtype}"
         rows.append(row(name, key, 1e3 * joules / TOKENS, "utilisation 1; the head at every token"))
     return rows
@@ -65,7 +65,7 @@ def prompt_row(key: str, chip: str, name: str, model: Any) -> Row:
         f"{chip}, {name}, prefill of {TOKENS:,} tokens",
         key,
         chip,
-        lambda chip: 1e3 * pj.cost.on_digital(inventory, chip, dtype=precision).seconds,
+        lambda chip: 1e3 * pj.cost.estimate(inventory, chip, dtype=precision).seconds,
     )
 
 

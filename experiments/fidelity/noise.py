@@ -164,7 +164,7 @@ def _bound_row() -> Row:
         "follows from how accurately trained digit classifiers answer under the law above, light split "
         "optimally for every product; the abstract, all that was read, gives no criterion, and this core "
         f"splits light at full scale. As light the bound is {photons:.3g} detected photons per MAC "
-        f"({1e21 * joules:.0f} zJ each at 1550 nm, by cost.on_core without losses)",
+        f"({1e21 * joules:.0f} zJ each at 1550 nm, by cost.estimate without losses)",
     )
 
 
@@ -173,5 +173,5 @@ def energy_per_mac_j(photons: float) -> float:
     costs = pj.CoreCosts(wavelength_m=WAVELENGTH_M)
     core = dataclasses.replace(COUNTING, rows=64, cols=64, photons=photons, costs=costs)
     site = pj.MatmulSite("w", 1, M=10, K=64, N=64, count=1, dtype="float32", stationary=True)
-    bill = pj.cost.on_core(pj.Inventory([site], []), core)
+    bill = pj.cost.estimate(pj.Inventory([site], []), core)
     return float(bill.by_component()["laser"]) / site.macs

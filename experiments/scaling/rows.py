@@ -112,12 +112,12 @@ def trace_row(inventory: Inventory, core: pj.OpticalCore, machines: Machines) ->
         "weight_loads": sum(c.loads for c in counts),
         "memory_bytes": _memory_bytes(inventory, core, on_light),
     }
-    bill = cost.on_core(
+    bill = cost.estimate(
         inventory, core, where=on_light, digital=machines.chip, dtype=machines.attention_dtype
     )
     beside = [e for e in bill.entries if e.where == "digital"]
     for name, switches in VARIANTS.items():
-        alone = cost.on_core(inventory, switched(core, **switches), where=on_light)
+        alone = cost.estimate(inventory, switched(core, **switches), where=on_light)
         row[f"light_j{name}"], row[f"light_s{name}"] = float(alone.joules), float(alone.seconds)
         if not name:
             components = {COMPONENT + k: float(v) for k, v in alone.by_component().items()}
@@ -130,7 +130,7 @@ def trace_row(inventory: Inventory, core: pj.OpticalCore, machines: Machines) ->
     def precision(site: MatmulSite) -> str:
         return machines.dtype if site.stationary else machines.attention_dtype
 
-    base = cost.on_digital(inventory, machines.chip, dtype=precision)
+    base = cost.estimate(inventory, machines.chip, dtype=precision)
     assert base.floor is not None
     row["digital_j"], row["digital_s"] = float(base.joules), float(base.seconds)
     return {**row, "floor_j": float(base.floor.joules), **components}
@@ -171,7 +171,7 @@ def _memory_bytes(inventory: Inventory, core: pj.OpticalCore, on_light: OnLight)
     each = {"activation": 1.0, "weight_memory": 1.0}
     prices = {f"costs.{name}_energy_j_per_byte": value for name, value in each.items()}
     metered = set_fields(core, prices | {"costs.accumulate_energy_j": 8.0})
-    joules = cost.on_core(inventory, metered, where=on_light).by_component()
+    joules = cost.estimate(inventory, metered, where=on_light).by_component()
     return float(sum(joules.get(k, 0.0) for k in ("activations", "weight memory", "partial sums")))
 
 

@@ -1,15 +1,17 @@
-"""Energy and time of a program on a machine: pure functions of an inventory and the hardware."""
+"""Energy and time of a program on a machine: pure functions of a workload and the hardware."""
 
-from photonjax.cost.bill import Bill, Entry
-from photonjax.cost.compare import Baseline, Comparison, compare
+from photonjax.cost.breakdown import CostBreakdown, CostEntry, si
+from photonjax.cost.compare import compare
+from photonjax.cost.comparison import Baseline, Comparison
 from photonjax.cost.counts import RAILS, Counts, Rails, arrays, count
-from photonjax.cost.digital import model_flop_utilisation, on_digital
+from photonjax.cost.digital import model_flop_utilisation
+from photonjax.cost.estimate import estimate
 from photonjax.cost.groups import group_sites, group_table
-from photonjax.cost.light import on_core
-from photonjax.cost.plots import plot_bills, plot_tornado
+from photonjax.cost.plots import plot_breakdowns, plot_tornado
 from photonjax.cost.uncertainty import (
     Swing,
-    Uncertain,
+    UncertainMachine,
+    draw,
     elasticities,
     monte_carlo,
     quantiles,
@@ -19,25 +21,26 @@ from photonjax.cost.uncertainty import (
 __all__ = [
     "RAILS",
     "Baseline",
-    "Bill",
     "Comparison",
+    "CostBreakdown",
+    "CostEntry",
     "Counts",
-    "Entry",
     "Rails",
     "Swing",
-    "Uncertain",
+    "UncertainMachine",
     "arrays",
     "compare",
     "count",
+    "draw",
     "elasticities",
+    "estimate",
     "group_sites",
     "group_table",
     "model_flop_utilisation",
     "monte_carlo",
-    "on_core",
-    "on_digital",
-    "plot_bills",
+    "plot_breakdowns",
     "plot_tornado",
     "quantiles",
+    "si",
     "swings",
 ]

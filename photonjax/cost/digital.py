@@ -1,4 +1,25 @@
-"""What a program costs on a digital accelerator, in two views."""
+"""What a program costs on a digital accelerator, in two views.
+
+**Whole accelerator**, for each product of ``macs`` multiply-accumulates, by the roofline (Williams, Waterman
+and Patterson, CACM 52, 65 (2009)):
+
+    seconds = max(2 macs / (rate utilisation), bytes / bandwidth)
+    joules  = seconds power
+
+where bytes are those of both operands and the result, each crossing the memory interface once (a
+lower bound). Of a product with two computed operands only the smallest of the three counts: in
+attention no kernel of today writes scores out (Dao et al., NeurIPS 2022), and keys and values wait in
+the cache while queries pass.
+
+Other operations take ``ops / vector rate`` (the peak: a lower bound), a transcendental one counting
+as ``transcendental_ops``; gathers and other movement take ``bytes / bandwidth``. They run on units of
+their own, and the time that products wait for them is part of a measured utilisation, so that only
+what exceeds the products' time is charged: max(others - products, 0), spread over their kinds. An
+accelerator without ``power_w`` or rates has a floor only, and unknown (nan) seconds.
+
+**Floor**: ``macs mac_energy_j`` and nothing else, unless the accelerator has an
+``energy_per_byte_j``, which adds the component ``memory``.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +31,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from photonjax.cost.bill import Bill, Entry
+from photonjax.cost.breakdown import CostBreakdown, CostEntry
 from photonjax.inventory import Inventory, MatmulSite
 from photonjax.machines.accelerator import DTYPE_BITS, DigitalAccelerator
 
 __all__ = [
     "Precision",
+    "digital_cost",
     "digital_entries",
     "maximum",
     "model_flop_utilisation",
-    "on_digital",
     "total",
 ]
 
@@ -34,55 +55,19 @@ _BESIDE = (
 )
 
 
-def on_digital(
+def digital_cost(
     inventory: Inventory, accelerator: DigitalAccelerator, *, dtype: Precision = None
-) -> Bill:
-    """The bill of a program on a digital chip: the whole chip, and in ``bill.floor`` its arithmetic.
+) -> CostBreakdown:
+    """A program on a digital accelerator: the whole of it, and in ``floor`` its arithmetic.
 
-    Whole chip, for each product of ``macs`` multiply-accumulates, by the roofline (Williams, Waterman
-    and Patterson, CACM 52, 65 (2009)):
-
-        seconds = max(2 macs / (rate utilisation), bytes / bandwidth)
-        joules  = seconds power
-
-    where bytes are those of both operands and the result, each crossing the memory interface once (a
-    lower bound). Of a product with two computed operands only the smallest of the three counts: in
-    attention no kernel of today writes scores out (Dao et al., NeurIPS 2022), and keys and values wait in
-    the cache while queries pass.
-
-    Other operations take ``ops / vector rate`` (the peak: a lower bound), a transcendental one counting
-    as ``transcendental_ops``; gathers and other movement take ``bytes / bandwidth``. They run on units of
-    their own, and the time that products wait for them is part of a measured utilisation, so that only
-    what exceeds the products' time is charged: max(others - products, 0), spread over their kinds. A
-    chip without ``power_w`` or rates has a floor only, and unknown (nan) seconds.
-
-    Floor: ``macs mac_energy_j`` and nothing else, unless the accelerator has an
-    ``energy_per_byte_j``, which adds the component ``memory``.
-
-    Args:
-      inventory: of the program (:func:`photonjax.take_inventory`).
-      accelerator: the chip.
-      dtype: precision the products run in, or a function that tells it of a site; by default the one
-        each was traced in.
-
-    Raises:
-      ValueError: the accelerator has no rate, or energy, for a precision.
-
-    Example:
-      >>> from photonjax.cost import on_digital
-      >>> from photonjax import machines
-      >>> from photonjax.inventory import Inventory, MatmulSite
-      >>> site = MatmulSite("w", batch=1, M=4096, K=4096, N=4096, count=1, dtype="bfloat16", stationary=True)
-      >>> bill = on_digital(Inventory([site], []), machines.digital("h100-sxm"))
-      >>> round(bill.joules / site.macs * 1e12, 2), round(bill.floor.joules / site.macs * 1e12, 2)  # pJ/MAC
-      (2.83, 0.3)
+    The arguments are those of :func:`photonjax.cost.estimate`.
     """
     sites = [(s, precision(s, dtype)) for s in inventory.matmuls]
     notes = [*(f"not counted: {u}" for u in inventory.unsupported), *inventory.notes]
     floor_notes = []
     if inventory.operations:
         floor_notes.append("non-matmul operations are not part of the arithmetic floor")
-    floor = Bill(
+    floor = CostBreakdown(
         "arithmetic floor", tuple(floor_notes), tuple(_floor(s, d, accelerator) for s, d in sites)
     )
     if accelerator.power_w is None or not accelerator.ops_per_s:
@@ -90,20 +75,20 @@ def on_digital(
             "no power or rate is published for this reference: arithmetic floor only, time unknown"
         )
         entries = tuple(
-            Entry(e.path, "digital", e.joules, {"compute": math.nan}) for e in floor.entries
+            CostEntry(e.path, "digital", e.joules, {"compute": math.nan}) for e in floor.entries
         )
-        return Bill("digital, arithmetic only", tuple(notes), entries, floor)
+        return CostBreakdown("digital, arithmetic only", tuple(notes), entries, floor)
     entries = tuple(digital_entries(inventory.matmuls, inventory, accelerator, dtype))
     notes += [*other_notes(inventory, accelerator), *_capacity_notes(sites, accelerator)]
-    return Bill("digital, whole chip", tuple(notes), entries, floor)
+    return CostBreakdown("digital, whole accelerator", tuple(notes), entries, floor)
 
 
 def model_flop_utilisation(
     inventory: Inventory, accelerator: DigitalAccelerator, *, dtype: Precision = None
 ) -> Any:
-    """Share of the peak rates that the bill of :func:`on_digital` amounts to: to hold against published MFU.
+    """Fraction of the peak rates that the cost amounts to: to hold against published MFU.
 
-    Time of all products at peak rate, over the bill's seconds.
+    Time of all products at peak rate, over the seconds of the whole program.
 
     >>> from photonjax import machines
     >>> site = MatmulSite("w", batch=1, M=4096, K=4096, N=4096, count=1, dtype="int8", stationary=True)
@@ -111,7 +96,7 @@ def model_flop_utilisation(
     0.5
     """
     peak = sum(2.0 * s.macs / accelerator.rate(precision(s, dtype)) for s in inventory.matmuls)
-    return peak / on_digital(inventory, accelerator, dtype=dtype).seconds
+    return peak / digital_cost(inventory, accelerator, dtype=dtype).seconds
 
 
 def precision(site: MatmulSite, dtype: Precision) -> str:
@@ -126,8 +111,8 @@ def digital_entries(
     inventory: Inventory,
     accelerator: DigitalAccelerator,
     dtype: Precision,
-) -> list[Entry]:
-    """``sites`` and all other operations of the inventory on the whole chip, as :func:`on_digital` says."""
+) -> list[CostEntry]:
+    """``sites`` and all other operations of the workload on the whole accelerator."""
     named: dict[tuple[str, str], list[MatmulSite]] = {}
     for site in sites:
         named.setdefault((site.path, precision(site, dtype)), []).append(site)
@@ -140,18 +125,20 @@ def digital_entries(
     for kind, alone in others.items():
         seconds = alone * charged
         joules = {"other operations": seconds * accelerator.power_w}
-        entries.append(Entry(f"({kind})", "digital", joules, {"other operations": seconds}))
+        entries.append(CostEntry(f"({kind})", "digital", joules, {"other operations": seconds}))
     return entries
 
 
-def _products(sites: Sequence[MatmulSite], accelerator: DigitalAccelerator, dtype: str) -> Entry:
-    """Products of one name on the whole chip: roofline time of each, and their energy."""
+def _products(
+    sites: Sequence[MatmulSite], accelerator: DigitalAccelerator, dtype: str
+) -> CostEntry:
+    """Products of one name on the whole accelerator: roofline time of each, and their energy."""
     operations = np.array([2.0 * s.macs for s in sites])
     compute = operations / (accelerator.rate(dtype) * accelerator.utilisation)
     traffic = _transfer(np.array([_bytes(s, dtype) for s in sites]), accelerator)
     seconds = total(maximum(compute, traffic))
     joules = {"digital": seconds * accelerator.power_w}
-    return Entry(sites[0].path, "digital", joules, {"digital": seconds})
+    return CostEntry(sites[0].path, "digital", joules, {"digital": seconds})
 
 
 def _others(inventory: Inventory, accelerator: DigitalAccelerator) -> dict[str, Any]:
@@ -187,8 +174,9 @@ def _capacity_notes(
     if size <= room:
         return []
     return [
-        f"parameters take {size / 1e9:.4g} GB, a chip has {room / 1e9:.4g} GB: {math.ceil(size / room)} "
-        "chips at least; seconds are of one, joules without what goes between them"
+        f"parameters take {size / 1e9:.4g} GB, an accelerator has {room / 1e9:.4g} GB: "
+        f"{math.ceil(size / room)} accelerators at least; seconds are of one, joules without what goes "
+        "between them"
     ]
 
 
@@ -204,11 +192,11 @@ def total(values: Any) -> Any:
     return values.sum() if isinstance(values, jax.Array) else float(values.sum())
 
 
-def _floor(site: MatmulSite, dtype: str, accelerator: DigitalAccelerator) -> Entry:
+def _floor(site: MatmulSite, dtype: str, accelerator: DigitalAccelerator) -> CostEntry:
     joules = {"arithmetic": float(site.macs) * accelerator.mac_energy(dtype)}
     if accelerator.energy_per_byte_j is not None:
         joules["memory"] = _bytes(site, dtype) * accelerator.energy_per_byte_j
-    return Entry(site.path, "digital", joules, {})
+    return CostEntry(site.path, "digital", joules, {})
 
 
 def _bytes(site: MatmulSite, dtype: str) -> float:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
 
 from photonjax.inventory import Inventory, MatmulSite
+from photonjax.tables import text_table
 
-__all__ = ["align", "group_sites", "group_table"]
+__all__ = ["group_sites", "group_table"]
 
 
 def group_sites(inventory: Inventory) -> Inventory:
     """The inventory with sites that differ only in numbers within their names as one, counts added.
 
     ``layers/0/mlp/up_proj/kernel`` and ``layers/1/mlp/up_proj/kernel`` become 2 executions of
-    ``layers/*/mlp/up_proj/kernel``. Every cost is proportional to ``count``, so bills stay what they are.
+    ``layers/*/mlp/up_proj/kernel``. Every cost is proportional to ``count``, so costs stay what they are.
 
     >>> from photonjax.inventory import MatmulSite
     >>> layers = [MatmulSite(f"layers/{i}/up", 1, 8, 4, 4, 1, "int8", True) for i in range(3)]
@@ -34,43 +34,28 @@ def group_sites(inventory: Inventory) -> Inventory:
 
 
 def group_table(inventory: Inventory) -> str:
-    """A line for each name: executions, sizes (smallest ... largest), share of the multiply-accumulates.
+    """A line for each name: executions, sizes (smallest ... largest), fraction of the multiply-accumulates.
 
     >>> from photonjax.inventory import MatmulSite
     >>> layers = [MatmulSite(f"layers/{i}/up", 1, 8, 4, 4 + i, 1, "int8", True) for i in range(3)]
     >>> print(group_table(Inventory(layers, [])))
-    products     executions  batch  M  K        N  MACs   share
-    layers/*/up           3      1  8  4  4 ... 6   480  100.0%
+    products     executions  batch  M  K        N  MACs  fraction
+    -------------------------------------------------------------
+    layers/*/up           3      1  8  4  4 ... 6   480    100.0%
     """
     whole = max(inventory.macs, 1)
     groups: dict[str, list[MatmulSite]] = {}
     for site in group_sites(inventory).matmuls:
         groups.setdefault(site.path, []).append(site)
     rows: list[tuple[str, ...]] = [
-        ("products", "executions", "batch", "M", "K", "N", "MACs", "share")
+        ("products", "executions", "batch", "M", "K", "N", "MACs", "fraction")
     ]
     for path, sites in groups.items():
         sizes = (_span([getattr(s, f) for s in sites]) for f in ("batch", "M", "K", "N"))
         macs = sum(s.macs for s in sites)
         count = f"{sum(s.count for s in sites):,}"
         rows.append((path, count, *sizes, f"{macs:.4g}", f"{macs / whole:.1%}"))
-    return align(rows)
-
-
-def align(rows: Sequence[tuple[str, ...]], left: int = 1) -> str:
-    """Cells in columns, the first ``left`` to the left and the others to the right.
-
-    >>> align([("a", "1"), ("bc", "23")])
-    'a    1\\nbc  23'
-    """
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(w) if i < left else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return text_table(rows)
 
 
 def _span(values: list[int]) -> str:

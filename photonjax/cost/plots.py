@@ -1,27 +1,27 @@
-"""Pictures of bills and of what they rest on. Matplotlib is imported when one is drawn."""
+"""Pictures of costs and of what they rest on. Matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from photonjax.cost.bill import Bill, si
+from photonjax.cost.breakdown import CostBreakdown, si
 from photonjax.cost.uncertainty import Swing
 
-__all__ = ["plot_bills", "plot_tornado"]
+__all__ = ["plot_breakdowns", "plot_tornado"]
 
 
-def plot_bills(bills: Mapping[str, Bill], axes: Any = None) -> Any:
-    """One stacked bar of components for each bill [J]; returns the Matplotlib axes.
+def plot_breakdowns(costs: Mapping[str, CostBreakdown], axes: Any = None) -> Any:
+    """One stacked bar of components for each cost [J]; returns the Matplotlib axes.
 
-    Components below half a percent of a bill are drawn together.
+    Components below half a percent are drawn together.
 
     Args:
-      bills: by the name that stands beside the bar.
+      costs: by the name that stands beside the bar.
       axes: to draw on; by default new ones.
     """
     axes = axes or _new_axes()
-    energies = {name: _merged(bill) for name, bill in bills.items()}
+    energies = {name: _merged(cost) for name, cost in costs.items()}
     starts = [0.0] * len(energies)
     for i, component in enumerate(dict.fromkeys(c for e in energies.values() for c in e)):
         widths = [e.get(component, 0.0) for e in energies.values()]
@@ -63,8 +63,8 @@ def plot_tornado(
     return axes
 
 
-def _merged(bill: Bill) -> dict[str, float]:
-    energies = {name: float(value) for name, value in bill.by_component().items()}
+def _merged(cost: CostBreakdown) -> dict[str, float]:
+    energies = {name: float(value) for name, value in cost.by_component().items()}
     least = 0.005 * sum(energies.values())
     shown = {name: value for name, value in energies.items() if value > least}
     rest = sum(energies.values()) - sum(shown.values())

@@ -1,29 +1,39 @@
 """What a result owes to numbers that nobody knows well: distributions, elasticities, swings.
 
-A result is any positive function of machines, for instance the energy on a core over that on a chip.
-All numbers are taken to be independent of each other.
+A result is any positive function of machines, for instance the energy on a core over that on an accelerator.
+All numbers are taken to be independent of each other, log-uniform over their range, and uniform where it
+includes zero or is in decibels.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from photonjax import machines
 from photonjax.hardware.fields import get_field, set_fields
-from photonjax.machines import Number
+from photonjax.machines import Number, digital, optical, optical_names, sources
 
-__all__ = ["Swing", "Uncertain", "elasticities", "monte_carlo", "quantiles", "swings"]
+__all__ = [
+    "Swing",
+    "UncertainMachine",
+    "draw",
+    "elasticities",
+    "monte_carlo",
+    "quantiles",
+    "swings",
+]
+
+K = TypeVar("K")
 
 
 @dataclasses.dataclass(frozen=True)
-class Uncertain:
+class UncertainMachine:
     """A machine, and the ranges of its numbers.
 
     Attributes:
@@ -37,31 +47,30 @@ class Uncertain:
     ranges: dict[str, Number]
 
     @classmethod
-    def preset(cls, name: str, machine: Any = None, fixed: Iterable[str] = ()) -> Uncertain:
-        """A preset with the ranges of its table (:func:`photonjax.machines.sources`).
+    def named(cls, name: str, machine: Any = None, fixed: Iterable[str] = ()) -> UncertainMachine:
+        """A named machine with the ranges of its table (:func:`photonjax.machines.sources`).
 
         Only continuous fields vary: array sizes, bits and the number of cores stay as set, and so do
         machines that are put together from parts, whose tables list parts rather than fields.
 
         Args:
-          name: of the preset.
-          machine: the preset with other values, if any.
+          name: of the machine.
+          machine: the same with other values, if any.
           fixed: fields that are known after all.
 
-        >>> core = Uncertain.preset("display-1024", fixed=["photons"])
+        >>> core = UncertainMachine.named("display-1024", fixed=["photons"])
         >>> "photons" in core.ranges, core.ranges["costs.link_loss_db"].high
         (False, 15.0)
         """
         if machine is None:
-            build = machines.optical if name in machines.optical_names() else machines.digital
-            machine = build(name)
+            machine = optical(name) if name in optical_names() else digital(name)
         fixed = set(fixed)
         return cls(
             name,
             machine,
             {
                 field: number
-                for field, number in machines.sources(name).items()
+                for field, number in sources(name).items()
                 if number.low is not None and field not in fixed and _continuous(machine, field)
             },
         )
@@ -84,37 +93,63 @@ class Swing:
     at_high: float
 
 
-def monte_carlo(
-    f: Callable[..., Any], *machines: Uncertain, samples: int = 1000, seed: int = 0
-) -> Any:
-    """Samples of ``f(*machines)`` with every number drawn from its range, mapped in one program.
+def draw(numbers: Mapping[K, Number], samples: int, seed: int = 0) -> dict[K, np.ndarray]:
+    """Draws of every number over its range; one without a range is the same in every draw.
 
-    Numbers are log-uniform over their range, uniform where it includes zero or is in decibels. Each is
-    stratified (a Latin hypercube: McKay, Beckman and Conover, Technometrics 21, 239 (1979)): one draw in
+    A Latin hypercube (McKay, Beckman and Conover, Technometrics 21, 239 (1979)): each number has one draw in
     each of ``samples`` intervals of equal probability, in an order of its own.
+
+    Raises:
+      ValueError: ``samples`` is below 1.
+
+    >>> found = draw({"watts": Number(3.0, "W", "a guess", 1.0, 9.0)}, samples=4)["watts"]
+    >>> [int(n) for n in np.histogram(found, [1, 3**0.5, 3, 3**1.5, 9])[0]]
+    [1, 1, 1, 1]
+    """
+    from scipy.stats import qmc  # takes a third of a second
+
+    if samples < 1:
+        raise ValueError(f"samples = {samples} is below 1")
+    ranged = {name: n for name, n in numbers.items() if n.low is not None and n.high is not None}
+    drawn = {name: np.full(samples, float(n.value)) for name, n in numbers.items()}
+    if ranged:
+        cube = qmc.LatinHypercube(len(ranged), seed=np.random.default_rng(seed)).random(samples)
+        drawn |= {n: _placed(ranged[n], column) for n, column in zip(ranged, cube.T, strict=True)}
+    return drawn
+
+
+def monte_carlo(
+    f: Callable[..., Any], *machines: UncertainMachine, samples: int = 1000, seed: int = 0
+) -> Any:
+    """Samples of ``f(*machines)`` with every number drawn from its range (:func:`draw`), in one program.
 
     Returns:
       What ``f`` returns, each array with a leading axis of ``samples``.
 
+    Raises:
+      ValueError: ``samples`` is below 1.
+
     Example:
       >>> import photonjax as pj
-      >>> chip = Uncertain.preset("h100-sxm")
-      >>> seconds = monte_carlo(lambda chip: 1.0 / chip.utilisation, chip, samples=100)
+      >>> h100 = UncertainMachine.named("h100-sxm")
+      >>> seconds = monte_carlo(lambda chip: 1.0 / chip.utilisation, h100, samples=100)
       >>> bool(seconds.min() < 1.36), bool(seconds.max() > 2.8)  # utilisation 0.35 ... 0.75
       (True, True)
     """
-    if samples < 1:
-        raise ValueError(f"monte_carlo: samples = {samples} is below 1")
-    rng = np.random.default_rng(seed)
-    draws = [
-        {field: jnp.asarray(_draw(n, samples, rng), jnp.float32) for field, n in u.ranges.items()}
-        for u in machines
+    drawn = draw(
+        {(i, field): n for i, u in enumerate(machines) for field, n in u.ranges.items()},
+        samples,
+        seed,
+    )
+    values = [
+        {field: jnp.asarray(drawn[i, field], jnp.float32) for field in u.ranges}
+        for i, u in enumerate(machines)
     ]
 
-    def one(_: jax.Array, draws: list[dict[str, jax.Array]]) -> Any:
-        return f(*(set_fields(u.machine, d) for u, d in zip(machines, draws, strict=True)))
+    def one(_: jax.Array, values: list[dict[str, jax.Array]]) -> Any:
+        return f(*(set_fields(u.machine, v) for u, v in zip(machines, values, strict=True)))
 
-    return jax.jit(jax.vmap(one))(jnp.arange(samples), draws)
+    return jax.jit(jax.vmap(one))(jnp.arange(samples), values)
 
 
 def quantiles(values: Any, at: Iterable[float] = (0.05, 0.5, 0.95)) -> dict[str, float]:
@@ -128,15 +163,15 @@ def quantiles(values: Any, at: Iterable[float] = (0.05, 0.5, 0.95)) -> dict[str,
     return {f"p{100 * q:.4g}": float(v) for q, v in zip(points, found, strict=True)}
 
 
-def elasticities(f: Callable[..., Any], *machines: Uncertain) -> dict[str, float]:
+def elasticities(f: Callable[..., Any], *machines: UncertainMachine) -> dict[str, float]:
     """d log f / d log x for every continuous number x of the machines, by automatic differentiation.
 
     An elasticity of -0.4 means: one percent more of the number, 0.4 percent less of the result. Largest
     first; names are ``machine/field``. A number that is zero has none (0), nor has a result of zero (nan).
 
     Example:
-      >>> chip = Uncertain.preset("h100-sxm")
-      >>> found = elasticities(lambda c: c.power_w / c.utilisation**2, chip)
+      >>> h100 = UncertainMachine.named("h100-sxm")
+      >>> found = elasticities(lambda c: c.power_w / c.utilisation**2, h100)
       >>> [(name, round(value, 3)) for name, value in found.items()][:2]
       [('h100-sxm/utilisation', -2.0), ('h100-sxm/power_w', 1.0)]
     """
@@ -159,11 +194,11 @@ def elasticities(f: Callable[..., Any], *machines: Uncertain) -> dict[str, float
     return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
 
-def swings(f: Callable[..., Any], *machines: Uncertain) -> list[Swing]:
+def swings(f: Callable[..., Any], *machines: UncertainMachine) -> list[Swing]:
     """The result at both ends of every range, one number at a time, largest swing (as a ratio) first.
 
-    >>> chip = Uncertain.preset("h100-sxm")
-    >>> first = swings(lambda c: c.power_w / c.utilisation, chip)[0]
+    >>> h100 = UncertainMachine.named("h100-sxm")
+    >>> first = swings(lambda c: c.power_w / c.utilisation, h100)[0]
     >>> first.field, round(first.at_low), round(first.at_high)
     ('utilisation', 2000, 933)
     """
@@ -184,12 +219,12 @@ def swings(f: Callable[..., Any], *machines: Uncertain) -> list[Swing]:
     return sorted(found, key=size, reverse=True)
 
 
-def _draw(number: Number, samples: int, rng: np.random.Generator) -> np.ndarray:
-    share = (rng.permutation(samples) + rng.random(samples)) / samples
+def _placed(number: Number, quantile: np.ndarray) -> np.ndarray:
+    """Where in a number's range its quantiles lie."""
     low, high = float(number.low or 0.0), float(number.high or 0.0)
     if low > 0 and not number.unit.startswith("dB"):
-        return low * (high / low) ** share
-    return low + (high - low) * share
+        return low * (high / low) ** quantile
+    return low + (high - low) * quantile
 
 
 def _continuous(machine: Any, field: str) -> bool:

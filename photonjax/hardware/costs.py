@@ -18,7 +18,7 @@ PHOTON_J_M = 6.62607015e-34 * 299792458.0
 class CoreCosts:
     """Energies [J], times [s] and powers [W] of the parts of an optical machine.
 
-    The fields are the inputs of :func:`photonjax.cost.on_core`, where each formula is written out.
+    The fields are the inputs of :func:`photonjax.cost.estimate`, where each formula is written out.
     All but ``cores``, ``double_buffered`` and ``resident`` are pytree leaves: ``jax.grad`` of a bill
     with respect to a core gives its sensitivity to every one of them. The defaults cost nothing: an ideal
     machine.

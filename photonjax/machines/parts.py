@@ -45,7 +45,7 @@ class Part:
 class Assembly:
     """An accelerator: its parts, and how they are put together.
 
-    The power split is a sum over the parts, and the core that :func:`photonjax.cost.on_core` charges is
+    The power split is a sum over the parts, and the core that :func:`photonjax.cost.estimate` charges is
     made from the same parts, so that a power cannot differ between the two.
 
     Attributes:

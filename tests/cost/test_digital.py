@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photonjax import machines
-from photonjax.cost import model_flop_utilisation, on_digital
+from photonjax.cost import estimate, model_flop_utilisation
 from photonjax.inventory import Inventory, MatmulSite, Operation
 from photonjax.machines import DigitalAccelerator
 
@@ -29,29 +29,29 @@ def inventory(M, K, N, *, operations=(), **fields):
 
 
 def test_compute_bound():
-    bill = on_digital(inventory(100, 100, 100), CHIP)  # 2e6 ops at 100 op/s; 60,000 B at 16 B/s
+    bill = estimate(inventory(100, 100, 100), CHIP)  # 2e6 ops at 100 op/s; 60,000 B at 16 B/s
     assert bill.seconds == 20_000.0 and bill.joules == 100_000.0
     assert bill.floor.joules == 3e6
 
 
 def test_memory_bound():
-    bill = on_digital(inventory(1, 100, 100), CHIP)  # 20,000 ops at 100 op/s; 10,200 numbers
+    bill = estimate(inventory(1, 100, 100), CHIP)  # 20,000 ops at 100 op/s; 10,200 numbers
     assert bill.seconds == 2 * 10_200 / 16 and bill.joules == 5 * bill.seconds
 
 
 def test_precision_can_be_chosen():
-    bill = on_digital(inventory(1, 100, 100), CHIP, dtype="int8")
+    bill = estimate(inventory(1, 100, 100), CHIP, dtype="int8")
     assert bill.seconds == 10_200 / 16 and bill.floor.joules == 10_000.0
     with pytest.raises(
         ValueError, match="mac_energy_j has no float32; give dtype=, one of bfloat16, int8"
     ):
-        on_digital(inventory(1, 2, 3, dtype="float32"), CHIP)
+        estimate(inventory(1, 2, 3, dtype="float32"), CHIP)
 
 
 @settings(max_examples=30, deadline=None)
 @given(*[st.integers(1, 10_000)] * 3, st.integers(1, 50))
 def test_roofline_bounds(M, K, N, count):
-    bill = on_digital(inventory(M, K, N, count=count), CHIP)
+    bill = estimate(inventory(M, K, N, count=count), CHIP)
     macs, size = M * K * N * count, 2 * (M * K + K * N + M * N) * count
     assert bill.seconds >= max(2 * macs / 100, size / 16) * (1 - 1e-12)
     assert bill.seconds == pytest.approx(max(2 * macs / 100, size / 16))
@@ -66,12 +66,12 @@ OPS = [
 
 
 def test_other_operations_alone():
-    bill = on_digital(Inventory([], OPS), dataclasses.replace(CHIP, transcendental_ops=4.0))
+    bill = estimate(Inventory([], OPS), dataclasses.replace(CHIP, transcendental_ops=4.0))
     times = {path: seconds for path, (_, seconds) in bill.by_site().items()}
     assert times == {"(elementwise)": 10.0, "(transcendental)": 4.0, "(movement)": 2.0}
     assert bill.joules == 5.0 * 16.0
     assert any("vector rate" in n for n in bill.notes)
-    without = on_digital(
+    without = estimate(
         inventory(1, 1, 1, operations=OPS), dataclasses.replace(CHIP, vector_ops_per_s=None)
     )
     assert any("not charged" in n for n in without.notes)
@@ -79,12 +79,12 @@ def test_other_operations_alone():
 
 def test_other_operations_run_beside_the_products():
     for K in (1, 100, 1000, 2000):  # products of 2 K s against 20 s of others
-        bill = on_digital(inventory(10, K, 10, operations=OPS), CHIP)
+        bill = estimate(inventory(10, K, 10, operations=OPS), CHIP)
         products = bill.by_component("seconds")["digital"]
         assert bill.seconds == pytest.approx(max(products, 20.0))
         assert bill.joules == pytest.approx(5.0 * bill.seconds)
     assert bill.by_component("seconds")["other operations"] == 0.0
-    grad = jax.grad(lambda c: on_digital(inventory(10, 1, 10, operations=OPS), c).seconds)(CHIP)
+    grad = jax.grad(lambda c: estimate(inventory(10, 1, 10, operations=OPS), c).seconds)(CHIP)
     assert float(grad.vector_ops_per_s) == pytest.approx(-1.8, rel=1e-5)  # 18 s of 20 over 10 op/s
 
 
@@ -94,7 +94,7 @@ def test_attention_keeps_its_scores_on_the_chip():
     values = inventory(queries, keys, 8, stationary=False)
     fast = dataclasses.replace(CHIP, ops_per_s={"bfloat16": 1e12}, utilisation=1.0)
     for product in (scores, values):  # the queries, or the results: 64 x 8 numbers of two bytes
-        assert on_digital(product, fast).seconds == pytest.approx(64 * 8 * 2 / 16.0)
+        assert estimate(product, fast).seconds == pytest.approx(64 * 8 * 2 / 16.0)
 
 
 def test_utilisation_is_what_the_bill_amounts_to():
@@ -107,7 +107,7 @@ def test_utilisation_is_what_the_bill_amounts_to():
 
 def test_precision_by_site():
     sites = [*inventory(100, 100, 100).matmuls, *inventory(100, 100, 100, path="v").matmuls]
-    both = on_digital(
+    both = estimate(
         Inventory(sites, []), CHIP, dtype=lambda s: "int8" if s.path == "w" else "bfloat16"
     )
     assert both.by_site() == {"w": (50_000.0, 10_000.0), "v": (100_000.0, 20_000.0)}
@@ -115,13 +115,13 @@ def test_precision_by_site():
 
 def test_a_model_that_does_not_fit_is_said_so():
     chip = dataclasses.replace(CHIP, memory_bytes=30_000.0)
-    [note] = on_digital(inventory(1, 100, 200, count=2), chip).notes
-    assert "8e-05 GB" in note and "3 chips at least" in note
-    assert not on_digital(inventory(1, 100, 150), chip).notes
+    [note] = estimate(inventory(1, 100, 200, count=2), chip).notes
+    assert "8e-05 GB" in note and "3 accelerators at least" in note
+    assert not estimate(inventory(1, 100, 150), chip).notes
 
 
 def test_reference_without_a_chip_has_a_floor_and_no_time():
-    bill = on_digital(inventory(10, 10, 10), machines.digital("300-fJ-per-MAC"))
+    bill = estimate(inventory(10, 10, 10), machines.digital("300-fJ-per-MAC"))
     assert bill.joules == pytest.approx(300e-12) == bill.floor.joules
     assert "unknown s" in str(bill)
     assert json.loads(bill.to_json())["seconds"] is None
@@ -129,7 +129,7 @@ def test_reference_without_a_chip_has_a_floor_and_no_time():
 
 def test_memory_joins_the_floor_when_it_has_a_price():
     chip = dataclasses.replace(CHIP, energy_per_byte_j=2.0)
-    floor = on_digital(inventory(1, 10, 10), chip).floor
+    floor = estimate(inventory(1, 10, 10), chip).floor
     assert floor.by_component() == {"arithmetic": 300.0, "memory": 2.0 * 2 * 120}
 
 
@@ -137,15 +137,15 @@ def test_h100_at_half_utilisation_takes_twice_the_peak_energy():
     # shared reference: 5.3 mJ (int8) and 10.6 mJ (bf16) per token for an 8B model's linears at peak
     chip = machines.digital("h100-sxm")
     site = inventory(4096, 4096, 4096, count=100)
-    per_mac = on_digital(site, chip).joules / site.macs
+    per_mac = estimate(site, chip).joules / site.macs
     assert per_mac * 7.5e9 * chip.utilisation == pytest.approx(10.6e-3, rel=0.01)
-    per_mac = on_digital(site, chip, dtype="int8").joules / site.macs
+    per_mac = estimate(site, chip, dtype="int8").joules / site.macs
     assert per_mac * 7.5e9 * chip.utilisation == pytest.approx(5.3e-3, rel=0.01)
 
 
 def test_bills_add_and_scale_with_their_floors():
-    a = on_digital(inventory(10, 10, 10), CHIP)
-    b = on_digital(inventory(20, 10, 10, path="v"), CHIP)
+    a = estimate(inventory(10, 10, 10), CHIP)
+    b = estimate(inventory(20, 10, 10, path="v"), CHIP)
     both = a + b * 2
     assert both.joules == a.joules + 2 * b.joules and both.seconds == a.seconds + 2 * b.seconds
     assert both.floor.joules == a.floor.joules + 2 * b.floor.joules
@@ -155,7 +155,7 @@ def test_bills_add_and_scale_with_their_floors():
 
 def test_gradient_in_every_field():
     inv = inventory(100, 100, 100)
-    grad = jax.grad(lambda c: on_digital(inv, c).joules)(CHIP)
+    grad = jax.grad(lambda c: estimate(inv, c).joules)(CHIP)
     assert float(grad.power_w) == pytest.approx(20_000.0)
     assert float(grad.utilisation) == pytest.approx(-200_000.0)
     assert float(grad.rate("bfloat16")) == pytest.approx(-500.0)

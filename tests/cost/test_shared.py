@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photonjax.cost import Counts, count, on_core
+from photonjax.cost import Counts, count, estimate
 from photonjax.hardware import CoreCosts, OpticalCore
 from photonjax.hardware.costs import Memory, SharedCosts
 from photonjax.inventory import Inventory, MatmulSite
@@ -20,7 +20,7 @@ def site(M, K, N, *, batch=1, count=1, stationary=True):
 
 
 def bill_of(*sites, core):
-    return on_core(Inventory(list(sites), []), core, where=lambda s: True)
+    return estimate(Inventory(list(sites), []), core, where=lambda s: True)
 
 
 def machine(rows=2, cols=3, **costs):

@@ -11,12 +11,11 @@ import pytest
 from photonjax import machines
 from photonjax.cost import (
     Baseline,
-    Uncertain,
+    UncertainMachine,
     compare,
     elasticities,
+    estimate,
     monte_carlo,
-    on_core,
-    on_digital,
     quantiles,
     swings,
 )
@@ -41,7 +40,7 @@ def machine(**ranges):
         for field, (low, high) in ranges.items()
     }
     core = set_fields(core, {field: n.value for field, n in numbers.items()})
-    return Uncertain("core", core, numbers)
+    return UncertainMachine("core", core, numbers)
 
 
 def test_quantiles_of_one_log_uniform_number():
@@ -69,7 +68,7 @@ def test_decibels_and_ranges_from_zero_are_drawn_evenly():
     }
     draws = monte_carlo(
         lambda c: (c.costs.link_loss_db, c.costs.laser_idle_fraction),
-        Uncertain("core", core, ranges),
+        UncertainMachine("core", core, ranges),
         samples=1000,
     )
     assert quantiles(draws[0], [0.25])["p25"] == pytest.approx(6.0, abs=0.05)
@@ -77,23 +76,23 @@ def test_decibels_and_ranges_from_zero_are_drawn_evenly():
 
 
 def test_draws_repeat_and_seeds_differ():
-    u = Uncertain.preset("h100-sxm")
+    u = UncertainMachine.named("h100-sxm")
     f = lambda c: c.utilisation
     a, b, c = (monte_carlo(f, u, samples=50, seed=s) for s in (1, 1, 2))
     assert np.array_equal(a, b) and not np.array_equal(a, c)
-    fixed = Uncertain.preset("h100-sxm", fixed=["utilisation"])
+    fixed = UncertainMachine.named("h100-sxm", fixed=["utilisation"])
     assert set(np.asarray(monte_carlo(f, fixed, samples=50)).tolist()) == {0.5}
     with pytest.raises(ValueError, match="samples = 0 is below 1"):
         monte_carlo(f, u, samples=0)
 
 
 def ratio(core, chip):
-    light = on_core(INVENTORY, core, where=lambda s: True, digital=chip)
-    return light.joules / on_digital(INVENTORY, chip).joules
+    light = estimate(INVENTORY, core, where=lambda s: True, digital=chip)
+    return light.joules / estimate(INVENTORY, chip).joules
 
 
 def test_mapped_draws_equal_a_loop():
-    core, chip = Uncertain.preset("display-1024"), Uncertain.preset("h100-sxm")
+    core, chip = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
     record = lambda core, chip: (core, chip, ratio(core, chip))
     cores, chips, mapped = monte_carlo(record, core, chip, samples=8)
     for i in range(8):
@@ -107,16 +106,16 @@ def test_mapped_cores_equal_a_loop():
         for p, r in ((1e3, 1e9), (1e4, 2e9), (1e5, 5e8))
     ]
     stacked = jax.tree.map(lambda *leaves: jnp.asarray(leaves), *cores)
-    bills = jax.vmap(lambda core: on_core(INVENTORY, core))(stacked)
+    bills = jax.vmap(lambda core: estimate(INVENTORY, core))(stacked)
     for i, core in enumerate(cores):
-        exact = on_core(INVENTORY, core)
+        exact = estimate(INVENTORY, core)
         assert float(bills.joules[i]) == pytest.approx(exact.joules, rel=1e-5)
         assert float(bills.seconds[i]) == pytest.approx(exact.seconds, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["display-1024", "lightening-transformer"])
 def test_elasticities_equal_finite_differences(name):
-    core, chip = Uncertain.preset(name), Uncertain.preset("h100-sxm")
+    core, chip = UncertainMachine.named(name), UncertainMachine.named("h100-sxm")
     found = elasticities(ratio, core, chip)
     assert all(math.isfinite(e) for e in found.values())
     assert list(map(abs, found.values())) == sorted(map(abs, found.values()), reverse=True)
@@ -146,7 +145,7 @@ def test_elasticities_equal_finite_differences(name):
 
 
 def test_elasticities_of_powers_are_their_exponents():
-    u = Uncertain.preset("display-1024")
+    u = UncertainMachine.named("display-1024")
     found = elasticities(lambda c: c.photons**3 / c.costs.load_time_s**0.5, u)
     assert found.pop("display-1024/photons") == pytest.approx(3.0, rel=1e-5)
     assert found.pop("display-1024/costs.load_time_s") == pytest.approx(-0.5, rel=1e-5)
@@ -161,14 +160,14 @@ def test_swings_are_the_ends_of_one_range_at_a_time():
 
 
 def test_only_continuous_fields_vary():
-    ranges = Uncertain.preset("display-1024").ranges
+    ranges = UncertainMachine.named("display-1024").ranges
     assert "costs.load_time_s" in ranges
     assert not {"rows", "cols", "bits_out", "costs.cores"} & set(ranges)
     assert all(n.low is not None for n in ranges.values())
 
 
 def test_comparison_shares_a_chip_between_both_sides():
-    core, chip = Uncertain.preset("display-1024"), Uncertain.preset("h100-sxm")
+    core, chip = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
     digital_only = lambda site: (
         False
     )  # the core does nothing: the ratio is that of static power only
@@ -183,8 +182,8 @@ def test_comparison_shares_a_chip_between_both_sides():
 
 
 def test_comparison_adds_up_and_reads():
-    core, chip = Uncertain.preset("display-1024"), Uncertain.preset("h100-sxm")
-    reference = Uncertain.preset("300-fJ-per-MAC")
+    core, chip = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
+    reference = UncertainMachine.named("300-fJ-per-MAC")
     baselines = [
         Baseline("h100", chip),
         Baseline("h100 int8", chip, "int8"),
@@ -193,7 +192,7 @@ def test_comparison_adds_up_and_reads():
     found = compare(
         INVENTORY, core, baselines, digital=chip, tokens=4096, title="a test", samples=256
     )
-    light, base = found.bills["display-1024"], found.bills["h100"]
+    light, base = found.costs["display-1024"], found.costs["h100"]
     assert found.ratios["h100"]["energy"]["value"] == pytest.approx(light.joules / base.joules)
     assert found.ratios["h100"]["time"]["value"] == pytest.approx(light.seconds / base.seconds)
     assert set(found.ratios["floor"]) == {"energy"}
@@ -209,7 +208,7 @@ def test_comparison_adds_up_and_reads():
     assert data["numbers"]["display-1024"]["photons"]["assumed"] is True
     assert data["versions"]["jax"] == jax.__version__
     parts = compare(
-        INVENTORY, Uncertain.preset("albireo"), [Baseline("floor", reference)], samples=2
+        INVENTORY, UncertainMachine.named("albireo"), [Baseline("floor", reference)], samples=2
     )
     table = parts.to_dict()["numbers"]["albireo"]
     assert table["rows"]["value"] == 3  # of a part; the core has 27
@@ -219,7 +218,7 @@ def test_comparison_adds_up_and_reads():
 
 def test_comparison_plots_bills_and_tornado():
     pytest.importorskip("matplotlib").use("Agg")
-    core, chip = Uncertain.preset("display-1024"), Uncertain.preset("h100-sxm")
+    core, chip = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
     found = compare(INVENTORY, core, [Baseline("h100", chip)], digital=chip, samples=16)
     above, below = found.plot().axes
     assert len(above.patches) >= 5

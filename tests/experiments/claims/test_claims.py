@@ -111,7 +111,7 @@ def test_bytes_are_those_of_the_bill(load):
     chip = pj.machines.digital("h100-sxm")
     slow = dataclasses.replace(chip, bandwidth_bytes_per_s=1e3)
     size = load("experiments.claims.intensity").traffic_bytes(inventory)
-    assert pj.cost.on_digital(inventory, slow).seconds == pytest.approx(size / 1e3)
+    assert pj.cost.estimate(inventory, slow).seconds == pytest.approx(size / 1e3)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_scopes_add_up_to_the_bill(load):
     core = pj.machines.optical("display-1024")
     scopes = load("experiments.claims.array").per_cycle(core, 5000)
     site = MatmulSite("a", 1, 5000, 1024, 1024, 1, "int8", True)
-    bill = pj.cost.on_core(Inventory([site], []), core)
+    bill = pj.cost.estimate(Inventory([site], []), core)
     joules = [j for j, _ in scopes.values()]
     assert joules == sorted(joules)
     assert joules[-1] * 5000 == pytest.approx(bill.joules)
@@ -243,14 +243,14 @@ def test_verdict_on_array_size(load, until, verdict):
 # Claim 4 -----------------------------------------------------------------------------------------
 
 
-def test_light_and_rest_add_up_to_the_bill_of_on_core(load):
+def test_light_and_rest_add_up_to_the_estimate_of_both(load):
     module = load("experiments.claims.energy")
     inventory = pj.cost.group_sites(prefill_inventory("smollm2-135m", tokens=256))
     core, chip = pj.machines.optical("display-1024"), pj.machines.digital("b200")
     row = module.energies({"p": inventory}, {"b200": "int8"})(core, chip)["p"]
-    bill = pj.cost.on_core(inventory, core, digital=chip, dtype="bfloat16")
+    bill = pj.cost.estimate(inventory, core, digital=chip, dtype="bfloat16")
     assert row["b200 light"] + row["b200 rest"] == pytest.approx(bill.joules)
-    base = pj.cost.on_digital(inventory, chip, dtype=module.weights_in("int8"))
+    base = pj.cost.estimate(inventory, chip, dtype=module.weights_in("int8"))
     assert row["b200"] == pytest.approx(base.joules)
     found = module.ratios(row, "b200")
     assert found["advantage"] < found["ceiling"]

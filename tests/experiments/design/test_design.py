@@ -111,7 +111,7 @@ def test_receiver_noise_in_electrons(law):
     assert law.thermal(1024, 5e-12, 2e9) == pytest.approx(variance / 10.24)
 
 
-def test_the_machine_charges_what_on_core_charges(load, machine):
+def test_the_machine_charges_what_the_cost_model_charges(load, machine):
     choice = load("experiments.design.machine").Choice(1024, 8)
     given = (math.log(1e9), machine.base.enob, 1e5)
     core = machine.core(choice, *given)
@@ -119,7 +119,7 @@ def test_the_machine_charges_what_on_core_charges(load, machine):
     assert core.costs.dac_energy_j == pytest.approx(machine.base.costs.dac_energy_j, rel=1e-6)
     inventory = pj.cost.group_sites(prefill_inventory("smollm2-135m", tokens=512, batch=128))
     chip = pj.machines.digital("h100-sxm")
-    bill = pj.cost.on_core(inventory, machine.base, digital=chip, dtype="bfloat16")
+    bill = pj.cost.estimate(inventory, machine.base, digital=chip, dtype="bfloat16")
     joules, seconds = machine.cost(choice, *given)
     assert float(joules) == pytest.approx(bill.joules / machine.tokens, rel=1e-5)
     assert float(seconds) == pytest.approx(bill.seconds / machine.tokens, rel=1e-5)

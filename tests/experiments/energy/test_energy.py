@@ -67,10 +67,10 @@ def test_the_grid_is_complete_and_consistent(done):
 
 def test_it_says_what_compare_says(done):
     """The same program, machines and draws through :func:`photonjax.cost.compare`."""
-    chip = cost.Uncertain.preset("h100-sxm")
+    chip = cost.UncertainMachine.named("h100-sxm")
     found = cost.compare(
         models.prefill_inventory("smollm2-135m", tokens=256),
-        cost.Uncertain.preset("display-1024"),
+        cost.UncertainMachine.named("display-1024"),
         [cost.Baseline("b", chip, lambda s: "int8" if s.stationary else "bfloat16")],
         digital=chip,
         dtype="bfloat16",
@@ -106,7 +106,10 @@ def test_components_are_the_whole(done):
 def test_numbers_that_are_set_are_not_varied(done):
     points = json.loads((done / "metrics.json").read_text())["points"]
     varied = {p["core"]: p["core_ranges"] for p in points}
-    assert varied == {"display-1024": len(cost.Uncertain.preset("display-1024").ranges), "dim": 0}
+    assert varied == {
+        "display-1024": len(cost.UncertainMachine.named("display-1024").ranges),
+        "dim": 0,
+    }
     report = (done / "report.txt").read_text()
     assert "dim: its own numbers have no ranges" in report
     assert "display-1024: its own" not in report
@@ -202,7 +205,7 @@ def test_what_cannot_be_is_refused_in_one_line(energy, harness, load, tmp_path, 
 def test_all_products_on_light(energy, load, tmp_path):
     """Then the chip beside multiplies nothing."""
     config = load("energy", TINY, f"results_dir={tmp_path}", "light=all")
-    core, chip = cost.Uncertain.preset("display-1024"), pj.machines.digital("h100-sxm")
+    core, chip = cost.UncertainMachine.named("display-1024"), pj.machines.digital("h100-sxm")
     bill = energy.on_light(
         config, models.prefill_inventory("smollm2-135m", tokens=64), core.machine, chip
     )

@@ -209,7 +209,7 @@ def test_rows_add_up_and_agree_with_the_bills(ex):
     assert row["macs"] == row["weight_macs"] + row["attention_macs"] == inventory.macs
     components = sum(v for k, v in row.items() if k.startswith(ex.COMPONENT))
     assert components == pytest.approx(row["light_j"])
-    bill = cost.on_core(inventory, core, digital=CHIP, dtype="bfloat16")
+    bill = cost.estimate(inventory, core, digital=CHIP, dtype="bfloat16")
     assert row["optical_j"] == float(bill.joules)
     assert row["light_j"] + row["beside_j"] == pytest.approx(row["optical_j"])
     assert row["light_s"] + row["beside_s"] == pytest.approx(row["optical_s"])
@@ -224,17 +224,17 @@ def test_what_is_switched_off_costs_nothing(ex):
     inventory = ex.matrix_program(256, tokens=8)
     for name in ("display-1024", "lightening-transformer-8bit"):
         core = pj.machines.optical(name)
-        memory = cost.on_core(inventory, ex.switched(core, memory=False)).by_component()
+        memory = cost.estimate(inventory, ex.switched(core, memory=False)).by_component()
         for part, joules in memory.items():
             free = part in ("activations", "partial sums", "weight memory") or part.startswith(
                 "memory"
             )
             assert (joules == 0) if free else (joules >= 0), part
-        loads = cost.on_core(inventory, ex.switched(core, loading=False))
+        loads = cost.estimate(inventory, ex.switched(core, loading=False))
         assert loads.by_component().get("weight write", 0) == 0
         assert loads.by_component()["weight memory"] == 0
         assert loads.by_component("seconds")["load"] == 0
-        converters = cost.on_core(inventory, ex.switched(core, converters=False)).by_component()
+        converters = cost.estimate(inventory, ex.switched(core, converters=False)).by_component()
         assert converters["dac"] == converters["adc"] == 0
     with pytest.raises(ValueError, match="costs is None"):
         ex.switched(pj.OpticalCore(rows=4, cols=4, costs=None))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photonjax import machines
-from photonjax.cost import RAILS, on_core
+from photonjax.cost import RAILS, estimate
 from photonjax.hardware import CoreCosts, OpticalCore
 from photonjax.inventory import Inventory, MatmulSite, Operation, take_inventory
 
@@ -22,7 +22,7 @@ def site(M, K, N, *, batch=1, count=1, stationary=True, path="w"):
 
 
 def bill_of(*sites, core, **kwargs):
-    return on_core(Inventory(list(sites), []), core, **kwargs)
+    return estimate(Inventory(list(sites), []), core, **kwargs)
 
 
 def plain(rows=4, cols=8, **costs):
@@ -190,11 +190,11 @@ def test_where_and_the_digital_side():
         ],
     )
     core, chip = machines.optical("display-1024"), machines.digital("h100-sxm")
-    alone = on_core(inv, core)
+    alone = estimate(inv, core)
     assert list(alone.by_site()) == ["a"]
     assert any("1 products of 2.621e+05 MACs" in n for n in alone.notes)
     assert any("other operations (transcendental, layout)" in n for n in alone.notes)
-    both = on_core(inv, core, digital=chip)
+    both = estimate(inv, core, digital=chip)
     assert list(both.by_site()) == ["a", "b", "(transcendental)"]
     # b hides some of the exponentials: it waits for one matrix of 64 x 64 numbers
     beside = 2 * 64**2 / chip.bandwidth_bytes_per_s
@@ -202,14 +202,14 @@ def test_where_and_the_digital_side():
     joules, seconds = both.by_site()["(transcendental)"]
     assert seconds == pytest.approx(time)
     assert joules == pytest.approx(time * (700 + 50))  # the chip's power, and the server's
-    swapped = on_core(inv, core, where=lambda s: s.path == "b", digital=chip, dtype="int8")
+    swapped = estimate(inv, core, where=lambda s: s.path == "b", digital=chip, dtype="int8")
     assert [e.where for e in swapped.entries] == ["light", "digital", "digital"]
     assert any("written to the array anew" in n and "of 64 rows" in n for n in swapped.notes)
     assert not any("written to the array anew" in n for n in both.notes)
     with pytest.raises(ValueError, match="no power_w or ops_per_s"):
-        on_core(inv, core, digital=machines.digital("300-fJ-per-MAC"))
+        estimate(inv, core, digital=machines.digital("300-fJ-per-MAC"))
     with pytest.raises(ValueError, match=r"OpticalCore\.costs is None"):
-        on_core(inv, OpticalCore())
+        estimate(inv, OpticalCore())
 
 
 ENERGIES = [
@@ -268,7 +268,7 @@ def test_bill_under_jit_and_vmap_and_beyond_32_bits():
     np.testing.assert_allclose(many / exact.by_component()["laser"], [1, 2], rtol=1e-5)
     traced = jax.jit(lambda c: bill_of(big, core=c))(
         dataclasses.replace(core, photons=20.0)
-    )  # every leaf traced; a Bill comes back
+    )  # every leaf traced; a CostBreakdown comes back
     assert float(traced.joules) == pytest.approx(exact.joules, rel=1e-4)
 
 
@@ -281,7 +281,7 @@ def test_ideal_core_costs_nothing_but_time():
 
 def test_bill_reads_as_text_and_json():
     inv = take_inventory(lambda w, x: jnp.exp(x @ w), jnp.ones((2048, 300)), jnp.ones((50, 2048)))
-    bill = on_core(inv, machines.optical("display-1024"), digital=machines.digital("h100-sxm"))
+    bill = estimate(inv, machines.optical("display-1024"), digital=machines.digital("h100-sxm"))
     data = json.loads(bill.to_json())
     assert data["joules"] == pytest.approx(bill.joules)
     assert sum(data["joules_by_component"].values()) == pytest.approx(bill.joules)

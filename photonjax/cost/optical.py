@@ -1,4 +1,41 @@
-"""What a program costs on an optical core."""
+"""What a program costs on an optical core.
+
+What a site of products [T, K] x [K, N] uses of each kind of part is counted by
+:func:`photonjax.cost.counts.count`, whose names stand here for those numbers. With r =
+:data:`RAILS` of the encoding, P cores, and the fields of ``core.costs`` by their names:
+
+    compute = max(steps / symbol_rate,
+                  (activation bytes + 8 additions) / activation_bytes_per_s)         [s]
+    loading = max(writes load_time, parameter bytes / weight_memory_bytes_per_s)     [s]
+    load    = max(loading - compute, 0) if double buffered, else loading             [s]
+    seconds = compute + load
+
+    laser          E symbols + E laser_idle_fraction (symbol_rate P seconds - symbols), where one
+                   symbol takes
+                   E = rows cols vectors r.lit photons (h c / wavelength) / quantum_efficiency
+                       10**(link_loss_db / 10) / wall_plug_efficiency
+    dac, modulator (inputs + weights) r.inputs, each
+    receiver       detections receiver_energy
+    amplifier, adc conversions, each
+    weight write   loads rows cols r.cells load_energy
+    weight hold    rows cols r.cells P hold_power seconds
+    activations    activation bytes, of fetched_inputs and results and of computed operands written
+                   or any weights streamed; times activation_energy_j_per_byte
+    memory: name   the sum over kinds of numbers of count, bytes and accesses, times
+                   energy_j_per_byte
+    partial sums   additions accumulate_energy
+    weight memory  parameter bytes weight_memory_energy_j_per_byte
+    static         static_power seconds, over the digital part's seconds too
+
+Derivation: each line is a number of parts used times what one use takes; E is the definition of
+``photons`` (detected, per multiply, at full scale) carried back through detector, link and plug.
+Streamed weights are neither written nor held, and take no load time; resident ones are held, and
+were written before. A partial sum of 4 bytes is read and written in the activation memory for each
+addition: its time counts here, its energy is in accumulate_energy. Neglected: a site's first load,
+which nothing overlaps; what the digital side draws while light works, and laser and cells while it
+does not (gating over whole products). ``photons=None`` charges no laser, ``bits_in=None`` no DAC,
+``bits_out=None`` no ADC; numbers without bits travel as 32-bit ones.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +45,7 @@ from typing import Any
 
 import numpy as np
 
-from photonjax.cost.bill import Bill, Entry
+from photonjax.cost.breakdown import CostBreakdown, CostEntry
 from photonjax.cost.counts import RAILS, Counts, arrays, count, number_bytes
 from photonjax.cost.digital import Precision, digital_entries, maximum, other_notes, total
 from photonjax.hardware.core import OpticalCore
@@ -16,76 +53,20 @@ from photonjax.hardware.costs import PHOTON_J_M
 from photonjax.inventory import Inventory, MatmulSite
 from photonjax.machines.accelerator import DigitalAccelerator
 
-__all__ = ["light_entry", "on_core"]
+__all__ = ["optical_cost", "optical_entry"]
 
 
-def on_core(
+def optical_cost(
     inventory: Inventory,
     core: OpticalCore,
     *,
     where: Callable[[MatmulSite], bool] | None = None,
     digital: DigitalAccelerator | None = None,
     dtype: Precision = None,
-) -> Bill:
-    """The bill of a program whose products run on light, as far as ``where`` says so.
+) -> CostBreakdown:
+    """A program whose products run on light, as far as ``where`` says so.
 
-    What a site of products [T, K] x [K, N] uses of each kind of part is counted by
-    :func:`photonjax.cost.counts.count`, whose names stand here for those numbers. With r =
-    :data:`RAILS` of the encoding, P cores, and the fields of ``core.costs`` by their names:
-
-        compute = max(steps / symbol_rate,
-                      (activation bytes + 8 additions) / activation_bytes_per_s)         [s]
-        loading = max(writes load_time, parameter bytes / weight_memory_bytes_per_s)     [s]
-        load    = max(loading - compute, 0) if double buffered, else loading             [s]
-        seconds = compute + load
-
-        laser          E symbols + E laser_idle_fraction (symbol_rate P seconds - symbols), where one
-                       symbol takes
-                       E = rows cols vectors r.lit photons (h c / wavelength) / quantum_efficiency
-                           10**(link_loss_db / 10) / wall_plug_efficiency
-        dac, modulator (inputs + weights) r.inputs, each
-        receiver       detections receiver_energy
-        amplifier, adc conversions, each
-        weight write   loads rows cols r.cells load_energy
-        weight hold    rows cols r.cells P hold_power seconds
-        activations    activation bytes, of fetched_inputs and results and of computed operands written
-                       or any weights streamed; times activation_energy_j_per_byte
-        memory: name   the sum over kinds of numbers of count, bytes and accesses, times
-                       energy_j_per_byte
-        partial sums   additions accumulate_energy
-        weight memory  parameter bytes weight_memory_energy_j_per_byte
-        static         static_power seconds, over the digital part's seconds too
-
-    Derivation: each line is a number of parts used times what one use takes; E is the definition of
-    ``photons`` (detected, per multiply, at full scale) carried back through detector, link and plug.
-    Streamed weights are neither written nor held, and take no load time; resident ones are held, and
-    were written before. A partial sum of 4 bytes is read and written in the activation memory for each
-    addition: its time counts here, its energy is in accumulate_energy. Neglected: a site's first load,
-    which nothing overlaps; what the digital side draws while light works, and laser and cells while it
-    does not (gating over whole products). ``photons=None`` charges no laser, ``bits_in=None`` no DAC,
-    ``bits_out=None`` no ADC; numbers without bits travel as 32-bit ones.
-
-    Args:
-      inventory: of the program (:func:`photonjax.take_inventory`).
-      core: the machine; needs ``costs``.
-      where: which sites run on light; by default the stationary ones.
-      digital: what computes the rest; without it the rest is not charged, and the bill's notes say
-        what it is.
-      dtype: precision of products left to ``digital``, or a function that tells it of a site; by
-        default the one each was traced in.
-
-    Raises:
-      ValueError: the core has no costs; ``digital`` has no rates or power, or none for a precision;
-        the weights are to be resident and do not fit.
-
-    Example:
-      >>> from photonjax.cost import on_core
-      >>> from photonjax import machines
-      >>> from photonjax.inventory import Inventory, MatmulSite
-      >>> site = MatmulSite("w", batch=1, M=2048, K=2048, N=1024, count=3, dtype="bfloat16", stationary=True)
-      >>> bill = on_core(Inventory([site], []), machines.optical("display-1024"))
-      >>> bill.by_component("seconds")["compute"]  # 3 x 2 tiles x 2048 symbols at 1 GHz
-      1.2288e-05
+    The arguments are those of :func:`photonjax.cost.estimate`.
     """
     if core.costs is None:
         raise ValueError(
@@ -113,7 +94,7 @@ def on_core(
     named: dict[tuple[str, bool], list[MatmulSite]] = {}
     for site in light:
         named.setdefault((site.path, site.stationary), []).append(site)
-    entries = [light_entry(sites, core) for sites in named.values()]
+    entries = [optical_entry(sites, core) for sites in named.values()]
     if digital is None:
         if rest:
             macs = sum(s.macs for s in rest)
@@ -127,7 +108,7 @@ def on_core(
         others = digital_entries(rest, inventory, digital, dtype)
         entries += [_with_static(e, core.costs.static_power_w) for e in others]
         notes += other_notes(inventory, digital)
-    return Bill("optical core", tuple(notes), tuple(entries))
+    return CostBreakdown("optical core", tuple(notes), tuple(entries))
 
 
 def _check_resident(light: list[MatmulSite], core: OpticalCore) -> None:
@@ -150,8 +131,8 @@ def _check_resident(light: list[MatmulSite], core: OpticalCore) -> None:
         )
 
 
-def light_entry(sites: Sequence[MatmulSite], core: OpticalCore) -> Entry:
-    """Products of one name on light; the formulas are those of :func:`on_core`.
+def optical_entry(sites: Sequence[MatmulSite], core: OpticalCore) -> CostEntry:
+    """Products of one name on light; the formulas are those of the module's docstring.
 
     All but the waiting for weights is proportional to the counts, which may therefore be added first.
     """
@@ -181,7 +162,7 @@ def light_entry(sites: Sequence[MatmulSite], core: OpticalCore) -> Entry:
     if stationary:
         parameter_bytes = uses.parameters * number_bytes(core.bits_weight)
         joules["weight memory"] = parameter_bytes * costs.weight_memory_energy_j_per_byte
-    return _with_static(Entry(path, "light", joules, seconds), costs.static_power_w)
+    return _with_static(CostEntry(path, "light", joules, seconds), costs.static_power_w)
 
 
 def _optics(uses: Counts, core: OpticalCore, seconds: Any) -> dict[str, Any]:
@@ -240,7 +221,7 @@ def _activation_bytes(uses: Counts, core: OpticalCore, stationary: bool) -> floa
 
 
 def _memories(uses: Counts, core: OpticalCore) -> dict[str, Any]:
-    """The levels of a memory hierarchy on the chip."""
+    """The levels of a memory hierarchy beside the arrays."""
     costs = core.costs
     assert costs is not None
     input_bytes, weight_bytes = number_bytes(core.bits_in), number_bytes(core.bits_weight)
@@ -258,6 +239,6 @@ def _memories(uses: Counts, core: OpticalCore) -> dict[str, Any]:
     return joules
 
 
-def _with_static(entry: Entry, power_w: Any) -> Entry:
+def _with_static(entry: CostEntry, power_w: Any) -> CostEntry:
     joules = {**entry.joules, "static": power_w * sum(entry.seconds.values())}
     return dataclasses.replace(entry, joules=joules)

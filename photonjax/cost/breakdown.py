@@ -1,4 +1,4 @@
-"""A bill: joules and seconds, by component and by site."""
+"""What a program costs: joules and seconds, by component and by site."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import jax
 
 from photonjax.hardware.pytree import leaf, register
 
-__all__ = ["Bill", "Entry", "si"]
+__all__ = ["CostBreakdown", "CostEntry", "si"]
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class CostEntry:
     """What the sites of one name cost.
 
     Attributes:
@@ -35,31 +35,32 @@ class Entry:
 
 @register
 @dataclasses.dataclass(frozen=True)
-class Bill:
+class CostBreakdown:
     """Joules and seconds of one call of a program, site by site.
 
     A pytree: its numbers are floats, or JAX values where the hardware was traced, so that
-    ``jax.grad`` of ``joules`` with respect to a core gives sensitivities. Bills add and scale
-    (``bill * (1 / tokens)`` is a bill per token).
+    ``jax.grad`` of ``joules`` with respect to a core gives sensitivities. Breakdowns add and scale
+    (``cost * (1 / tokens)`` is that of a token).
 
     Attributes:
-      title: what was billed.
+      title: what it is of.
       notes: what was assumed or left out.
       entries: one for each name of sites, in program order.
       floor: of a digital baseline, the same program at the bare energy of its arithmetic.
 
     Example:
-      >>> bill = Bill("x", (), (Entry("a", "light", {"dac": 2.0, "adc": 1.0}, {"compute": 4.0}),))
-      >>> (bill * 2 + bill).joules, bill.by_component(), bill.by_site()["a"]
+      >>> entry = CostEntry("a", "light", {"dac": 2.0, "adc": 1.0}, {"compute": 4.0})
+      >>> cost = CostBreakdown("x", (), (entry,))
+      >>> (cost * 2 + cost).joules, cost.by_component(), cost.by_site()["a"]
       (9.0, {'dac': 2.0, 'adc': 1.0}, (3.0, 4.0))
-      >>> print(sum([bill, bill]).to_csv().splitlines()[1])
+      >>> print(sum([cost, cost]).to_csv().splitlines()[1])
       a,light,joules,dac,2.0
     """
 
     title: str
     notes: tuple[str, ...]
-    entries: tuple[Entry, ...] = leaf()
-    floor: Bill | None = leaf(None, optional=True)
+    entries: tuple[CostEntry, ...] = leaf()
+    floor: CostBreakdown | None = leaf(None, optional=True)
 
     @property
     def joules(self) -> Any:
@@ -87,19 +88,19 @@ class Bill:
             totals[e.path] = (joules + sum(e.joules.values()), seconds + sum(e.seconds.values()))
         return totals
 
-    def __add__(self, other: Bill) -> Bill:
-        if not isinstance(other, Bill):
+    def __add__(self, other: CostBreakdown) -> CostBreakdown:
+        if not isinstance(other, CostBreakdown):
             return NotImplemented
         floor = None if self.floor is None or other.floor is None else self.floor + other.floor
         title = self.title if self.title == other.title else f"{self.title} + {other.title}"
         notes = tuple(dict.fromkeys(self.notes + other.notes))
-        return Bill(title, notes, self.entries + other.entries, floor)
+        return CostBreakdown(title, notes, self.entries + other.entries, floor)
 
-    def __radd__(self, other: Any) -> Bill:
-        """So that ``sum(bills)`` adds bills: it starts from zero."""
+    def __radd__(self, other: Any) -> CostBreakdown:
+        """So that ``sum`` adds them: it starts from zero."""
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
-    def __mul__(self, factor: Any) -> Bill:
+    def __mul__(self, factor: Any) -> CostBreakdown:
         return jax.tree_util.tree_map(lambda x: x * factor, self)
 
     __rmul__ = __mul__
@@ -144,12 +145,6 @@ class Bill:
                 for name, value in numbers.items():
                     writer.writerow([e.path, e.where, quantity, name, _number(value)])
         return text.getvalue()
-
-    def plot(self, axes: Any = None) -> Any:
-        """A bar of its components; returns the Matplotlib axes (:func:`photonjax.cost.plot_bills`)."""
-        from photonjax.cost.plots import plot_bills
-
-        return plot_bills({self.title: self}, axes)
 
     def __str__(self) -> str:
         """A table: components by energy, the ten dearest sites, the floor, the notes."""
