@@ -10,7 +10,6 @@ from typing import Any
 
 from photonjax import cost, machines, nn
 from photonjax.hardware import CoreCosts, OpticalCore
-from photonjax.inventory import Inventory, MatmulSite, matmuls, take_inventory
 from photonjax.machines import DigitalAccelerator
 from photonjax.nn import nnx
 from photonjax.nn.calibrate import calibrate
@@ -18,9 +17,9 @@ from photonjax.nn.convert import (
     ConversionReport,
     Rule,
     convert,
-    hold_weights,
-    release_weights,
+    program_weights,
     revert,
+    unprogram_weights,
 )
 from photonjax.nn.transform import optical
 from photonjax.ops import (
@@ -33,22 +32,22 @@ from photonjax.ops import (
     program,
     quantize,
 )
+from photonjax.workload import MatmulSite, Workload, matmuls, trace_workload
 
 __all__ = [
     "ConversionReport",
     "CoreCosts",
     "DigitalAccelerator",
-    "Inventory",
     "MatmulSite",
     "OpticalCore",
     "ProgrammedWeight",
     "QuantizedArray",
     "Rule",
+    "Workload",
     "calibrate",
     "characterize",
     "convert",
     "cost",
-    "hold_weights",
     "machines",
     "matmuls",
     "nn",
@@ -58,10 +57,11 @@ __all__ = [
     "optical_einsum",
     "over_chips",
     "program",
+    "program_weights",
     "quantize",
-    "release_weights",
     "revert",
-    "take_inventory",
+    "trace_workload",
+    "unprogram_weights",
 ]
 
 __version__ = "0.1.0"

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from photonjax import cost, machines
 from photonjax.hardware.fields import get_field, set_fields
-from photonjax.inventory import Inventory
+from photonjax.workload import Workload
 
 __all__ = ["main"]
 
@@ -267,10 +267,10 @@ def _digital(
     return whole[0] if whole else cost.UncertainMachine.named("h100-sxm")
 
 
-def _inventory(model: str, context: int, batch: int) -> Inventory:
-    from photonjax.models.shapes import prefill_inventory
+def _inventory(model: str, context: int, batch: int) -> Workload:
+    from photonjax.models.shapes import prefill_workload
 
-    return prefill_inventory(model, tokens=context, batch=batch)
+    return prefill_workload(model, tokens=context, batch=batch)
 
 
 def _check_plot(file: str) -> None:

@@ -11,7 +11,7 @@ from photonjax import machines
 from photonjax.command import main
 from photonjax.cost import estimate
 from photonjax.hardware import set_fields
-from photonjax.models.shapes import prefill_inventory
+from photonjax.models.shapes import prefill_workload
 
 SMALL = ["cost", "--model", "smollm2-135m", "--context", "256", "--samples", "16"]
 
@@ -72,7 +72,7 @@ def test_settings_change_the_core_and_are_not_varied(capsys):
         {"costs.load_time_s": 1e-9, "costs.cores": 4, "photons": 2e4},
     )
     exact = estimate(
-        prefill_inventory("smollm2-135m", tokens=256),
+        prefill_workload("smollm2-135m", tokens=256),
         core,
         where=lambda site: True,
         digital=machines.digital("h100-sxm"),

@@ -144,7 +144,7 @@ def prefill_rows(config: DictConfig, core: pj.OpticalCore) -> list[dict[str, Any
     optical, _ = pj.convert(model, [pj.Rule("*", core)])
     quiet, _ = pj.convert(model, [pj.Rule("*", core)], noise=False)
     for converted in (optical, quiet):
-        pj.hold_weights(converted)
+        pj.program_weights(converted)
     runs = {
         name: _prefill(m, tokens)
         for name, m in (

@@ -11,7 +11,7 @@ from experiments.claims.light import Need, need
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels
 from experiments.scaling.exponents import fit_exponent, local_exponents
 from photonjax.hardware import OpticalCore, set_fields
-from photonjax.inventory import Inventory, MatmulSite
+from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = (
     "One vector-matrix product per optical cycle; as matrix size grows, compute scales "
@@ -40,7 +40,7 @@ def per_cycle(core: OpticalCore, vectors: int) -> dict[str, tuple[float, float]]
     activations and its bandwidth; loading and holding weights, and their memory; static power.
     """
     site = MatmulSite("array", 1, vectors, core.rows, core.cols, 1, "int8", True)
-    inventory = Inventory([site], [])
+    inventory = Workload([site], [])
 
     def bill(changes: dict[str, Any]) -> tuple[dict[str, float], float]:
         found = pj.cost.estimate(inventory, set_fields(core, changes))

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 import photonjax as pj
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
 from experiments.scaling.exponents import crossings, fit_exponent, local_exponents
-from photonjax.models.shapes import prefill_inventory
+from photonjax.models.shapes import prefill_workload
 
 STATEMENT = "Prefill cost grows quadratically with context."
 
@@ -21,7 +21,7 @@ def audit(config: DictConfig) -> Verdict:
     rows: list[Row] = []
     for model in settings.models:
         for context in settings.contexts:
-            inventory = prefill_inventory(model, tokens=context)
+            inventory = prefill_workload(model, tokens=context)
             linears = sum(s.macs for s in inventory.matmuls if s.stationary)
             bill = pj.cost.estimate(
                 inventory, chip, dtype=lambda s: settings.dtype if s.stationary else "bfloat16"

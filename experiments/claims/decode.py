@@ -13,18 +13,18 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from photonjax.inventory import Inventory, take_inventory
 from photonjax.models.abstract import abstract_model
 from photonjax.models.config import DecoderConfig
 from photonjax.models.rotary import rotary_angles, rotate
 from photonjax.models.shapes import named
+from photonjax.workload import Workload, trace_workload
 
 CACHES = ("keys", "values")
 """Paths of the products with the cache."""
 
 
 @functools.cache
-def decode_inventory(model: str | DecoderConfig, *, context: int, batch: int = 1) -> Inventory:
+def decode_workload(model: str | DecoderConfig, *, context: int, batch: int = 1) -> Workload:
     """What one token for each of ``batch`` prompts multiplies, ``context`` tokens being cached for each.
 
     The cache is read from memory as weights are, so its products count as stationary, at
@@ -36,7 +36,7 @@ def decode_inventory(model: str | DecoderConfig, *, context: int, batch: int = 1
     """
     config: Any = named(model) if isinstance(model, str) else model
     if not isinstance(config, DecoderConfig) or config.sliding_window or config.scores_cap:
-        raise ValueError(f"decode_inventory: {model!r} has attention of another kind than Llama's")
+        raise ValueError(f"decode_workload: {model!r} has attention of another kind than Llama's")
     graph, state = nnx.split(abstract_model(config))
     shape = (config.num_layers, batch, config.num_kv_heads, context, config.head_dim)
     cache = {name: jax.ShapeDtypeStruct(shape, jnp.bfloat16) for name in CACHES}
@@ -57,7 +57,7 @@ def decode_inventory(model: str | DecoderConfig, *, context: int, batch: int = 1
         table = whole.embed.embedding[...] if config.tie_embeddings else None
         return whole.head(whole.norm(x), table), new
 
-    return take_inventory(step, state, cache, now, params=(0, 1))
+    return trace_workload(step, state, cache, now, params=(0, 1))
 
 
 def _block(

@@ -13,10 +13,10 @@ import photonjax as pj
 from experiments.claims.light import need
 from experiments.claims.verdict import Row, Verdict, by_shares, panels
 from photonjax.hardware import get_field, set_fields
-from photonjax.inventory import Inventory, MatmulSite
 from photonjax.machines import Number
 from photonjax.machines.converters import dac_exponential_w
-from photonjax.models.shapes import prefill_inventory
+from photonjax.models.shapes import prefill_workload
+from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = "About 10x less energy per inference than silicon on billion-parameter models."
 SNR_DB_PER_BIT = 6.02
@@ -31,17 +31,17 @@ def prompts(context: int, together: int) -> int:
     return max(1, -(-together // context))
 
 
-def program(model: str, context: int, together: int) -> Inventory:
+def program(model: str, context: int, together: int) -> Workload:
     """What reading them multiplies."""
     batch = prompts(context, together)
-    return pj.cost.group_sites(prefill_inventory(model, tokens=context, batch=batch))
+    return pj.cost.group_sites(prefill_workload(model, tokens=context, batch=batch))
 
 
-def split(inventory: Inventory) -> tuple[Inventory, Inventory]:
+def split(inventory: Workload) -> tuple[Workload, Workload]:
     """What runs on light (products with weights), and the rest."""
     light = [s for s in inventory.matmuls if s.stationary]
     rest = [s for s in inventory.matmuls if not s.stationary]
-    return Inventory(light, []), dataclasses.replace(inventory, matmuls=rest)
+    return Workload(light, []), dataclasses.replace(inventory, matmuls=rest)
 
 
 def machine(name: str, bits: int) -> pj.cost.UncertainMachine:
@@ -83,7 +83,7 @@ def weights_in(dtype: str) -> Callable[[MatmulSite], str]:
     return lambda site: dtype if site.stationary else "bfloat16"
 
 
-def energies(programs: Mapping[str, Inventory], chips: Mapping[str, str]) -> Any:
+def energies(programs: Mapping[str, Workload], chips: Mapping[str, str]) -> Any:
     """A function of (core, *chips) that gives joules of every program: on light, what is left, on each chip.
 
     ``light`` and ``rest`` add up to ``cost.estimate`` with that chip as its digital side.
@@ -220,7 +220,7 @@ def _numbers(row: Any, best: Any, drawn: Any, chip: str, wanted: float) -> Row:
     }
 
 
-def decisive(inventory: Inventory, case: Row, name: str, most: int = 6) -> list[Row]:
+def decisive(inventory: Workload, case: Row, name: str, most: int = 6) -> list[Row]:
     """The numbers that move a case's advantage most, from end to end of their ranges, one at a time."""
     chip, dtype = case["against"].split()
     f = energies({"it": inventory}, {chip: dtype})

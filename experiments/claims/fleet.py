@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 import photonjax as pj
-from experiments.claims.decode import CACHES, decode_inventory
+from experiments.claims.decode import CACHES, decode_workload
 from experiments.claims.energy import energies, program, prompts
 from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
 from photonjax.machines import Number
@@ -128,7 +128,7 @@ def requests(config: DictConfig) -> list[Row]:
         optical = light + rest
         context = round(length + answer / 2)
         for batch in map(int, settings.batches):
-            step = decode_inventory(settings.model, context=context, batch=batch)
+            step = decode_workload(settings.model, context=context, batch=batch)
             bill = pj.cost.estimate(
                 step, chip, dtype=lambda s: "bfloat16" if s.path in CACHES else settings.dtype
             )

@@ -9,12 +9,12 @@ from typing import Any
 from omegaconf import DictConfig
 
 import photonjax as pj
-from experiments.claims.decode import decode_inventory
+from experiments.claims.decode import decode_workload
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
 from experiments.scaling.exponents import crossings
-from photonjax.inventory import Inventory
 from photonjax.machines import DigitalAccelerator
-from photonjax.models.shapes import prefill_inventory
+from photonjax.models.shapes import prefill_workload
+from photonjax.workload import Workload
 
 STATEMENT = "Prefill is compute-bound and decode memory-bound."
 # A chip that only moves bytes, one a second: its bill's seconds are the bytes that every bill charges.
@@ -23,11 +23,11 @@ _MOVER = DigitalAccelerator(
 )
 
 
-def traffic_bytes(inventory: Inventory) -> float:
+def traffic_bytes(inventory: Workload) -> float:
     """Bytes that the products move through the memory interface in bfloat16, as bills count them.
 
-    >>> from photonjax.inventory import MatmulSite
-    >>> traffic_bytes(Inventory([MatmulSite("w", 1, 2, 3, 5, 1, "bfloat16", True)], []))
+    >>> from photonjax.workload import MatmulSite
+    >>> traffic_bytes(Workload([MatmulSite("w", 1, 2, 3, 5, 1, "bfloat16", True)], []))
     62.0
     """
     bare = dataclasses.replace(inventory, operations=[])
@@ -37,7 +37,7 @@ def traffic_bytes(inventory: Inventory) -> float:
 @functools.cache
 def prefill(model: str, length: int) -> tuple[float, float]:
     """Operations and bytes of reading one prompt."""
-    inventory = prefill_inventory(model, tokens=length)
+    inventory = prefill_workload(model, tokens=length)
     return 2.0 * inventory.macs, traffic_bytes(inventory)
 
 
@@ -48,7 +48,7 @@ def decode(model: str, context: int) -> tuple[float, float, float]:
     Weights cross the interface once a step, caches and activations once a prompt: operations are
     proportional to the batch and bytes affine in it, so that two traces give every batch.
     """
-    one, two = (decode_inventory(model, context=context, batch=b) for b in (1, 2))
+    one, two = (decode_workload(model, context=context, batch=b) for b in (1, 2))
     first, second = traffic_bytes(one), traffic_bytes(two)
     return 2.0 * one.macs, 2 * first - second, second - first
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 import photonjax as pj
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
 from photonjax.hardware import OpticalCore, set_fields
-from photonjax.inventory import Inventory, MatmulSite
+from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = (
     "A prompt is long enough to pay for loading the weights (stated as a question: how many "
@@ -21,7 +21,7 @@ STATEMENT = (
 def shares(core: OpticalCore, vectors: int) -> tuple[float, float]:
     """Shares of time waiting for weights and of energy writing them: one array, ``vectors`` a load."""
     site = MatmulSite("array", 1, vectors, core.rows, core.cols, 1, "int8", True)
-    bill = pj.cost.estimate(Inventory([site], []), core)
+    bill = pj.cost.estimate(Workload([site], []), core)
     seconds, joules = bill.by_component("seconds"), bill.by_component()
     return float(seconds["load"] / bill.seconds), float(joules["weight write"] / bill.joules)
 

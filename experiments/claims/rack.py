@@ -11,7 +11,7 @@ import photonjax as pj
 from experiments.claims.fleet import log_uniform
 from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
 from photonjax.hardware import OpticalCore, set_fields
-from photonjax.inventory import Inventory, MatmulSite
+from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = "It fits an air-cooled rack."
 VECTORS = 1 << 20
@@ -27,7 +27,7 @@ def components(core: OpticalCore) -> tuple[dict[str, Any], Any]:
     """Joules by component and seconds of every array of a core working at full rate."""
     assert core.costs is not None
     site = MatmulSite("arrays", core.costs.cores, VECTORS, core.rows, core.cols, 1, "int8", True)
-    bill = pj.cost.estimate(Inventory([site], []), set_fields(core, _FULL_RATE))
+    bill = pj.cost.estimate(Workload([site], []), set_fields(core, _FULL_RATE))
     return bill.by_component(), bill.seconds
 
 

@@ -20,8 +20,8 @@ import photonjax as pj
 from experiments.claims.energy import split
 from experiments.design.quality import Surrogate
 from photonjax.hardware import OpticalCore, set_fields
-from photonjax.inventory import Inventory
 from photonjax.machines import DigitalAccelerator
+from photonjax.workload import Workload
 
 
 class Choice(NamedTuple):
@@ -46,7 +46,7 @@ class Machine:
       corner_enob: bits at which an ADC takes twice what Walden's law says.
     """
 
-    light: Inventory
+    light: Workload
     tokens: int
     rest_joules: float
     rest_seconds: float
@@ -59,7 +59,7 @@ class Machine:
     @classmethod
     def of(
         cls,
-        inventory: Inventory,
+        inventory: Workload,
         tokens: int,
         base: OpticalCore,
         beside: DigitalAccelerator,

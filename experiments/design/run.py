@@ -27,7 +27,7 @@ from experiments.design import quality as design_quality
 from experiments.design.machine import Choice, Machine
 from experiments.design.search import Box, best_of_grid, by_gradient, by_grid, excess, non_dominated
 from experiments.harness import RunDirectory, UserError, table, user_errors
-from photonjax.models.shapes import prefill_inventory
+from photonjax.models.shapes import prefill_workload
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -118,7 +118,7 @@ def make_machine(config: DictConfig, law: design_quality.Surrogate) -> Machine:
     with user_errors(ValueError):
         base, beside = pj.machines.optical(config.machine), pj.machines.digital(config.beside)
         batch = max(1, -(-config.tokens_together // config.context))
-        inventory = prefill_inventory(config.language_model, tokens=config.context, batch=batch)
+        inventory = prefill_workload(config.language_model, tokens=config.context, batch=batch)
     if base.costs is None or base.enob is None or base.bits_in is None:
         raise UserError(f"machine: {config.machine!r} lacks costs, ENOB or bits; take display-1024")
     return Machine.of(

@@ -11,7 +11,7 @@ import photonjax as pj
 from experiments.harness import UserError, user_errors
 from photonjax import cost, models
 from photonjax.hardware import set_fields
-from photonjax.inventory import MatmulSite
+from photonjax.workload import MatmulSite
 
 LIGHT: dict[str, Callable[[MatmulSite], bool] | None] = {
     "weights": None,  # stationary products, the bill's own default

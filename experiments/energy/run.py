@@ -39,8 +39,8 @@ from experiments.energy.machines import (
 from experiments.harness import RunDirectory, UserError, user_errors
 from experiments.report import run as html_report
 from photonjax import cost, models
-from photonjax.inventory import Inventory
 from photonjax.machines.accelerator import DTYPE_BITS
+from photonjax.workload import Workload
 
 Row = dict[str, Any]
 QUANTILES = (0.1, 0.5, 0.9)
@@ -104,9 +104,7 @@ def point(
     chips: list[cost.UncertainMachine],
 ) -> Row:
     """One model and context on one core, against every baseline, with the spread of the ratios."""
-    inventory = cost.group_sites(
-        models.prefill_inventory(model, tokens=context, batch=config.batch)
-    )
+    inventory = cost.group_sites(models.prefill_workload(model, tokens=context, batch=config.batch))
     tokens = context * config.batch
 
     def of(core: Any, *values: Any) -> dict[str, dict[str, jax.Array]]:
@@ -158,7 +156,7 @@ def point(
 
 
 def ratios(
-    config: DictConfig, inventory: Inventory, core: Any, chips: dict[str, Any]
+    config: DictConfig, inventory: Workload, core: Any, chips: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """By baseline: its joules and seconds, and the core's over them."""
     found = {}
@@ -180,7 +178,7 @@ def ratios(
 
 def swings(
     config: DictConfig,
-    inventory: Inventory,
+    inventory: Workload,
     core: cost.UncertainMachine,
     chip: cost.UncertainMachine,
 ) -> list[Row]:
@@ -199,7 +197,7 @@ def swings(
     ]
 
 
-def on_light(config: DictConfig, inventory: Inventory, core: Any, chip: Any) -> cost.CostBreakdown:
+def on_light(config: DictConfig, inventory: Workload, core: Any, chip: Any) -> cost.CostBreakdown:
     """The bill of the core with the chip beside it."""
     return cost.estimate(
         inventory, core, where=LIGHT[config.light], digital=chip, dtype=config.attention_dtype

@@ -31,7 +31,7 @@ class Bills:
         self.accelerator = accelerator
         self.tokens = math.prod(shape)
         graph, state = nnx.split(model)
-        self.inventory = pj.take_inventory(
+        self.inventory = pj.trace_workload(
             lambda state, tokens: nnx.merge(graph, state)(tokens),
             state,
             jax.ShapeDtypeStruct(shape, jnp.int32),

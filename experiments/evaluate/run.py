@@ -98,7 +98,7 @@ def climb(
                 optical, _ = pj.convert(model, rules[name])
                 if cores[name].bits_out is not None:
                     pj.calibrate(optical, sample, margin=config.calibration.margin)
-                pj.hold_weights(optical)
+                pj.program_weights(optical)
             rungs[name] = Rung(optical)
         windows = evaluate_windows(config, rungs, text.windows, run)
         for name in tqdm(group, desc="measure sites", unit="core", disable=None):

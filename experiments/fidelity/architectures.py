@@ -138,7 +138,7 @@ def bill(work: Workload, bits: int = 4, layers: int = 1) -> pj.cost.CostBreakdow
       layers: whose other operations are charged; the simulator counts those of one layer.
     """
     core = lightening_transformer(bits).core()
-    inventory = pj.Inventory(work.sites(), [])
+    inventory = pj.Workload(work.sites(), [])
     light = pj.cost.estimate(inventory, core, where=lambda site: True)
     other = other_operations(work, layers)
     return dataclasses.replace(light, title=work.name, entries=(*light.entries, other))
@@ -200,7 +200,7 @@ def operand_reads_j(work: Workload) -> float:
     buffer = next(m for m in core.costs.memories if m.name == "global buffer")
     bare = dataclasses.replace(buffer, results=0.0)
     core = dataclasses.replace(core, costs=dataclasses.replace(core.costs, memories=(bare,)))
-    inventory = pj.Inventory([s for s in work.sites() if not s.stationary], [])
+    inventory = pj.Workload([s for s in work.sites() if not s.stationary], [])
     joules = pj.cost.estimate(inventory, core, where=lambda site: True).by_component()
     return float(joules["memory: global buffer"])
 

@@ -47,7 +47,7 @@ def floor_j(n: int, encoding: str) -> float:
         costs=pj.CoreCosts(dac_energy_j=dac_j, adc_energy_j=ADC_PJ * 1e-12),
     )
     site = pj.MatmulSite("w", 1, M=TOKENS, K=n, N=n, count=1, dtype="float32", stationary=True)
-    return float(pj.cost.estimate(pj.Inventory([site], []), core).joules) / site.macs
+    return float(pj.cost.estimate(pj.Workload([site], []), core).joules) / site.macs
 
 
 def survey_rows() -> list[Row]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import photonjax as pj
 from experiments.fidelity.rows import Row, assumed_row, row
-from photonjax.inventory import Inventory, MatmulSite
-from photonjax.models import DecoderConfig, prefill_inventory
+from photonjax.models import DecoderConfig, prefill_workload
+from photonjax.workload import MatmulSite, Workload
 
 TOKENS = 2048
 # meta-llama/Llama-2-7b: sizes also in the source of the measurement, which lists the engine's configuration
@@ -39,14 +39,12 @@ def digital_rows() -> list[Row]:
             "h100-sxm, large bfloat16 products: energy",
             "h100_bf16_energy",
             "h100-sxm",
-            lambda chip: (
-                1e12 * pj.cost.estimate(Inventory([square], []), chip).joules / square.macs
-            ),
+            lambda chip: 1e12 * pj.cost.estimate(Workload([square], []), chip).joules / square.macs,
         )
     )
     full = dataclasses.replace(pj.machines.digital("h100-sxm"), utilisation=1.0)
-    whole = prefill_inventory("llama-3-8b", tokens=TOKENS, last_only=False)
-    linears = Inventory([s for s in whole.matmuls if s.stationary], [])
+    whole = prefill_workload("llama-3-8b", tokens=TOKENS, last_only=False)
+    linears = Workload([s for s in whole.matmuls if s.stationary], [])
     for dtype, key in (("bfloat16", "h100_8b_peak_bf16"), ("int8", "h100_8b_peak_int8")):
         joules = pj.cost.estimate(linears, full, dtype=dtype).joules
         name = f"h100-sxm, Llama 3 8B's linear products at peak rate, {dtype}"
@@ -56,7 +54,7 @@ def digital_rows() -> list[Row]:
 
 def prompt_row(key: str, chip: str, name: str, model: Any) -> Row:
     """A prompt of 2,048 tokens: weights' products in float8, attention in bfloat16, one logit row."""
-    inventory = prefill_inventory(model, tokens=TOKENS)
+    inventory = prefill_workload(model, tokens=TOKENS)
 
     def precision(site: MatmulSite) -> str:
         return "float8" if site.stationary else "bfloat16"

@@ -173,5 +173,5 @@ def energy_per_mac_j(photons: float) -> float:
     costs = pj.CoreCosts(wavelength_m=WAVELENGTH_M)
     core = dataclasses.replace(COUNTING, rows=64, cols=64, photons=photons, costs=costs)
     site = pj.MatmulSite("w", 1, M=10, K=64, N=64, count=1, dtype="float32", stationary=True)
-    bill = pj.cost.estimate(pj.Inventory([site], []), core)
+    bill = pj.cost.estimate(pj.Workload([site], []), core)
     return float(bill.by_component()["laser"]) / site.macs

@@ -102,7 +102,7 @@ def light_up(
         # Shot noise alone decides the spread: without rounding, which has an error of its own.
         bare = dataclasses.replace(core, bits_in=None, bits_weight=None)
         unrounded, _ = pj.convert(model, [dataclasses.replace(rule, core=bare)])
-        pj.hold_weights(unrounded)
+        pj.program_weights(unrounded)
         start = config.solver.start
         sites = measured(Rung(unrounded), start, windows, config)
         needed = {path: start * float(m.error / m.signal) for path, m in sites.items()}
@@ -113,7 +113,7 @@ def light_up(
             # What was never multiplied with (an embedding that is only looked up) needs no light.
             share = [needed.get(p, 1.0) for p in paths]
             light[...] = jnp.asarray(share).reshape(light[...].shape)
-    pj.hold_weights(optical)
+    pj.program_weights(optical)
     return Rung(optical)
 
 

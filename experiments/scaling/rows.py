@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import photonjax as pj
 from photonjax import cost, models
 from photonjax.hardware import set_fields
-from photonjax.inventory import Inventory, MatmulSite
 from photonjax.machines import DigitalAccelerator
+from photonjax.workload import MatmulSite, Workload
 
 Row = dict[str, Any]
 OnLight = Callable[[MatmulSite], bool] | None
@@ -63,7 +63,7 @@ class Machines:
 
 
 def sweep(
-    over: str, values: Iterable[int], program: Callable[[int], Inventory], machines: Machines
+    over: str, values: Iterable[int], program: Callable[[int], Workload], machines: Machines
 ) -> list[Row]:
     """A row for each size: :func:`trace_row` of the program traced with it.
 
@@ -85,7 +85,7 @@ def sweep(
     ]
 
 
-def trace_row(inventory: Inventory, core: pj.OpticalCore, machines: Machines) -> Row:
+def trace_row(inventory: Workload, core: pj.OpticalCore, machines: Machines) -> Row:
     """Counts, joules and seconds of one program, as plain numbers.
 
     * ``macs`` = ``weight_macs`` + ``attention_macs`` (products of two computed operands);
@@ -166,7 +166,7 @@ def switched(
     return dataclasses.replace(core, costs=dataclasses.replace(costs, **free))
 
 
-def _memory_bytes(inventory: Inventory, core: pj.OpticalCore, on_light: OnLight) -> float:
+def _memory_bytes(inventory: Workload, core: pj.OpticalCore, on_light: OnLight) -> float:
     """At one joule a byte the bill's joules are bytes."""
     each = {"activation": 1.0, "weight_memory": 1.0}
     prices = {f"costs.{name}_energy_j_per_byte": value for name, value in each.items()}
@@ -179,22 +179,22 @@ def _memory_bytes(inventory: Inventory, core: pj.OpticalCore, on_light: OnLight)
 
 
 @functools.cache
-def matrix_program(n: int, tokens: int) -> Inventory:
+def matrix_program(n: int, tokens: int) -> Workload:
     """``tokens`` vectors through one square matrix of weights."""
     weights = {"w": jax.ShapeDtypeStruct((n, n), jnp.bfloat16)}
     x = jax.ShapeDtypeStruct((tokens, n), jnp.bfloat16)
-    return pj.take_inventory(lambda p, x: x @ p["w"], weights, x)
+    return pj.trace_workload(lambda p, x: x @ p["w"], weights, x)
 
 
 @functools.cache
 def model_program(
     model: str | models.DecoderConfig, context: int, batch: int = 1, width: int | None = None
-) -> Inventory:
+) -> Workload:
     """A prefill of a model, by name or configuration, at another width if one is given (:func:`widened`)."""
     config: Any = models.named(model) if isinstance(model, str) else model
     if width is not None:
         config = widened(config, width)
-    return cost.group_sites(models.prefill_inventory(config, tokens=context, batch=batch))
+    return cost.group_sites(models.prefill_workload(config, tokens=context, batch=batch))
 
 
 def widened(config: models.DecoderConfig | models.GPT2Config, width: int) -> models.DecoderConfig:

@@ -50,11 +50,11 @@ from experiments.scaling.exponents import (
 )
 from experiments.scaling.rows import widened
 from photonjax import models
-from photonjax.inventory import Inventory
 from photonjax.machines.accelerator import DTYPE_BITS
+from photonjax.workload import Workload
 
 TITLE = "How the cost of a prefill grows"
-Sweep = tuple[str, list[int], Callable[[int], Inventory], Machines]
+Sweep = tuple[str, list[int], Callable[[int], Workload], Machines]
 
 
 def scaling(config: DictConfig) -> None:

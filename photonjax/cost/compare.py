@@ -17,13 +17,13 @@ from photonjax.cost.uncertainty import (
     quantiles,
     swings,
 )
-from photonjax.inventory import Inventory, MatmulSite
+from photonjax.workload import MatmulSite, Workload
 
 __all__ = ["compare"]
 
 
 def compare(
-    inventory: Inventory,
+    inventory: Workload,
     core: UncertainMachine,
     baselines: Sequence[Baseline],
     *,
@@ -53,11 +53,11 @@ def compare(
       ValueError: there is no baseline, or a cost cannot be estimated.
 
     Example:
-      >>> from photonjax.inventory import Inventory, MatmulSite
+      >>> from photonjax.workload import Workload, MatmulSite
       >>> site = MatmulSite("w", 1, 8192, 4096, 4096, 32, "bfloat16", True)
       >>> h100 = UncertainMachine.named("h100-sxm")
       >>> core = UncertainMachine.named("display-1024")
-      >>> load = Inventory([site], [])
+      >>> load = Workload([site], [])
       >>> found = compare(load, core, [Baseline("h100", h100)], digital=h100, samples=64)
       >>> ratio = found.ratios["h100"]["energy"]
       >>> ratio["p5"] < ratio["value"] < ratio["p95"]

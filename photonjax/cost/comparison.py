@@ -14,9 +14,9 @@ from photonjax.cost.groups import group_table
 from photonjax.cost.plots import plot_breakdowns, plot_tornado, pyplot
 from photonjax.cost.uncertainty import Swing, UncertainMachine
 from photonjax.hardware.fields import get_field
-from photonjax.inventory import Inventory
 from photonjax.machines import sources
 from photonjax.tables import text_table
+from photonjax.workload import Workload
 
 __all__ = ["Baseline", "Comparison"]
 
@@ -60,7 +60,7 @@ class Comparison:
 
     title: str
     tokens: int
-    inventory: Inventory
+    inventory: Workload
     core: UncertainMachine
     baselines: tuple[Baseline, ...]
     machines: dict[str, UncertainMachine]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from photonjax.hardware.core import OpticalCore
-from photonjax.inventory import MatmulSite
+from photonjax.workload import MatmulSite
 
 __all__ = ["RAILS", "Counts", "Rails", "arrays", "count", "number_bytes"]
 

@@ -32,8 +32,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from photonjax.cost.breakdown import CostBreakdown, CostEntry
-from photonjax.inventory import Inventory, MatmulSite
 from photonjax.machines.accelerator import DTYPE_BITS, DigitalAccelerator
+from photonjax.workload import MatmulSite, Workload
 
 __all__ = [
     "Precision",
@@ -56,7 +56,7 @@ _BESIDE = (
 
 
 def digital_cost(
-    inventory: Inventory, accelerator: DigitalAccelerator, *, dtype: Precision = None
+    inventory: Workload, accelerator: DigitalAccelerator, *, dtype: Precision = None
 ) -> CostBreakdown:
     """A program on a digital accelerator: the whole of it, and in ``floor`` its arithmetic.
 
@@ -84,7 +84,7 @@ def digital_cost(
 
 
 def model_flop_utilisation(
-    inventory: Inventory, accelerator: DigitalAccelerator, *, dtype: Precision = None
+    inventory: Workload, accelerator: DigitalAccelerator, *, dtype: Precision = None
 ) -> Any:
     """Fraction of the peak rates that the cost amounts to: to hold against published MFU.
 
@@ -92,7 +92,7 @@ def model_flop_utilisation(
 
     >>> from photonjax import machines
     >>> site = MatmulSite("w", batch=1, M=4096, K=4096, N=4096, count=1, dtype="int8", stationary=True)
-    >>> round(model_flop_utilisation(Inventory([site], []), machines.digital("b200")), 3)
+    >>> round(model_flop_utilisation(Workload([site], []), machines.digital("b200")), 3)
     0.5
     """
     peak = sum(2.0 * s.macs / accelerator.rate(precision(s, dtype)) for s in inventory.matmuls)
@@ -108,7 +108,7 @@ def precision(site: MatmulSite, dtype: Precision) -> str:
 
 def digital_entries(
     sites: Sequence[MatmulSite],
-    inventory: Inventory,
+    inventory: Workload,
     accelerator: DigitalAccelerator,
     dtype: Precision,
 ) -> list[CostEntry]:
@@ -141,7 +141,7 @@ def _products(
     return CostEntry(sites[0].path, "digital", joules, {"digital": seconds})
 
 
-def _others(inventory: Inventory, accelerator: DigitalAccelerator) -> dict[str, Any]:
+def _others(inventory: Workload, accelerator: DigitalAccelerator) -> dict[str, Any]:
     """Seconds of the operations that are not products, by kind, as if nothing else ran."""
     found: dict[str, Any] = {}
     for kind in dict.fromkeys(o.kind for o in inventory.operations):
@@ -155,7 +155,7 @@ def _others(inventory: Inventory, accelerator: DigitalAccelerator) -> dict[str, 
     return found
 
 
-def other_notes(inventory: Inventory, accelerator: DigitalAccelerator) -> tuple[str, ...]:
+def other_notes(inventory: Workload, accelerator: DigitalAccelerator) -> tuple[str, ...]:
     """What the charge for other operations assumes and leaves out."""
     if not inventory.operations:
         return ()

@@ -8,14 +8,14 @@ from photonjax.cost.breakdown import CostBreakdown
 from photonjax.cost.digital import Precision, digital_cost
 from photonjax.cost.optical import optical_cost
 from photonjax.hardware.core import OpticalCore
-from photonjax.inventory import Inventory, MatmulSite
 from photonjax.machines import DigitalAccelerator
+from photonjax.workload import MatmulSite, Workload
 
 __all__ = ["estimate"]
 
 
 def estimate(
-    inventory: Inventory,
+    inventory: Workload,
     machine: OpticalCore | DigitalAccelerator,
     *,
     where: Callable[[MatmulSite], bool] | None = None,
@@ -29,7 +29,7 @@ def estimate(
     bare energy of its arithmetic.
 
     Args:
-      inventory: of the program (:func:`photonjax.take_inventory`).
+      inventory: of the program (:func:`photonjax.trace_workload`).
       machine: an optical core that has ``costs``, or a digital accelerator.
       where: of an optical core: which sites run on light; by default the stationary ones.
       digital: of an optical core: the accelerator that computes the rest; without it the rest is not charged,
@@ -46,7 +46,7 @@ def estimate(
     Example:
       >>> import photonjax as pj
       >>> site = pj.MatmulSite("w", 1, 2048, 2048, 1024, 3, dtype="bfloat16", stationary=True)
-      >>> load = pj.Inventory([site], [])
+      >>> load = pj.Workload([site], [])
       >>> cost = estimate(load, pj.machines.optical("display-1024"))
       >>> cost.by_component("seconds")["compute"]  # 3 x 2 tiles x 2048 symbols at 1 GHz
       1.2288e-05

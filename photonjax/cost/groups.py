@@ -5,21 +5,21 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from photonjax.inventory import Inventory, MatmulSite
 from photonjax.tables import text_table
+from photonjax.workload import MatmulSite, Workload
 
 __all__ = ["group_sites", "group_table"]
 
 
-def group_sites(inventory: Inventory) -> Inventory:
+def group_sites(inventory: Workload) -> Workload:
     """The inventory with sites that differ only in numbers within their names as one, counts added.
 
     ``layers/0/mlp/up_proj/kernel`` and ``layers/1/mlp/up_proj/kernel`` become 2 executions of
     ``layers/*/mlp/up_proj/kernel``. Every cost is proportional to ``count``, so costs stay what they are.
 
-    >>> from photonjax.inventory import MatmulSite
+    >>> from photonjax.workload import MatmulSite
     >>> layers = [MatmulSite(f"layers/{i}/up", 1, 8, 4, 4, 1, "int8", True) for i in range(3)]
-    >>> grouped = group_sites(Inventory(layers, []))
+    >>> grouped = group_sites(Workload(layers, []))
     >>> [(site.path, site.count) for site in grouped.matmuls]
     [('layers/*/up', 3)]
     """
@@ -33,12 +33,12 @@ def group_sites(inventory: Inventory) -> Inventory:
     return dataclasses.replace(inventory, matmuls=sites)
 
 
-def group_table(inventory: Inventory) -> str:
+def group_table(inventory: Workload) -> str:
     """A line for each name: executions, sizes (smallest ... largest), fraction of the multiply-accumulates.
 
-    >>> from photonjax.inventory import MatmulSite
+    >>> from photonjax.workload import MatmulSite
     >>> layers = [MatmulSite(f"layers/{i}/up", 1, 8, 4, 4 + i, 1, "int8", True) for i in range(3)]
-    >>> print(group_table(Inventory(layers, [])))
+    >>> print(group_table(Workload(layers, [])))
     products     executions  batch  M  K        N  MACs  fraction
     -------------------------------------------------------------
     layers/*/up           3      1  8  4  4 ... 6   480    100.0%

@@ -50,14 +50,14 @@ from photonjax.cost.counts import RAILS, Counts, arrays, count, number_bytes
 from photonjax.cost.digital import Precision, digital_entries, maximum, other_notes, total
 from photonjax.hardware.core import OpticalCore
 from photonjax.hardware.costs import PHOTON_J_M
-from photonjax.inventory import Inventory, MatmulSite
 from photonjax.machines.accelerator import DigitalAccelerator
+from photonjax.workload import MatmulSite, Workload
 
 __all__ = ["optical_cost", "optical_entry"]
 
 
 def optical_cost(
-    inventory: Inventory,
+    inventory: Workload,
     core: OpticalCore,
     *,
     where: Callable[[MatmulSite], bool] | None = None,

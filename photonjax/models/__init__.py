@@ -7,7 +7,7 @@ from photonjax.models.gguf import gguf_config, load_gguf
 from photonjax.models.gpt2 import GPT2, GPT2Config
 from photonjax.models.huggingface import huggingface_config, load_huggingface, save_huggingface
 from photonjax.models.load import load, packaged_names
-from photonjax.models.shapes import named, names, prefill_inventory
+from photonjax.models.shapes import named, names, prefill_workload
 from photonjax.models.tokenizer import load_tokenizer, tokenizer_from_gguf
 from photonjax.models.weights import CheckpointError, stack_layers, unstack_layers
 
@@ -28,7 +28,7 @@ __all__ = [
     "named",
     "names",
     "packaged_names",
-    "prefill_inventory",
+    "prefill_workload",
     "save_huggingface",
     "stack_layers",
     "tokenizer_from_gguf",

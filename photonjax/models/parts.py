@@ -76,7 +76,10 @@ class Head(nnx.Module):
         self.dot_general = lax.dot_general
         self.dtype = dtype
         if tied:
-            self.held_weight = ("embed/embedding", 1)  # parameter and contracted axis, for convert
+            self.programmed_weight = (
+                "embed/embedding",
+                1,
+            )  # parameter and contracted axis, for convert
         else:
             init = nnx.initializers.lecun_normal()
             shape = (config.hidden_size, config.vocab_size)

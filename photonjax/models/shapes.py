@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from photonjax.inventory import Inventory, MatmulSite, take_inventory
 from photonjax.models.abstract import ModelConfig, abstract_model
 from photonjax.models.config import DecoderConfig, RopeScaling
 from photonjax.models.gpt2 import GPT2Config
+from photonjax.workload import MatmulSite, Workload, trace_workload
 
-__all__ = ["named", "names", "prefill_inventory"]
+__all__ = ["named", "names", "prefill_workload"]
 
 _LLAMA_3_1 = dict(
     vocab_size=128_256,
@@ -168,14 +168,14 @@ def named(name: str) -> ModelConfig:
     return _SHAPES[name]
 
 
-def prefill_inventory(
+def prefill_workload(
     model: str | ModelConfig,
     *,
     tokens: int,
     batch: int = 1,
     dtype: Any = jnp.bfloat16,
     last_only: bool = True,
-) -> Inventory:
+) -> Workload:
     """What reading a prompt multiplies, from shapes alone: nothing is computed or allocated.
 
     The layers are scanned, so their sites, at ``layers/block/...``, have counts. Attention is
@@ -193,7 +193,7 @@ def prefill_inventory(
     Raises:
       ValueError: an unknown name, or numbers of tokens or prompts that cannot be.
 
-    >>> inventory = prefill_inventory("llama-3-8b", tokens=8192)
+    >>> inventory = prefill_workload("llama-3-8b", tokens=8192)
     >>> up = next(s for s in inventory.matmuls if s.path.endswith("up_proj/kernel"))
     >>> up.count, up.M, up.K, up.N
     (32, 8192, 4096, 14336)
@@ -206,7 +206,7 @@ def prefill_inventory(
         config = dataclasses.replace(config, max_length=max(tokens, config.max_length))
     graph, state = nnx.split(abstract_model(config, dtype=dtype))
     shape = jax.ShapeDtypeStruct((batch, tokens), jnp.int32)
-    inventory = take_inventory(
+    inventory = trace_workload(
         lambda state, t: nnx.merge(graph, state)(t, last_only=last_only), state, shape
     )
     return dataclasses.replace(inventory, matmuls=_merged(inventory.matmuls))

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from photonjax.inventory.jaxprs import scan_parts
-from photonjax.nn.values import Axis, Turn, Value, again, like, settled
+from photonjax.workload.jaxprs import scan_parts
+from photonjax.workload.values import Axis, Turn, Value, again, like, settled
 
 
 def scan(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Any]:

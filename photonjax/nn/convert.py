@@ -16,8 +16,8 @@ from flax import nnx
 from photonjax.hardware.core import OpticalCore
 from photonjax.nn import hooks
 from photonjax.nn.nnx import OpticalDot, hold, optical_dots, release, set_noise_key
-from photonjax.nn.rules import ConversionReport, Rule, Site, check_rules
 from photonjax.nn.sites import Product, products_of
+from photonjax.rules import ConversionReport, Rule, Site, check_rules
 
 __all__ = [
     "ConversionReport",
@@ -25,9 +25,9 @@ __all__ = [
     "Site",
     "check_rules",
     "convert",
-    "hold_weights",
-    "release_weights",
+    "program_weights",
     "revert",
+    "unprogram_weights",
 ]
 
 Model = TypeVar("Model", bound=nnx.Module)
@@ -108,11 +108,11 @@ def revert(model: Model) -> Model:
     return model
 
 
-def hold_weights(model: nnx.Module) -> None:
+def program_weights(model: nnx.Module) -> None:
     """Write every stationary weight of a converted model into its array, once; in place.
 
     Calls then skip scaling, rounding and the die's static errors. The parameters stay; after they
-    change, call this again, or :func:`release_weights` before training. Weights with batch axes
+    change, call this again, or :func:`unprogram_weights` before training. Weights with batch axes
     (grouped convolutions, batched ``LinearGeneral`` and ``Einsum``) are written anew at every call.
     """
     for product in products_of(model):
@@ -121,8 +121,8 @@ def hold_weights(model: nnx.Module) -> None:
             hold(dot, weight.value, weight.contracting)
 
 
-def release_weights(model: nnx.Module) -> None:
-    """Undo :func:`hold_weights`; in place."""
+def unprogram_weights(model: nnx.Module) -> None:
+    """Undo :func:`program_weights`; in place."""
     for _, dot in optical_dots(model):
         release(dot)
 

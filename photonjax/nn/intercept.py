@@ -16,9 +16,9 @@ from flax import linen as nn
 from jax import lax
 
 from photonjax.hardware.core import OpticalCore
-from photonjax.nn.rules import Rule, Site, check_rules
 from photonjax.nn.transform import optical
 from photonjax.ops.dot import optical_dot_general
+from photonjax.rules import Rule, Site, check_rules
 
 _WITH_HOOK = (nn.Dense, nn.DenseGeneral)
 # Layers without a hook for their product: their own call is taken apart by ``optical``.

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 from jax.extend import core as jex
 
 from photonjax.hardware.core import OpticalCore
-from photonjax.inventory.jaxprs import body_of, scope_of, weighs
-from photonjax.inventory.origin import CONSTANT, UNSUPPORTED, Origin, combine, kind_of
 from photonjax.nn.control import CONTROL
 from photonjax.nn.products import PRODUCTS, product_of
-from photonjax.nn.rules import Rule, Site, Status
-from photonjax.nn.values import Turn, Value, is_call, like, origins_after, part_of
+from photonjax.rules import Rule, Site, Status
+from photonjax.workload.jaxprs import body_of, scope_of, weighs
+from photonjax.workload.origin import CONSTANT, UNSUPPORTED, Origin, combine, kind_of
+from photonjax.workload.values import Turn, Value, is_call, like, origins_after, part_of
 
 _LAYER = 0x9E3779B9  # spreads the numbers of a stack's layers over 32 bits
 _CUSTOM = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
@@ -59,7 +59,7 @@ class Interpreter:
         return Value(value, self.origin_of(value))
 
     def origin_of(self, value: Any) -> Origin:
-        """Closed-over matrices are parameters, named as in an inventory."""
+        """Closed-over matrices are parameters, named as in a workload."""
         if jnp.ndim(value) < 2 or not weighs(value):
             return CONSTANT
         name = f"constant/{len(self.constants)}"

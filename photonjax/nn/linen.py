@@ -8,10 +8,10 @@ import jax
 from flax import linen as nn
 
 from photonjax.hardware.core import OpticalCore
-from photonjax.inventory import take_inventory
 from photonjax.nn.intercept import Interception, site_of
-from photonjax.nn.rules import ConversionReport, Rule, Site
 from photonjax.ops.dot import DimensionNumbers, optical_dot_general
+from photonjax.rules import ConversionReport, Rule, Site
+from photonjax.workload import trace_workload
 
 __all__ = ["Optical", "OpticalDot"]
 
@@ -129,7 +129,7 @@ class Optical(nn.Module):
             with met.active():
                 return self.module.apply(variables, *args, **kwargs)
 
-        left = take_inventory(run, variables, *args)
+        left = trace_workload(run, variables, *args)
         why = "no layer that can be intercepted; photonjax.optical reaches it"
         others = [
             Site(s.path, s.path, (s.K, s.N), s.count, "digital", why, dtype=s.dtype)

@@ -20,8 +20,8 @@ from photonjax.nn.layers import (
 )
 from photonjax.nn.optical_dot import (
     HardwareParam,
-    HeldWeight,
     OpticalDot,
+    ProgrammedParam,
     SiteIndex,
     SiteMeasurement,
     hold,
@@ -34,20 +34,20 @@ __all__ = [
     "ConvOp",
     "EinsumOp",
     "HardwareParam",
-    "HeldWeight",
     "OpticalAttention",
     "OpticalDot",
     "OpticalEinsum",
     "OpticalEmbed",
     "OpticalLinear",
     "OpticalLoRA",
+    "ProgrammedParam",
     "SiteIndex",
     "SiteMeasurement",
     "hold",
     "optical_dots",
     "release",
     "replace_unchecked",
-    "set_chip",
+    "set_die",
     "set_hardware",
     "set_noise_key",
     "start_measuring",
@@ -123,14 +123,14 @@ def set_hardware(model: nnx.Module, **fields: Any) -> None:
             variable[...] = jnp.broadcast_to(jnp.asarray(value, jnp.float32), variable[...].shape)
 
 
-def set_chip(model: nnx.Module, seed: int | jax.Array) -> None:
+def set_die(model: nnx.Module, seed: int | jax.Array) -> None:
     """Give every optical core of a model the static errors of another die; in place.
 
     Works under jit and vmap on a merged model, so that an ensemble of dies is one program::
 
         def logits(seed):
             model = nnx.merge(graph, state)
-            pj.nnx.set_chip(model, seed)
+            pj.nnx.set_die(model, seed)
             return model(tokens)
 
         jax.vmap(logits)(jnp.arange(8))
@@ -145,7 +145,7 @@ def set_chip(model: nnx.Module, seed: int | jax.Array) -> None:
     for path, dot in optical_dots(model):
         if dot.held is not None:
             raise ValueError(
-                f"{path}: its held weight belongs to one die; release_weights(model) first"
+                f"{path}: its held weight belongs to one die; unprogram_weights(model) first"
             )
         site = dot.site[...]
         dot.chip = nnx.data(SiteIndex(jnp.broadcast_to(jnp.asarray(seed, jnp.uint32), site.shape)))

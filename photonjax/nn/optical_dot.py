@@ -27,7 +27,7 @@ class SiteMeasurement(nnx.Variable):
     """A :class:`~photonjax.ops.Measurement` as a vector, pooled over calls (float32 vector)."""
 
 
-class HeldWeight(nnx.Variable):
+class ProgrammedParam(nnx.Variable):
     """One array of a :class:`~photonjax.ops.ProgrammedWeight`."""
 
 
@@ -171,7 +171,7 @@ def hold(dot: OpticalDot, weight: jax.Array, contracting: tuple[int, ...]) -> No
         one = jax.vmap(one)
     programmed = jax.jit(one)(weight, dot.site[...], core)
     leaves, structure = jax.tree.flatten(programmed)
-    dot.held = nnx.data(nnx.Dict({f"part{i}": HeldWeight(v) for i, v in enumerate(leaves)}))
+    dot.held = nnx.data(nnx.Dict({f"part{i}": ProgrammedParam(v) for i, v in enumerate(leaves)}))
     dot.held_structure = structure
 
 

@@ -13,7 +13,7 @@ from flax import nnx
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.hooks import HOOKS
 from photonjax.nn.layers import OpticalEmbed, OpticalLoRA
-from photonjax.nn.rules import Site
+from photonjax.rules import Site
 
 _CARRIED = ("float16", "bfloat16", "float32", "float64")
 # A container with one stacked child of such a name stands for a list: layers/block is layers/0, ...
@@ -110,7 +110,7 @@ def products_of(model: nnx.Module) -> list[Product]:
     found: list[Product] = []
     for paths, module in _modules(model):
         found += _products(model, paths[0], tuple(paths[1:]), module)
-    if any(hasattr(p.module, "held_weight") for p in found):
+    if any(hasattr(p.module, "programmed_weight") for p in found):
         # The model says itself which of its tables are multiplied with.
         found = [p for p in found if not isinstance(p.module, nnx.Embed)]
     found.sort(key=lambda product: _natural(product.path))
@@ -188,8 +188,8 @@ def _products(
         yield one(weight, closed=closed, note=", where attend is called")
     elif isinstance(module, nnx.Linear):
         yield one(kernel((0,), 2))
-    elif hasattr(module, "held_weight"):
-        parameter, axis = module.held_weight
+    elif hasattr(module, "programmed_weight"):
+        parameter, axis = module.programmed_weight
         yield one(Weight(parameter, _lookup(model, parameter), (axis,)))
     elif hasattr(module, "left_digital"):
         yield one(kernel(None, 3), closed=module.left_digital)

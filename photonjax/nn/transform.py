@@ -11,11 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from photonjax.inventory.jaxprs import join_path, weighs
-from photonjax.inventory.origin import COMPUTED, Origin
 from photonjax.nn.interpreter import Interpreter
-from photonjax.nn.rules import ConversionReport, Rule, Site, check_rules
-from photonjax.nn.values import Turn, Value
+from photonjax.rules import ConversionReport, Rule, Site, check_rules
+from photonjax.workload.jaxprs import join_path, weighs
+from photonjax.workload.origin import COMPUTED, Origin
+from photonjax.workload.values import Turn, Value
 
 
 def optical(
@@ -26,7 +26,7 @@ def optical(
     The function is traced; products and convolutions are found in jit, scan, while, cond, remat,
     custom derivatives and shard_map, and those that a rule takes run through
     :func:`photonjax.optical_dot_general`. Everything else runs as it did. Products are named as
-    :func:`photonjax.take_inventory` names them: after the parameter's place in its tree, else the
+    :func:`photonjax.trace_workload` names them: after the parameter's place in its tree, else the
     named scope, else ``dot_general:<number>``. A rule's pattern may also name the place above the
     parameter: ``layers/0`` takes ``layers/0/weight``.
 
@@ -48,7 +48,7 @@ def optical(
     Args:
       f: a function that JAX can trace.
       rules: the first that takes a product decides.
-      params: which arguments of f hold parameters, by position (:func:`photonjax.take_inventory`).
+      params: which arguments of f hold parameters, by position (:func:`photonjax.trace_workload`).
 
     Returns:
       ``g(key, *args)``, to be jitted, differentiated and mapped like ``f``; ``key=None``: no random

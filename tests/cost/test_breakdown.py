@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from photonjax import machines
 from photonjax.cost import CostBreakdown, CostEntry, estimate, group_sites, group_table
-from photonjax.inventory import Inventory, MatmulSite, Operation
+from photonjax.workload import MatmulSite, Operation, Workload
 
 CHIP = machines.digital("h100-sxm")
 OTHERS = [
@@ -37,7 +37,7 @@ CORES = [n for n in machines.optical_names() if machines.optical(n).costs is not
 @settings(max_examples=25, deadline=None)
 @given(*SIZES, st.sampled_from(CORES), st.booleans())
 def test_components_and_sites_sum_to_the_total(count, M, K, N, name, everything):
-    inventory = Inventory(layers(count, M, K, N), OTHERS)
+    inventory = Workload(layers(count, M, K, N), OTHERS)
     where = (lambda site: True) if everything else None
     for bill in (
         estimate(inventory, machines.optical(name), where=where, digital=CHIP),
@@ -55,7 +55,7 @@ def test_components_and_sites_sum_to_the_total(count, M, K, N, name, everything)
 @settings(max_examples=25, deadline=None)
 @given(*SIZES, st.sampled_from(CORES))
 def test_grouping_layers_changes_no_bill(count, M, K, N, name):
-    inventory = Inventory(layers(count, M, K, N), OTHERS)
+    inventory = Workload(layers(count, M, K, N), OTHERS)
     short = group_sites(inventory)
     assert [s.path for s in short.matmuls] == ["layers/*/up", "layers/attn/scores", "head"]
     assert short.macs == inventory.macs
@@ -74,7 +74,7 @@ def test_groups_are_told_apart_by_size_and_by_names_with_digits():
         dataclasses.replace(site, path=p) for p in ("layers/1/up", "conv1/up", "dot_general:7")
     ]
     wide = dataclasses.replace(site, N=5)
-    found = group_sites(Inventory([site, *others, wide], [])).matmuls
+    found = group_sites(Workload([site, *others, wide], [])).matmuls
     names = [(s.path, s.N, s.count) for s in found]
     assert names == [
         ("layers/*/up", 4, 2),
@@ -82,7 +82,7 @@ def test_groups_are_told_apart_by_size_and_by_names_with_digits():
         ("dot_general:*", 4, 1),
         ("layers/*/up", 5, 1),
     ]
-    lines = group_table(Inventory([site, *others, wide], [])).splitlines()
+    lines = group_table(Workload([site, *others, wide], [])).splitlines()
     assert len(lines) == 5 and "4 ... 5" in lines[2]
 
 
@@ -101,7 +101,7 @@ def test_bills_add_and_scale(factor, energies):
 
 
 def test_csv_and_json_carry_the_whole_bill():
-    inventory = Inventory(layers(2, 300, 400, 500), OTHERS)
+    inventory = Workload(layers(2, 300, 400, 500), OTHERS)
     bill = estimate(inventory, machines.optical("display-1024"), digital=CHIP)
     rows = list(csv.DictReader(io.StringIO(bill.to_csv())))
     for quantity in ("joules", "seconds"):
@@ -109,13 +109,13 @@ def test_csv_and_json_carry_the_whole_bill():
         assert sum(values) == pytest.approx(getattr(bill, quantity), rel=1e-12)
         assert json.loads(bill.to_json())[quantity] == pytest.approx(sum(values), rel=1e-12)
     assert {r["where"] for r in rows} == {"light", "digital"}
-    unknown = estimate(Inventory(layers(1, 3, 4, 5), []), machines.digital("300-fJ-per-MAC"))
+    unknown = estimate(Workload(layers(1, 3, 4, 5), []), machines.digital("300-fJ-per-MAC"))
     empty = [r for r in csv.DictReader(io.StringIO(unknown.to_csv())) if r["quantity"] == "seconds"]
     assert {r["value"] for r in empty} == {""}
 
 
 def test_a_bill_of_traced_numbers_is_a_pytree():
-    inventory = Inventory(layers(1, 30, 40, 50), OTHERS)
+    inventory = Workload(layers(1, 30, 40, 50), OTHERS)
     bill = jax.jit(lambda c: estimate(inventory, c))(CHIP)
     exact = estimate(inventory, CHIP)
     assert float((bill * 2).joules) == pytest.approx(2 * exact.joules, rel=1e-5)

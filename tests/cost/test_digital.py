@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from photonjax import machines
 from photonjax.cost import estimate, model_flop_utilisation
-from photonjax.inventory import Inventory, MatmulSite, Operation
 from photonjax.machines import DigitalAccelerator
+from photonjax.workload import MatmulSite, Operation, Workload
 
 CHIP = DigitalAccelerator(
     {"bfloat16": 200.0, "int8": 400.0},
@@ -25,7 +25,7 @@ CHIP = DigitalAccelerator(
 
 def inventory(M, K, N, *, operations=(), **fields):
     defaults = dict(path="w", batch=1, count=1, dtype="bfloat16", stationary=True)
-    return Inventory([MatmulSite(M=M, K=K, N=N, **{**defaults, **fields})], list(operations))
+    return Workload([MatmulSite(M=M, K=K, N=N, **{**defaults, **fields})], list(operations))
 
 
 def test_compute_bound():
@@ -66,7 +66,7 @@ OPS = [
 
 
 def test_other_operations_alone():
-    bill = estimate(Inventory([], OPS), dataclasses.replace(CHIP, transcendental_ops=4.0))
+    bill = estimate(Workload([], OPS), dataclasses.replace(CHIP, transcendental_ops=4.0))
     times = {path: seconds for path, (_, seconds) in bill.by_site().items()}
     assert times == {"(elementwise)": 10.0, "(transcendental)": 4.0, "(movement)": 2.0}
     assert bill.joules == 5.0 * 16.0
@@ -108,7 +108,7 @@ def test_utilisation_is_what_the_bill_amounts_to():
 def test_precision_by_site():
     sites = [*inventory(100, 100, 100).matmuls, *inventory(100, 100, 100, path="v").matmuls]
     both = estimate(
-        Inventory(sites, []), CHIP, dtype=lambda s: "int8" if s.path == "w" else "bfloat16"
+        Workload(sites, []), CHIP, dtype=lambda s: "int8" if s.path == "w" else "bfloat16"
     )
     assert both.by_site() == {"w": (50_000.0, 10_000.0), "v": (100_000.0, 20_000.0)}
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from photonjax import machines
 from photonjax.cost import RAILS, estimate
 from photonjax.hardware import CoreCosts, OpticalCore
-from photonjax.inventory import Inventory, MatmulSite, Operation, take_inventory
+from photonjax.workload import MatmulSite, Operation, Workload, trace_workload
 
 
 def site(M, K, N, *, batch=1, count=1, stationary=True, path="w"):
@@ -22,7 +22,7 @@ def site(M, K, N, *, batch=1, count=1, stationary=True, path="w"):
 
 
 def bill_of(*sites, core, **kwargs):
-    return estimate(Inventory(list(sites), []), core, **kwargs)
+    return estimate(Workload(list(sites), []), core, **kwargs)
 
 
 def plain(rows=4, cols=8, **costs):
@@ -182,7 +182,7 @@ def test_activations_and_partial_sums_wait_for_their_memory(bandwidth, seconds):
 
 
 def test_where_and_the_digital_side():
-    inv = Inventory(
+    inv = Workload(
         [site(64, 64, 64, path="a"), site(64, 64, 64, stationary=False, path="b")],
         [
             Operation("transcendental", "exp", 10**6, 8 * 10**6, 1),
@@ -280,7 +280,7 @@ def test_ideal_core_costs_nothing_but_time():
 
 
 def test_bill_reads_as_text_and_json():
-    inv = take_inventory(lambda w, x: jnp.exp(x @ w), jnp.ones((2048, 300)), jnp.ones((50, 2048)))
+    inv = trace_workload(lambda w, x: jnp.exp(x @ w), jnp.ones((2048, 300)), jnp.ones((50, 2048)))
     bill = estimate(inv, machines.optical("display-1024"), digital=machines.digital("h100-sxm"))
     data = json.loads(bill.to_json())
     assert data["joules"] == pytest.approx(bill.joules)

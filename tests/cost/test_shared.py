@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from photonjax.cost import Counts, count, estimate
 from photonjax.hardware import CoreCosts, OpticalCore
 from photonjax.hardware.costs import Memory, SharedCosts
-from photonjax.inventory import Inventory, MatmulSite
 from photonjax.machines.optical.lightening_transformer import lightening_transformer
+from photonjax.workload import MatmulSite, Workload
 
 
 def site(M, K, N, *, batch=1, count=1, stationary=True):
@@ -20,7 +20,7 @@ def site(M, K, N, *, batch=1, count=1, stationary=True):
 
 
 def bill_of(*sites, core):
-    return estimate(Inventory(list(sites), []), core, where=lambda s: True)
+    return estimate(Workload(list(sites), []), core, where=lambda s: True)
 
 
 def machine(rows=2, cols=3, **costs):

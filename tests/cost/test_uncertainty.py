@@ -20,10 +20,10 @@ from photonjax.cost import (
     swings,
 )
 from photonjax.hardware import get_field, set_fields
-from photonjax.inventory import Inventory, MatmulSite, Operation
 from photonjax.machines import Number
+from photonjax.workload import MatmulSite, Operation, Workload
 
-INVENTORY = Inventory(
+INVENTORY = Workload(
     [
         MatmulSite("layers/*/up", 1, 4096, 3000, 5000, 7, "bfloat16", True),
         MatmulSite("layers/attn/scores", 8, 4096, 64, 4096, 7, "bfloat16", False),

@@ -6,17 +6,17 @@ import jax
 import pytest
 
 from photonjax.cost import estimate
-from photonjax.inventory import Inventory, MatmulSite
 from photonjax.machines import Number
 from photonjax.machines.optical import albireo as of_albireo
 from photonjax.machines.optical import lightening_transformer as of_lightening_transformer
 from photonjax.machines.optical.albireo import albireo
 from photonjax.machines.optical.lightening_transformer import lightening_transformer
+from photonjax.workload import MatmulSite, Workload
 
 
 def bill_of(machine, M, K, N, stationary=False):
     site = MatmulSite("w", 1, M, K, N, 1, "int4", stationary)
-    return estimate(Inventory([site], []), machine.core(), where=lambda s: True)
+    return estimate(Workload([site], []), machine.core(), where=lambda s: True)
 
 
 def test_lightening_transformer_parts_by_hand():
@@ -110,7 +110,7 @@ def test_power_and_bill_follow_from_the_parts(build):
     slopes = jax.grad(lambda m: m.power_w)(machine)
     assert [p.power_w for p in slopes.parts] == [p.count for p in machine.parts]
     site = MatmulSite("w", 1, 24, 160, 36, 2, "int4", True)
-    joules = lambda m: estimate(Inventory([site], []), m.core(), where=lambda s: True).joules
+    joules = lambda m: estimate(Workload([site], []), m.core(), where=lambda s: True).joules
     slopes = jax.grad(joules)(machine)
     exact = joules(machine)
     for i, part in enumerate(machine.parts):

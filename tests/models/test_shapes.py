@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from photonjax.inventory import take_inventory
 from photonjax.models import (
     DecoderConfig,
     abstract_model,
     named,
     names,
-    prefill_inventory,
+    prefill_workload,
 )
 from photonjax.models.attention import BLOCK, SEGMENTS
+from photonjax.workload import trace_workload
 
 # Parameters, as the Hugging Face hub counts them in each repository's safetensors; of gemma-3-4b and
 # 27b the text tower, as the sum over its tensors.
@@ -52,11 +52,11 @@ def test_an_unknown_name_is_refused_with_a_hint():
     with pytest.raises(
         ValueError, match=r"model 'llama3-8b' is not known: did you mean 'llama-3-8b'"
     ):
-        prefill_inventory("llama3-8b", tokens=8)
+        prefill_workload("llama3-8b", tokens=8)
     with pytest.raises(ValueError, match=r"tokens=0: must be an integer"):
-        prefill_inventory("gpt2", tokens=0)
+        prefill_workload("gpt2", tokens=0)
     with pytest.raises(ValueError, match=r"max_length=1024"):
-        prefill_inventory("gpt2", tokens=1025)
+        prefill_workload("gpt2", tokens=1025)
 
 
 def stationary(c: DecoderConfig, rows: int, last: int) -> int:
@@ -99,7 +99,7 @@ def test_without_a_window_nine_sixteenths_of_the_square_are_executed(tokens):
 def test_macs_equal_the_closed_form(name, tokens):
     """To the digit, for every family: grouped queries, windows, experts and the head."""
     c, batch = named(name), 2
-    inventory = prefill_inventory(name, tokens=tokens, batch=batch)
+    inventory = prefill_workload(name, tokens=tokens, batch=batch)
     assert inventory.unsupported == []
     held = [site for site in inventory.matmuls if site.stationary]
     assert sum(site.macs for site in held) == stationary(c, batch * tokens, batch)
@@ -112,7 +112,7 @@ def test_macs_equal_the_closed_form(name, tokens):
 @pytest.mark.parametrize("tokens", [100, 1024])
 def test_gpt2_equals_its_closed_form(tokens):
     c = named("gpt2")
-    inventory = prefill_inventory("gpt2", tokens=tokens, last_only=False)
+    inventory = prefill_workload("gpt2", tokens=tokens, last_only=False)
     held = tokens * (c.num_layers * 12 * c.hidden_size**2 + c.hidden_size * c.vocab_size)
     dynamic = 2 * c.num_layers * c.hidden_size * attended(tokens, c.num_heads)
     assert inventory.macs == held + dynamic
@@ -120,18 +120,18 @@ def test_gpt2_equals_its_closed_form(tokens):
 
 def test_logits_everywhere_add_the_head_at_every_position():
     everywhere, last = (
-        prefill_inventory("smollm2-135m", tokens=300, last_only=flag) for flag in (False, True)
+        prefill_workload("smollm2-135m", tokens=300, last_only=flag) for flag in (False, True)
     )
     assert everywhere.macs - last.macs == 299 * 576 * 49_152
 
 
 def test_a_period_of_layers_counts_like_layers_one_by_one():
     config = dataclasses.replace(named("gemma-3-1b"), num_layers=8)
-    merged = prefill_inventory(config, tokens=2000)
+    merged = prefill_workload(config, tokens=2000)
     assert [s.count for s in merged.matmuls if s.path.endswith("up_proj/kernel")] == [8]
     graph, state = nnx.split(abstract_model(config, scan_layers=False))
     tokens = jax.ShapeDtypeStruct((1, 2000), jnp.int32)
-    unrolled = take_inventory(lambda s, t: nnx.merge(graph, s)(t, last_only=True), state, tokens)
+    unrolled = trace_workload(lambda s, t: nnx.merge(graph, s)(t, last_only=True), state, tokens)
     assert unrolled.macs == merged.macs
     paths = {s.path for s in unrolled.matmuls}
     assert {"layers/5/attn/scores", "layers/7/attn/values", "layers/0/mlp/up_proj/kernel"} <= paths
@@ -153,7 +153,7 @@ def test_405_billion_parameters_at_128k_make_a_small_program():
         return equations(jax.make_jaxpr(lambda s, t: nnx.merge(graph, s)(t))(state, shape).jaxpr)
 
     before = sum(a.nbytes for a in jax.live_arrays())
-    inventory = prefill_inventory("llama-3-405b", tokens=131_072)
+    inventory = prefill_workload("llama-3-405b", tokens=131_072)
     assert sum(a.nbytes for a in jax.live_arrays()) - before < 1 << 20
     assert size("llama-3-405b", 131_072) == size("llama-3-8b", 8192) < 1000
     # 405 billion parameters less the embedding table, once per token; attention on top

@@ -11,7 +11,7 @@ from jax import lax
 
 import photonjax as pj
 from photonjax.models import Decoder, DecoderConfig, stack_layers
-from photonjax.nn.convert import hold_weights, release_weights
+from photonjax.nn.convert import program_weights, unprogram_weights
 
 CORE = pj.OpticalCore(rows=64, cols=32, photons=200.0, weight_noise=0.01, enob=7.0)
 OTHER = pj.OpticalCore(rows=8, cols=8)
@@ -145,7 +145,7 @@ def test_scanned_is_unrolled():
 def test_held_weights_are_the_same_product():
     optical, _ = pj.convert(decoder(scan_layers=True), EVERYTHING, key=jax.random.key(2))
     before = np.asarray(logits(optical, TOKENS))
-    hold_weights(optical)
+    program_weights(optical)
     held = [dot for _, dot in pj.nnx.optical_dots(optical) if dot.held is not None]
     assert len(held) == 7 + 1
     pj.nnx.set_noise_key(optical, jax.random.key(2))
@@ -157,7 +157,7 @@ def test_held_weights_are_the_same_product():
             module.kernel[...] = jnp.zeros_like(module.kernel[...])
     pj.nnx.set_noise_key(optical, jax.random.key(2))
     np.testing.assert_array_equal(logits(optical, TOKENS), y)
-    release_weights(optical)
+    unprogram_weights(optical)
     assert all(dot.held is None for _, dot in pj.nnx.optical_dots(optical))
     assert (logits(optical, TOKENS) != y).any()
 
@@ -201,7 +201,7 @@ def test_other_layers():
     np.testing.assert_allclose(optical(x), model(x), rtol=2e-4, atol=1e-5)  # float32, other order
     coarse, _ = pj.convert(model, [pj.Rule("*", dataclasses.replace(OTHER, bits_weight=3))])
     assert jnp.abs(coarse(x) - model(x)).max() > 1e-3
-    hold_weights(coarse)
+    program_weights(coarse)
     assert jnp.isfinite(coarse(x)).all()
 
 

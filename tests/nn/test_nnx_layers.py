@@ -13,7 +13,7 @@ from jax import lax
 
 import photonjax as pj
 from photonjax.nn.attend import OpticalAttention
-from photonjax.nn.convert import hold_weights, release_weights, revert
+from photonjax.nn.convert import program_weights, revert, unprogram_weights
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
@@ -216,7 +216,7 @@ def test_masked_and_half_precision_conv():
     digital, optical, _ = converted(layer, IDEAL)
     assert optical(normal(2, 9, 4)).dtype == jnp.bfloat16
     close(optical(normal(2, 9, 4)), digital(normal(2, 9, 4)), rtol=2**-7, atol=2**-7)
-    hold_weights(optical)
+    program_weights(optical)
     close(optical(normal(2, 9, 4)), digital(normal(2, 9, 4)), rtol=2**-6, atol=2**-6)
 
 
@@ -229,12 +229,12 @@ def test_held_weights_of_every_layer():
         return [layer(x) for layer, x in zip(optical.layers, inputs, strict=True)]
 
     before = outputs()
-    hold_weights(optical)
+    program_weights(optical)
     held = [path for path, dot in pj.nnx.optical_dots(optical) if dot.held is not None]
     assert len(held) == len(report.optical) - 1  # but the batched one
     for a, b in zip(before, outputs(), strict=True):
         close(a, b)
-    release_weights(optical)
+    unprogram_weights(optical)
     assert all(dot.held is None for _, dot in pj.nnx.optical_dots(optical))
 
 
@@ -377,7 +377,7 @@ def test_revert_gives_the_digital_model_back():
     model = Zoo()
     optical, report = pj.convert(model, [pj.Rule("*", IDEAL, dynamic=True)])
     assert not report.digital
-    hold_weights(optical)
+    program_weights(optical)
     pj.nnx.start_measuring(optical)
     assert isinstance(optical.own.dot_general, pj.nnx.OpticalDot)
     back = revert(optical)

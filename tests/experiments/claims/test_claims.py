@@ -16,9 +16,9 @@ import pytest
 
 import photonjax as pj
 from photonjax.hardware import set_fields
-from photonjax.inventory import Inventory, MatmulSite
 from photonjax.models import DecoderConfig
-from photonjax.models.shapes import prefill_inventory
+from photonjax.models.shapes import prefill_workload
+from photonjax.workload import MatmulSite, Workload
 
 TINY = DecoderConfig(
     vocab_size=64, hidden_size=32, intermediate_size=96, num_layers=3, num_heads=4, num_kv_heads=2
@@ -76,7 +76,7 @@ def claims(load, tmp_path, monkeypatch):
 def test_a_decode_step_multiplies_every_weight_and_all_of_its_cache_once(load):
     decode = load("experiments.claims.decode")
     B, L, c = 5, 40, TINY
-    inventory = decode.decode_inventory(c, context=L, batch=B)
+    inventory = decode.decode_workload(c, context=L, batch=B)
     per_layer = c.hidden_size * c.head_dim * (2 * c.num_heads + 2 * c.num_kv_heads)
     per_layer += 3 * c.hidden_size * c.intermediate_size
     weights = c.num_layers * per_layer + c.hidden_size * c.vocab_size
@@ -92,13 +92,13 @@ def test_a_decode_step_multiplies_every_weight_and_all_of_its_cache_once(load):
 
 def test_a_decode_step_refuses_attention_that_it_does_not_know(load):
     with pytest.raises(ValueError, match="another kind"):
-        load("experiments.claims.decode").decode_inventory("gemma-3-1b", context=8)
+        load("experiments.claims.decode").decode_workload("gemma-3-1b", context=8)
 
 
 def test_two_traces_give_the_intensity_at_any_batch(load, monkeypatch):
     module = load("experiments.claims.intensity")
     parts = module.decode(TINY, 40)
-    inventory = load("experiments.claims.decode").decode_inventory(TINY, context=40, batch=7)
+    inventory = load("experiments.claims.decode").decode_workload(TINY, context=40, batch=7)
     direct = 2 * inventory.macs / module.traffic_bytes(inventory)
     assert module.intensity(parts, 7) == pytest.approx(direct, rel=1e-12)
     level = 0.5 * parts[0] / parts[2]
@@ -107,7 +107,7 @@ def test_two_traces_give_the_intensity_at_any_batch(load, monkeypatch):
 
 def test_bytes_are_those_of_the_bill(load):
     """A chip that is bandwidth-bound everywhere takes just these bytes over its bandwidth."""
-    inventory = dataclasses.replace(prefill_inventory(TINY, tokens=16), operations=[])
+    inventory = dataclasses.replace(prefill_workload(TINY, tokens=16), operations=[])
     chip = pj.machines.digital("h100-sxm")
     slow = dataclasses.replace(chip, bandwidth_bytes_per_s=1e3)
     size = load("experiments.claims.intensity").traffic_bytes(inventory)
@@ -140,7 +140,7 @@ def test_where_attention_overtakes_follows_from_the_models_sizes(load):
     module = load("experiments.claims.context")
     rows = []
     for context in (1024, 4096, 16384):
-        inventory = prefill_inventory("smollm2-135m", tokens=context)
+        inventory = prefill_workload("smollm2-135m", tokens=context)
         linears = sum(s.macs for s in inventory.matmuls if s.stationary)
         macs = {"linear_macs": linears, "attention_macs": inventory.macs - linears}
         row = {"model": "m", "value": context, "macs": inventory.macs, "seconds": 1.0, **macs}
@@ -192,7 +192,7 @@ def test_scopes_add_up_to_the_bill(load):
     core = pj.machines.optical("display-1024")
     scopes = load("experiments.claims.array").per_cycle(core, 5000)
     site = MatmulSite("a", 1, 5000, 1024, 1024, 1, "int8", True)
-    bill = pj.cost.estimate(Inventory([site], []), core)
+    bill = pj.cost.estimate(Workload([site], []), core)
     joules = [j for j, _ in scopes.values()]
     assert joules == sorted(joules)
     assert joules[-1] * 5000 == pytest.approx(bill.joules)
@@ -245,7 +245,7 @@ def test_verdict_on_array_size(load, until, verdict):
 
 def test_light_and_rest_add_up_to_the_estimate_of_both(load):
     module = load("experiments.claims.energy")
-    inventory = pj.cost.group_sites(prefill_inventory("smollm2-135m", tokens=256))
+    inventory = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=256))
     core, chip = pj.machines.optical("display-1024"), pj.machines.digital("b200")
     row = module.energies({"p": inventory}, {"b200": "int8"})(core, chip)["p"]
     bill = pj.cost.estimate(inventory, core, digital=chip, dtype="bfloat16")
@@ -257,7 +257,7 @@ def test_light_and_rest_add_up_to_the_estimate_of_both(load):
 
 
 def test_what_moves_the_likeliest_case_is_found(load):
-    inventory = pj.cost.group_sites(prefill_inventory("smollm2-135m", tokens=256))
+    inventory = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=256))
     case = {"against": "h100-sxm int8", "bits": 8}
     moved = load("experiments.claims.energy").decisive(inventory, case, "display-1024", most=3)
     numbers = [m["number"].split(": ")[1] for m in moved]

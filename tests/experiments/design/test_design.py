@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import photonjax as pj
-from photonjax.models.shapes import prefill_inventory
+from photonjax.models.shapes import prefill_workload
 
 SMALL = [
     "language_model=smollm2-135m",
@@ -47,7 +47,7 @@ def law(load):
 
 @pytest.fixture
 def machine(load, law):
-    inventory = pj.cost.group_sites(prefill_inventory("smollm2-135m", tokens=512, batch=128))
+    inventory = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=512, batch=128))
     core, chip = pj.machines.optical("display-1024"), pj.machines.digital("h100-sxm")
     return load("experiments.design.machine").Machine.of(
         inventory, 512 * 128, core, chip, law, 1 << 20, 5e9, 10.0
@@ -117,7 +117,7 @@ def test_the_machine_charges_what_the_cost_model_charges(load, machine):
     core = machine.core(choice, *given)
     assert core.costs.adc_energy_j == pytest.approx(machine.base.costs.adc_energy_j, rel=1e-6)
     assert core.costs.dac_energy_j == pytest.approx(machine.base.costs.dac_energy_j, rel=1e-6)
-    inventory = pj.cost.group_sites(prefill_inventory("smollm2-135m", tokens=512, batch=128))
+    inventory = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=512, batch=128))
     chip = pj.machines.digital("h100-sxm")
     bill = pj.cost.estimate(inventory, machine.base, digital=chip, dtype="bfloat16")
     joules, seconds = machine.cost(choice, *given)

@@ -69,7 +69,7 @@ def test_it_says_what_compare_says(done):
     """The same program, machines and draws through :func:`photonjax.cost.compare`."""
     chip = cost.UncertainMachine.named("h100-sxm")
     found = cost.compare(
-        models.prefill_inventory("smollm2-135m", tokens=256),
+        models.prefill_workload("smollm2-135m", tokens=256),
         cost.UncertainMachine.named("display-1024"),
         [cost.Baseline("b", chip, lambda s: "int8" if s.stationary else "bfloat16")],
         digital=chip,
@@ -207,7 +207,7 @@ def test_all_products_on_light(energy, load, tmp_path):
     config = load("energy", TINY, f"results_dir={tmp_path}", "light=all")
     core, chip = cost.UncertainMachine.named("display-1024"), pj.machines.digital("h100-sxm")
     bill = energy.on_light(
-        config, models.prefill_inventory("smollm2-135m", tokens=64), core.machine, chip
+        config, models.prefill_workload("smollm2-135m", tokens=64), core.machine, chip
     )
     assert "beside: digital" not in energy.split(bill, "joules")
     assert all(e.where == "light" or e.path.startswith("(") for e in bill.entries)

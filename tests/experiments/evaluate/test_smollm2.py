@@ -49,7 +49,7 @@ def test_one_window(real_artifact):
     def put_on_light(**fields: object) -> nnx.Module:
         optical, report = pj.convert(model, [pj.Rule("*", dataclasses.replace(preset, **fields))])
         assert sum(site.layers for site in report.optical) == 30 * 7 + 1
-        pj.hold_weights(optical)
+        pj.program_weights(optical)
         return optical
 
     seen = SimpleNamespace()

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 
-from photonjax.inventory.jaxprs import body_of, itemsize, join_path, scan_parts, scope_of, weighs
-from photonjax.inventory.origin import (
+from photonjax.workload.jaxprs import body_of, itemsize, join_path, scan_parts, scope_of, weighs
+from photonjax.workload.origin import (
     COMPUTED,
     CONSTANT,
     UNSUPPORTED,
@@ -21,13 +21,13 @@ from photonjax.inventory.origin import (
     join,
     kind_of,
 )
-from photonjax.inventory.products import PRODUCTS, Sizes, product_sizes
-from photonjax.inventory.sites import Inventory, MatmulSite, Operation
+from photonjax.workload.products import PRODUCTS, Sizes, product_sizes
+from photonjax.workload.sites import MatmulSite, Operation, Workload
 
-__all__ = ["matmuls", "take_inventory"]
+__all__ = ["matmuls", "trace_workload"]
 
 
-def take_inventory(f: Callable[..., Any], *args: Any, params: int | Sequence[int] = 0) -> Inventory:
+def trace_workload(f: Callable[..., Any], *args: Any, params: int | Sequence[int] = 0) -> Workload:
     """Everything that ``f(*args)`` does, from shapes alone: nothing is computed or allocated.
 
     The function is traced, and its jaxpr walked through jit, scan (counts multiplied by the
@@ -54,15 +54,15 @@ def take_inventory(f: Callable[..., Any], *args: Any, params: int | Sequence[int
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> from photonjax.inventory import take_inventory
+      >>> from photonjax.workload import trace_workload
       >>> params = {"up": jax.ShapeDtypeStruct((4, 8), jnp.float32)}
       >>> x = jax.ShapeDtypeStruct((10, 4), jnp.float32)
-      >>> inv = take_inventory(lambda p, x: jnp.exp(x @ p["up"]), params, x)
+      >>> inv = trace_workload(lambda p, x: jnp.exp(x @ p["up"]), params, x)
       >>> inv.matmuls[0].path, inv.matmuls[0].macs, inv.elements("transcendental")
       ('up', 320, 80)
 
       For a Flax NNX model: ``graphdef, state = nnx.split(model)`` (of ``nnx.eval_shape(...)``, so
-      that no weights are made), then ``take_inventory(lambda state, x: nnx.merge(graphdef,
+      that no weights are made), then ``trace_workload(lambda state, x: nnx.merge(graphdef,
       state)(x), state, x)``.
     """
     places = (params,) if isinstance(params, int) else tuple(params)
@@ -82,19 +82,19 @@ def take_inventory(f: Callable[..., Any], *args: Any, params: int | Sequence[int
     operations = [
         Operation(kind, name, *sums) for (kind, name), sums in walk.found.operations.items()
     ]
-    return Inventory(
+    return Workload(
         walk.found.sites, operations, walk.found.unsupported, list(dict.fromkeys(walk.found.notes))
     )
 
 
 def matmuls(f: Callable[..., Any], *args: Any, params: int | Sequence[int] = 0) -> list[MatmulSite]:
-    """The matrix products of :func:`take_inventory`, which see.
+    """The matrix products of :func:`trace_workload`, which see.
 
     >>> import jax.numpy as jnp
     >>> [s.N for s in matmuls(lambda w, x: x @ w.T, jnp.ones((8, 4)), jnp.ones((10, 4)))]
     [8]
     """
-    return take_inventory(f, *args, params=params).matmuls
+    return trace_workload(f, *args, params=params).matmuls
 
 
 @dataclasses.dataclass

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 
-from photonjax.inventory.jaxprs import body_of, scan_parts
-from photonjax.inventory.origin import COMPUTED, CONSTANT, Origin, combine, join, kind_of
+from photonjax.workload.jaxprs import body_of, scan_parts
+from photonjax.workload.origin import COMPUTED, CONSTANT, Origin, combine, join, kind_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -97,7 +97,7 @@ UNSUPPORTED = frozenset(_UNSUPPORTED.split())
 
 
 def kind_of(primitive: str) -> str:
-    """Kind of work a primitive is (see :class:`photonjax.inventory.Operation`); ``other`` if it is
+    """Kind of work a primitive is (see :class:`photonjax.workload.Operation`); ``other`` if it is
     not known.
 
     >>> kind_of("exp"), kind_of("reduce_sum"), kind_of("gather")

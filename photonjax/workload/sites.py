@@ -1,11 +1,11 @@
-"""What an inventory holds: matrix products, and everything else."""
+"""What a workload holds: matrix products, and everything else."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-__all__ = ["Inventory", "MatmulSite", "Operation"]
+__all__ = ["MatmulSite", "Operation", "Workload"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Operation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Inventory:
+class Workload:
     """What one call of a program does, from its shapes alone.
 
     Attributes:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from photonjax.inventory import matmuls, take_inventory
+from photonjax.workload import matmuls, trace_workload
 
 f32 = jnp.float32
 
@@ -108,13 +108,13 @@ def test_remat_custom_rules_and_grad_are_entered():
     assert one(jax.checkpoint(lambda p, x: jnp.sin(x @ p["w"])), p, x).path == "w"
     backward = matmuls(jax.grad(lambda p, x: product(x, p["w"]).sum()), p, x)
     assert sum(s.macs for s in backward) >= 2 * 3 * 4 * 8  # forward and the gradient of w
-    inv = take_inventory(lambda p, x: jax.nn.relu(jax.nn.gelu(x @ p["w"])), p, x)
+    inv = trace_workload(lambda p, x: jax.nn.relu(jax.nn.gelu(x @ p["w"])), p, x)
     assert len(inv.matmuls) == 1 and inv.elements("transcendental") >= 24
 
 
 def test_cond_counts_the_heaviest_branch():
     small, large = (lambda w, x: x @ w), (lambda w, x: x @ w @ w @ w)
-    inv = take_inventory(
+    inv = trace_workload(
         lambda w, x: lax.cond(x.sum() > 0, small, large, w, x), arr(4, 4), arr(2, 4)
     )
     assert [s.macs for s in inv.matmuls] == [32, 32, 32]
@@ -124,7 +124,7 @@ def test_cond_counts_the_heaviest_branch():
 
 def test_while_is_counted_once_and_says_so():
     f = lambda w, x: lax.while_loop(lambda x: x.sum() < 9, lambda x: x @ w, x)
-    inv = take_inventory(f, arr(4, 4), arr(2, 4))
+    inv = trace_workload(f, arr(4, 4), arr(2, 4))
     assert [sizes(s) for s in inv.matmuls] == [(1, 2, 4, 4, 1)]
     assert inv.matmuls[0].stationary and "counted once" in inv.notes[0]
 
@@ -134,7 +134,7 @@ def test_shard_map_counts_all_devices():
     mesh = jax.make_mesh((1,), ("x",), axis_types=axes, devices=jax.devices()[:1])
     spec = jax.sharding.PartitionSpec("x")
     f = jax.shard_map(lambda w, x: x @ w, mesh=mesh, in_specs=(spec, spec), out_specs=spec)
-    inv = take_inventory(f, arr(4, 8), arr(3, 4))
+    inv = trace_workload(f, arr(4, 8), arr(3, 4))
     assert sizes(inv.matmuls[0]) == (1, 3, 4, 8, 1) and inv.matmuls[0].stationary
     assert "all 1 devices" in inv.notes[0]
 
@@ -166,7 +166,7 @@ def test_convolution_of_channels_last_and_of_a_flax_layer():
 
 def test_transposed_convolution_says_that_zeros_are_counted():
     up = lambda p, x: convolve(x, p, lhs_dilation=(2,), padding=((1, 1),))
-    inv = take_inventory(up, arr(4, 3, 3), arr(2, 3, 8))
+    inv = trace_workload(up, arr(4, 3, 3), arr(2, 3, 8))
     assert [sizes(s) for s in inv.matmuls] == [(1, 2 * 15, 9, 4, 1)]
     assert "zeros between dilated inputs" in inv.notes[0]
 
@@ -175,7 +175,7 @@ def test_gradient_of_a_convolution_does_as_much_work_again():
     """Twice, for inputs and kernel: each output position meets each weight once more."""
     loss = lambda w, x: (convolve(x, w, feature_group_count=2) ** 2).sum()
     x, w = arr(3, 4, 9), arr(6, 2, 3)
-    forward = take_inventory(loss, w, x).macs
+    forward = trace_workload(loss, w, x).macs
     both = matmuls(jax.grad(loss, (0, 1)), w, x)
     kernel = [s for s in both if not s.stationary]
     assert sum(s.macs for s in kernel) == forward
@@ -188,7 +188,7 @@ def test_gradient_of_a_convolution_does_as_much_work_again():
 def test_ragged_product_spreads_its_rows_evenly(rows, expected):
     """Three experts: as many rows in all as there are, none multiplied twice."""
     f = lambda p, x, n: lax.ragged_dot(x, p["experts"], n)
-    inv = take_inventory(f, {"experts": arr(3, 5, 7)}, arr(rows, 5), arr(3, dtype=jnp.int32))
+    inv = trace_workload(f, {"experts": arr(3, 5, 7)}, arr(rows, 5), arr(3, dtype=jnp.int32))
     assert [(s.batch, s.M) for s in inv.matmuls] == expected
     assert all((s.K, s.N, s.path, s.stationary) == (5, 7, "experts", True) for s in inv.matmuls)
     assert inv.macs == rows * 5 * 7 and inv.unsupported == []
@@ -196,13 +196,13 @@ def test_ragged_product_spreads_its_rows_evenly(rows, expected):
 
 
 def test_what_cannot_be_counted_is_listed():
-    inv = take_inventory(lambda a: jnp.linalg.cholesky(a), arr(4, 4))
+    inv = trace_workload(lambda a: jnp.linalg.cholesky(a), arr(4, 4))
     assert inv.matmuls == [] and inv.unsupported[0].startswith("cholesky(")
     callback = lambda w, x: jax.pure_callback(np.sin, arr(3), x)
-    assert "pure_callback" in take_inventory(callback, arr(2), arr(3)).unsupported[0]
+    assert "pure_callback" in trace_workload(callback, arr(2), arr(3)).unsupported[0]
     ragged = lambda w, x, n: lax.ragged_dot(x, w, n).sum()
     shapes = arr(3, 5, 7), arr(12, 5), arr(3, dtype=jnp.int32)
-    (gradient,) = take_inventory(jax.grad(ragged), *shapes).unsupported
+    (gradient,) = trace_workload(jax.grad(ragged), *shapes).unsupported
     assert gradient.startswith("ragged_dot_general(")
 
 
@@ -231,7 +231,7 @@ def test_other_operations_are_counted_with_their_bytes():
         y = jnp.exp(x) + 1.0
         return y.sum(-1), lax.scan(lambda c, r: (c * r, None), jnp.ones(5), y)[0]
 
-    inv = take_inventory(f, arr(1), arr(7, 5))
+    inv = trace_workload(f, arr(1), arr(7, 5))
     found = {o.primitive: (o.kind, o.elements, o.bytes, o.count) for o in inv.operations}
     assert found["exp"] == ("transcendental", 35, 2 * 35 * 4, 1)
     assert found["add"] == ("elementwise", 35, 2 * 35 * 4 + 4, 1)

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 import photonjax as pj
-from photonjax.nn.rules import Site, check_rules
+from photonjax.rules import Site, check_rules
 
 A = pj.OpticalCore(rows=16, cols=16, bits_out=None)
 B = pj.OpticalCore(rows=32, cols=16, bits_in=6)

@@ -6,10 +6,10 @@ import pytest
 from flax import nnx
 
 import photonjax as pj
-from photonjax.inventory import take_inventory
-from photonjax.models import named, prefill_inventory
+from photonjax.models import named, prefill_workload
 from photonjax.models.abstract import abstract_model
 from photonjax.models.decoder import Decoder, DecoderConfig
+from photonjax.workload import trace_workload
 
 SMALL = DecoderConfig(
     vocab_size=96,
@@ -32,7 +32,7 @@ def inventory(config, batch, length, **kwargs):
     model = nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0), **kwargs))
     graphdef, state = nnx.split(model)
     tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
-    return take_inventory(lambda state, t: nnx.merge(graphdef, state)(t), state, tokens)
+    return trace_workload(lambda state, t: nnx.merge(graphdef, state)(t), state, tokens)
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])
@@ -70,7 +70,7 @@ def test_attention_computes_at_least_the_causal_half_and_less_than_the_square():
 def test_module_as_argument_gives_the_same():
     model = nnx.eval_shape(lambda: Decoder(SMALL, rngs=nnx.Rngs(0)))
     tokens = jax.ShapeDtypeStruct((1, 9), jnp.int32)
-    assert take_inventory(lambda m, t: m(t), model, tokens) == inventory(SMALL, 1, 9)
+    assert trace_workload(lambda m, t: m(t), model, tokens) == inventory(SMALL, 1, 9)
 
 
 RULES = [
@@ -93,7 +93,7 @@ def test_converted_and_left_digital_make_the_inventory(name):
 
     jax.eval_shape(convert)  # so that no weights are made
     (report,) = reports
-    inv = prefill_inventory(name, tokens=640, dtype=jnp.float32, last_only=False)
+    inv = prefill_workload(name, tokens=640, dtype=jnp.float32, last_only=False)
     site_of = {site.parameter or site.path: site for site in report.sites}
     assert len(site_of) == len(report.sites)
     assert {s.path for s in inv.matmuls} == set(site_of)
