@@ -1,6 +1,8 @@
 """Run this experiment: ``python -m experiments.benchmark``."""
 
+from experiments.benchmark.config import Benchmark
 from experiments.benchmark.run import benchmark
 from experiments.harness import main
 
-main("benchmark", benchmark)
+if __name__ == "__main__":
+    main("benchmark", Benchmark, benchmark)

@@ -10,8 +10,8 @@ optical product is INT8 with all of the core group's noise and its ADC. Writes
 
 from __future__ import annotations
 
+import itertools
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,28 +23,30 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
-from omegaconf import DictConfig
-from tqdm import tqdm
 
 import photonjax as pj
-from experiments.evaluate.inputs import load_model, make_core
-from experiments.harness import RunDirectory, UserError, table, user_errors
+from experiments.benchmark.config import Benchmark
+from experiments.harness import RunDirectory, UserError, peak_memory_bytes, track, user_errors
+from experiments.harness.inputs import load_model, make_core
 from photonjax.ops import arithmetic
+from photonjax.tables import text_table
 
 LAST_BY_FIRST = (((1,), (0,)), ((), ()))
 
 
-def benchmark(config: DictConfig) -> None:
+def benchmark(config: Benchmark) -> None:
     """The whole experiment."""
-    if not isinstance(config.repeats, int) or config.repeats < 1:
-        raise UserError(f"repeats: {config.repeats!r} is not an integer of 1 or more")
     with user_errors(ValueError, TypeError):
         core = make_core(config.core, {})
+    if core.bits_weight is None or core.bits_weight > 8:
+        raise UserError(
+            f"core: its weights have {core.bits_weight} bits; this compares products of 8 bits or fewer"
+        )
     run = RunDirectory("benchmark", config)
+    sizes = list(itertools.product(config.product.tokens, config.product.shapes))
     products = [
         product_row(core, tokens, k, n, config.repeats)
-        for tokens in tqdm(config.product.tokens, desc="tokens", disable=None)
-        for k, n in tqdm(config.product.shapes, desc="shapes", leave=False, disable=None)
+        for tokens, (k, n) in track(sizes, "products", "shapes")
     ]
     modes = mode_rows(config) if config.modes.tokens else []
     prefill = prefill_rows(config, core) if config.prefill.tokens else []
@@ -53,21 +55,22 @@ def benchmark(config: DictConfig) -> None:
     parts = [
         f"exact 8-bit arithmetic: {arithmetic()}; jax {jax.__version__}; "
         f"XLA_FLAGS={os.environ.get('XLA_FLAGS', '')}",
-        table(shown(products)),
+        text_table(shown(products)),
     ]
     run.write_csv("products.csv", products)
     if modes:
         run.write_csv("modes.csv", modes)
-        parts.append(table(shown(modes)))
+        parts.append(text_table(shown(modes)))
     if prefill:
         run.write_csv("prefill.csv", prefill)
-        parts.append(table(shown(prefill)))
+        parts.append(text_table(shown(prefill)))
     if imports:
         ratio = imports["photonjax"] / imports["jax, flax.nnx"]
         times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in imports.items())
         parts.append(f"import: {times}; ratio {ratio:.2f}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    parts.append(f"peak memory of this process: {peak / 2**30:.2f} GiB")
+    peak = peak_memory_bytes()
+    if peak is not None:
+        parts.append(f"peak memory of this process: {peak / 2**30:.2f} GiB")
     report = "\n\n".join(parts)
     run.write("report.txt", report + "\n")
     run.write_json(
@@ -113,7 +116,7 @@ def product_row(core: pj.OpticalCore, tokens: int, k: int, n: int, repeats: int)
     return row | {f"{name}_ratio": seconds / base for name, seconds in times.items()}
 
 
-def mode_rows(config: DictConfig) -> list[dict[str, Any]]:
+def mode_rows(config: Benchmark) -> list[dict[str, Any]]:
     """What the exact and the further modes cost beside the ordinary core, programmed weights."""
     settings = config.modes
     x_key, w_key, key = jax.random.split(jax.random.key(0), 3)
@@ -137,7 +140,7 @@ def mode_rows(config: DictConfig) -> list[dict[str, Any]]:
     ]
 
 
-def prefill_rows(config: DictConfig, core: pj.OpticalCore) -> list[dict[str, Any]]:
+def prefill_rows(config: Benchmark, core: pj.OpticalCore) -> list[dict[str, Any]]:
     """The whole model, logits at every position."""
     model, _ = load_model(config.model)
     tokens = jnp.arange(config.prefill.tokens, dtype=jnp.int32)[None] * 37 % model.config.vocab_size

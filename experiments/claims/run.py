@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 import photonjax as pj
 from experiments.claims.verdict import Verdict
-from experiments.harness import RunDirectory, UserError, table, user_errors
+from experiments.harness import RunDirectory, UserError, user_errors
 from photonjax.models import shapes
+from photonjax.tables import text_table
 
 MODULES = {
     1: "experiments.claims.intensity",
@@ -143,7 +144,7 @@ def report(verdicts: list[Verdict]) -> str:
         lines.append(f"  see            {v.number}-{v.name}.csv, {v.number}-{v.name}.png")
         parts.append("\n".join(lines))
     rows = [{"claim": f"{v.number} {v.name}", "verdict": v.verdict} for v in verdicts]
-    return "\n\n".join([*parts, table(rows)])
+    return "\n\n".join([*parts, text_table(rows)])
 
 
 def _wrap(label: str, text: str) -> str:

@@ -26,11 +26,13 @@ import photonjax as pj
 from experiments.design import quality as design_quality
 from experiments.design.machine import Choice, Machine
 from experiments.design.search import Box, best_of_grid, by_gradient, by_grid, excess, non_dominated
-from experiments.harness import RunDirectory, UserError, table, user_errors
+from experiments.harness import RunDirectory, UserError, user_errors
 from photonjax.models.shapes import prefill_workload
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+
+from photonjax.tables import text_table
 
 OBJECTIVES = ("joules", "seconds", "rise")
 
@@ -197,7 +199,7 @@ def report(
     work = results["work"]
     worst, best = results["worst_gradient_over_grid"], results["best_gradient_over_grid"]
     lines = [
-        table(shown),
+        text_table(shown),
         "",
         "objective joules x seconds^price; the front is "
         f"{'the same' if results['same_front'] else 'NOT the same'}: "
@@ -219,7 +221,7 @@ def report(
     ]
     if checks:
         lines += _check_lines(checks)
-        lines += ["", table([_shown_check(c) for c in checks])]
+        lines += ["", text_table([_shown_check(c) for c in checks])]
     lines += [
         "",
         f"held: {config.cells:,} cells in all arrays; {config.tokens_together:,} tokens a load; "

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from experiments.fidelity.rows import REPRODUCED
-from experiments.harness import table
+from photonjax.tables import text_table
 
 # Incident photons per multiply: percent of the 10,000 test images, shown once.
 PUBLISHED = {
@@ -59,7 +59,7 @@ def report(levels: Sequence[dict[str, Any]], quiet: float, about: dict[str, str]
         [
             "photons per multiply and digits recognised",
             "",
-            table(cells),
+            text_table(cells),
             "",
             f"{agree} of {len(levels)} levels within {WITHIN} points; without noise {quiet:.2f} %",
             f"{about['network']}; {about['digits']}",

@@ -45,9 +45,9 @@ from experiments.digits import networks as digits_networks
 from experiments.digits.networks import Network, Recipe
 from experiments.digits.optics import LIGHT, Shown, recognised_in_endless_light, show
 from experiments.digits.report import PUBLISHED, SOURCE, TRANSMISSION, WITHIN, plot, report
-from experiments.evaluate.inputs import make_core
 from experiments.fidelity.rows import DIFFERS, REPRODUCED
 from experiments.harness import RunDirectory, UserError, load_config, user_errors
+from experiments.harness.inputs import make_core
 from photonjax import data
 from photonjax.data.digits import Digits, read_idx, read_packaged
 

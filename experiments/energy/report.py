@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from experiments.harness import table
 from photonjax.cost import si
+from photonjax.tables import text_table
 
 Row = dict[str, Any]
 SWINGS = 3  # how many numbers that move the ratio are listed
@@ -52,14 +52,16 @@ def readable(points: Sequence[Row], config: DictConfig) -> str:
     for core in dict.fromkeys(p["core"] for p in points):
         own = [p for p in points if p["core"] == core]
         parts.append(
-            f"{core}: energy\n" + table([_shown(p, b) for p in own for b in p["baselines"]])
+            f"{core}: energy\n" + text_table([_shown(p, b) for p in own for b in p["baselines"]])
         )
-        parts.append(f"{core}: time\n" + table([_timed(p, b) for p in own for b in p["baselines"]]))
-        parts.append(f"{core}: where its energy goes\n" + table([_split(p) for p in own]))
+        parts.append(
+            f"{core}: time\n" + text_table([_timed(p, b) for p in own for b in p["baselines"]])
+        )
+        parts.append(f"{core}: where its energy goes\n" + text_table([_split(p) for p in own]))
         if any(p["swings"] for p in own):
             first = own[0]["baselines"][0]["baseline"]
             title = f"{core}: what moves the energy ratio to {first} most (at the low ... high end)"
-            parts.append(f"{title}\n" + table([_moved(p) for p in own]))
+            parts.append(f"{title}\n" + text_table([_moved(p) for p in own]))
     notes = dict.fromkeys(note for p in points for note in p["notes"])
     notes["accuracy is no part of a bill: machines of fewer bits or photons lose some"] = None
     parts.append("\n".join(f"note: {note}" for note in notes))

@@ -1,6 +1,8 @@
 """Run this experiment: ``python -m experiments.evaluate``."""
 
+from experiments.evaluate.config import Evaluate
 from experiments.evaluate.run import evaluate
 from experiments.harness import main
 
-main("evaluate", evaluate)
+if __name__ == "__main__":
+    main("evaluate", Evaluate, evaluate)

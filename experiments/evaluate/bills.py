@@ -7,9 +7,9 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from omegaconf import DictConfig
 
 import photonjax as pj
+from experiments.evaluate.config import Evaluate
 from photonjax.machines import DigitalAccelerator
 
 
@@ -22,7 +22,7 @@ class Bills:
 
     def __init__(
         self,
-        config: DictConfig,
+        config: Evaluate,
         model: nnx.Module,
         shape: tuple[int, ...],
         accelerator: DigitalAccelerator,

@@ -13,8 +13,6 @@ started again with the same ``run=NAME``.
 from __future__ import annotations
 
 import functools
-import resource
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -23,30 +21,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from omegaconf import DictConfig
-from tqdm import tqdm
 
 import photonjax as pj
 from experiments.evaluate import plots
 from experiments.evaluate.bills import Bills
-from experiments.evaluate.inputs import (
-    DIGITAL,
-    check,
+from experiments.evaluate.config import DIGITAL, Evaluate
+from experiments.harness import (
+    Progress,
+    RunDirectory,
+    UserError,
+    note,
+    peak_memory_bytes,
+    track,
+    user_errors,
+)
+from experiments.harness.inputs import (
     check_fit,
     load_model,
     load_text,
     make_core,
     make_rules,
 )
-from experiments.harness import RunDirectory, UserError, table, user_errors
 from photonjax.machines import DigitalAccelerator
 from photonjax.ops import Measurement, arithmetic
+from photonjax.tables import text_table
 
 
-def evaluate(config: DictConfig) -> None:
+def evaluate(config: Evaluate) -> None:
     """The whole experiment."""
-    check(config)
     with user_errors(ValueError, TypeError):
+        arithmetic()  # measured once; or refuses what the environment asks for
         accelerator = pj.machines.digital(config.digital.preset)
         cores = {
             name: make_core(config.core, fields, f"ladder.{name}")
@@ -62,7 +66,7 @@ def evaluate(config: DictConfig) -> None:
 
 
 def climb(
-    config: DictConfig,
+    config: Evaluate,
     cores: Mapping[str, pj.OpticalCore],
     rules: Mapping[str, list[pj.Rule]],
     accelerator: DigitalAccelerator,
@@ -93,7 +97,7 @@ def climb(
     for first in range(0, len(names), config.at_once):
         rungs = {DIGITAL: Rung(model)}
         group = names[first : first + config.at_once]
-        for name in tqdm(group, desc="program cores", unit="core", disable=None):
+        for name in track(group, "program", "cores"):
             with user_errors(ValueError, prefix=f"ladder.{name}: "):
                 optical, _ = pj.convert(model, rules[name])
                 if cores[name].bits_out is not None:
@@ -101,7 +105,7 @@ def climb(
                 pj.program_weights(optical)
             rungs[name] = Rung(optical)
         windows = evaluate_windows(config, rungs, text.windows, run)
-        for name in tqdm(group, desc="measure sites", unit="core", disable=None):
+        for name in track(group, "measure sites", "cores"):
             part = text.windows[: config.measure_windows]
             measured[name] = measure(rungs[name], part, config.seed)
     cores_rows = [summarize(DIGITAL, windows, {}, None)]
@@ -157,7 +161,7 @@ def compare(logits: jax.Array, reference: jax.Array, tokens: jax.Array) -> dict[
 
 
 def evaluate_windows(
-    config: DictConfig, rungs: dict[str, Rung], windows: np.ndarray, run: RunDirectory
+    config: Evaluate, rungs: dict[str, Rung], windows: np.ndarray, run: RunDirectory
 ) -> dict[str, list[dict[str, float]]]:
     """Every window through these rungs, in turn, so that a drift of the machine meets all alike.
 
@@ -166,11 +170,11 @@ def evaluate_windows(
     done: dict[str, dict[str, dict[str, float]]] = run.read_json("windows.json") or {}
     keys = jax.random.split(jax.random.key(config.seed), len(windows))
     total = len(windows) * len(rungs)
-    with tqdm(total=total, desc="prefill", unit="window", disable=None) as bar:
+    with Progress("prefill", total, "windows") as progress:
         for i, window in enumerate(windows):
             rows = done.setdefault(str(i), {})
             if rungs.keys() <= rows.keys():
-                bar.update(len(rungs))
+                progress.advance(len(rungs), already=True)
                 continue
             tokens, reference = jnp.asarray(window, jnp.int32), None
             for name, rung in rungs.items():
@@ -184,7 +188,7 @@ def evaluate_windows(
                     )
                 row = sums | {"predictions": len(window) - 1, "seconds": seconds}
                 rows.setdefault(name, row)
-                bar.update()
+                progress.advance()
             run.write_json("windows.json", done)
     return {name: [done[str(i)][name] for i in range(len(windows))] for name in done["0"]}
 
@@ -278,7 +282,7 @@ def write(run, config, text, rows, measured, bills, windows) -> None:
             "text": text.description,
             "seed": config.seed,
             "exact_arithmetic": arithmetic(),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": peak_memory_bytes(),
         },
     )
     print(f"\n{report}\n\nwritten to {run.path}")
@@ -310,9 +314,4 @@ def readable(rows: list[dict[str, Any]]) -> str:
                 "mJ/token p10-p90": spread,
             }
         )
-    return table(shown)
-
-
-def note(text: str) -> None:
-    """A line of progress, kept out of standard output."""
-    print(text, file=sys.stderr, flush=True)
+    return text_table(shown)

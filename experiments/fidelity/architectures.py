@@ -15,11 +15,11 @@ from typing import Any
 
 import photonjax as pj
 from experiments.fidelity.rows import DIFFERS, KEYS, REPRODUCED, Row
-from experiments.harness import table
 from photonjax.cost import CostEntry
 from photonjax.hardware.costs import SharedCosts
 from photonjax.machines.optical.albireo import albireo
 from photonjax.machines.optical.lightening_transformer import NUMBERS, lightening_transformer
+from photonjax.tables import text_table
 
 LT_SOURCE = "Lightening-Transformer (HPCA 2024), its hardware_simulator run with its own parameters"
 ALBIREO_SOURCE = "Albireo (ISCA 2021), conservative, table III as quoted by CiMLoop's _tests.py"
@@ -252,7 +252,7 @@ def main() -> None:
         }
         for row in rows
     ]
-    print(table(shown))
+    print(text_table(shown))
     for source in dict.fromkeys(row["source"] for row in rows):
         print(f"\n{source}")
         for row in rows:

@@ -25,7 +25,8 @@ from experiments.fidelity.noise import law_rows
 from experiments.fidelity.receiver import receiver_rows
 from experiments.fidelity.rows import KEYS, Row, failed_row
 from experiments.fidelity.snr import snr_rows
-from experiments.harness import RunDirectory, UserError, table
+from experiments.harness import RunDirectory, UserError
+from photonjax.tables import text_table
 
 # Groups whose lines another experiment works out: module and function, imported when asked for.
 ELSEWHERE = {
@@ -161,7 +162,7 @@ def report(rows: list[Row]) -> str:
         for i, line in enumerate(rows, 1)
     ]
     return "\n".join(
-        [table(cells), "", f"{len(rows)} lines: {total}", "", "Sources and notes", *notes]
+        [text_table(cells), "", f"{len(rows)} lines: {total}", "", "Sources and notes", *notes]
     )
 
 

@@ -1,6 +1,8 @@
 """Run this experiment: ``python -m experiments.overhead``."""
 
 from experiments.harness import main
+from experiments.overhead.config import Overhead
 from experiments.overhead.run import overhead
 
-main("overhead", overhead)
+if __name__ == "__main__":
+    main("overhead", Overhead, overhead)

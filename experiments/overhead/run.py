@@ -13,6 +13,7 @@ alone. Writes ``results/overhead/<run>/``: models.csv, metrics.json, report.txt.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import statistics
 import time
@@ -25,32 +26,28 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen, nnx
 from jax import lax
-from omegaconf import DictConfig
 
 import photonjax as pj
-from experiments.evaluate.inputs import make_core
-from experiments.harness import RunDirectory, UserError, table, user_errors
+from experiments.harness import RunDirectory, user_errors
+from experiments.harness.inputs import make_core
+from experiments.overhead.config import Overhead
+from photonjax.tables import text_table
 
 LAST_BY_FIRST = (((1,), (0,)), ((), ()))
 EVERYTHING = "*"
 Linear = Callable[[str, jax.Array], jax.Array]
 
 
-def overhead(config: DictConfig) -> None:
+def overhead(config: Overhead) -> None:
     """The whole experiment."""
-    sizes = {"repeats": config.repeats, "trace.repeats": config.trace.repeats}
-    sizes |= {f"stack.{name}": size for name, size in config.stack.items()}
-    for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"{name}: {value!r} is not an integer of 1 or more")
     with user_errors(ValueError, TypeError):
         core = make_core(config.core, {})
     run = RunDirectory("overhead", config)
-    tracing = trace_rows(core, **config.trace) if config.trace.layers else []
-    rows = model_rows(core, config.repeats, **config.stack)
-    parts = [f"jax {jax.__version__}, {config.repeats} rounds", table(shown(rows))]
+    tracing = trace_rows(core, **dataclasses.asdict(config.trace)) if config.trace.layers else []
+    rows = model_rows(core, config.repeats, **dataclasses.asdict(config.stack))
+    parts = [f"jax {jax.__version__}, {config.repeats} rounds", text_table(shown(rows))]
     if tracing:
-        parts.append(table(shown(tracing)))
+        parts.append(text_table(shown(tracing)))
     report = "\n\n".join(parts)
     run.write_csv("models.csv", rows)
     run.write("report.txt", report + "\n")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.harness import table
 from experiments.photons import fan_in
+from photonjax.tables import text_table
 
 Row = dict[str, Any]
 # Columns of thresholds.csv that only a solved rung has.
@@ -145,14 +145,14 @@ def fan_in_rows(results: Mapping[str, Any]) -> list[Row]:
 def readable(results: Mapping[str, Any]) -> str:
     """The report."""
     parts = [
-        table([_shown(r) for r in results["thresholds"]]),
+        text_table([_shown(r) for r in results["thresholds"]]),
         "+-: standard error in percent, noise draws and text (jackknife over windows) together. SNR: "
         "shot noise alone, mean over sites [lowest ... highest].",
     ]
     if results["fixed_light"]:
-        parts.append(table([_shown_fixed(r) for r in results["fixed_light"]]))
+        parts.append(text_table([_shown_fixed(r) for r in results["fixed_light"]]))
     if results["slopes"]:
-        parts.append(table([_shown_slope(r) for r in results["slopes"]]))
+        parts.append(text_table([_shown_slope(r) for r in results["slopes"]]))
     parts += ["\n".join(verdict(results)), results["about"]]
     return "\n\n".join(parts)
 

@@ -27,9 +27,9 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 import photonjax as pj
-from experiments.evaluate.inputs import check_fit, load_model, load_text, make_core
-from experiments.evaluate.run import Rung, measure, note
-from experiments.harness import RunDirectory, UserError, user_errors
+from experiments.evaluate.run import Rung, measure
+from experiments.harness import RunDirectory, UserError, note, user_errors
+from experiments.harness.inputs import check_fit, load_model, load_text, make_core
 from experiments.photons import fan_in
 from experiments.photons import plots as photon_plots
 from experiments.photons import report as photon_report

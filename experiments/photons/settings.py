@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from experiments.evaluate.inputs import check_counts
 from experiments.harness import UserError
+from experiments.harness.inputs import check_counts
 
 DIGITAL = "digital"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from experiments.harness import table
 from experiments.scaling.exponents import Row, component_columns, crossings, exponents, overtakings
+from photonjax.tables import text_table
 
 ARRAY = "N, array as large"
 FIXED = "N, fixed array"
@@ -117,7 +117,7 @@ def exponent_table(fits: Sequence[Row], sweeps: Sequence[str]) -> str:
         line = {sweep: cells.get((sweep, name), "-") for sweep in sweeps}
         if any(cell != "-" for cell in line.values()):
             lines.append({"exponents": words, **line})
-    return table(lines)
+    return text_table(lines)
 
 
 def _cell(fit: Row) -> str:
@@ -143,7 +143,7 @@ def pair_table(found: Mapping[str, Any]) -> str:
             always = [_side(both[0][a] > both[0][b])] if both else ["-"]
             line[sweep] = ", ".join(cells or always)
         lines.append(line)
-    return table(lines)
+    return text_table(lines)
 
 
 def _size(value: float) -> str:
@@ -156,7 +156,7 @@ def _side(above: bool) -> str:
 
 def component_table(components: Sequence[Row]) -> str:
     """A line for each place where a component overtakes another."""
-    return table(
+    return text_table(
         [
             {k: c[k] for k in ("sweep", "overtakes", "what")} | {"at": _size(c["at"])}
             for c in components
@@ -173,7 +173,7 @@ def overtaken(contexts: Mapping[str, Row], config: DictConfig) -> str:
         lines.append({"model": model, "attention overtakes at": shown, "ratio at the ends": ends})
     low, high = config.crossover["from"], config.crossover.to
     title = f"multiply-accumulates of attention over those with weights, {low:,} to {high:,} tokens"
-    return f"{title}\n{table(lines)}"
+    return f"{title}\n{text_table(lines)}"
 
 
 def sentences(found: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from omegaconf import DictConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from experiments.evaluate.config import Evaluate
 from photonjax import data
 from photonjax.models import Decoder, DecoderConfig, save_huggingface
 
@@ -168,7 +169,7 @@ def evaluate(
         monkeypatch.setattr(sys, "argv", ["evaluate.py", *base, *overrides])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                harness.main("evaluate", evaluate_module.evaluate)
+                harness.main("evaluate", Evaluate, evaluate_module.evaluate)
             except SystemExit as end:  # as the interpreter does with it
                 status = end.code if isinstance(end.code, int) else int(end.code is not None)
                 if isinstance(end.code, str):

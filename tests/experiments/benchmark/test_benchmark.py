@@ -8,6 +8,9 @@ import pathlib
 
 import pytest
 
+from experiments import harness
+from experiments.benchmark.config import Benchmark
+
 SMALL = ["repeats=1", "imports=false", "prefill.tokens=null", "run=small"]
 SHAPES = ["product.tokens=[4]", "product.shapes=[[8,8]]"]
 MODES = ["modes.tokens=4", "modes.k=16", "modes.n=8"]
@@ -19,9 +22,7 @@ def benchmark(ours):
 
 
 def config(*overrides):
-    return importlib.import_module("experiments.harness").load_config(
-        "benchmark", [*SMALL, *overrides]
-    )
+    return harness.load_config("benchmark", Benchmark, [*SMALL, *overrides])
 
 
 @pytest.mark.slow
@@ -48,8 +49,7 @@ def test_times_are_taken_in_turn(benchmark):
 
 
 def test_a_mode_that_cannot_be(benchmark):
-    harness = importlib.import_module("experiments.harness")
-    wrong = "+modes.cores.odd={slices_in: 99}"
+    wrong = "modes.cores.odd={slices_in: 99}"
     with pytest.raises(harness.UserError, match="modes.cores.odd.*slices_in"):
         benchmark.mode_rows(config(*MODES, wrong))
 
@@ -68,5 +68,5 @@ def test_vectors_are_widened_where_the_processor_has_them(
 ):
     monkeypatch.setenv("XLA_FLAGS", before)
     monkeypatch.setattr(pathlib.Path, "read_text", lambda self: cpu)
-    importlib.import_module("experiments.harness").widen_vectors()
+    harness.widen_vectors()
     assert os.environ["XLA_FLAGS"] == after

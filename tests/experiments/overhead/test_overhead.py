@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import photonjax as pj
+from experiments import harness
+from experiments.overhead.config import Overhead
 
 SMALL = ["repeats=2", "stack={layers: 2, width: 8, heads: 2, tokens: 4}", "run=small"]
 TRACE = ["trace={layers: 3, width: 8, heads: 2, tokens: 4, repeats: 1}"]
@@ -24,9 +26,7 @@ def overhead(ours):
 
 @pytest.mark.slow
 def test_runs(overhead, tmp_path: pathlib.Path, capsys):
-    config = importlib.import_module("experiments.harness").load_config(
-        "overhead", [*SMALL, *TRACE, f"results_dir={tmp_path}"]
-    )
+    config = harness.load_config("overhead", Overhead, [*SMALL, *TRACE, f"results_dir={tmp_path}"])
     overhead.overhead(config)
     directory = tmp_path / "overhead" / "small"
     rows = list(csv.DictReader((directory / "models.csv").open()))
@@ -59,7 +59,6 @@ def test_the_function_by_hand_is_the_one_transformed(overhead):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
-def test_sizes_are_checked(overhead):
-    harness = importlib.import_module("experiments.harness")
+def test_sizes_are_checked():
     with pytest.raises(harness.UserError, match=r"stack.tokens: 0 is not an integer of 1 or more"):
-        overhead.overhead(harness.load_config("overhead", ["stack.tokens=0"]))
+        harness.load_config("overhead", Overhead, ["stack.tokens=0"])

@@ -17,6 +17,8 @@ import zlib
 
 import pytest
 
+from photonjax.tables import text_table
+
 HOSTILE = "<script>alert('x')</script> & \"quoted\" <img src=http://example.com/a.png>"
 VOID = {"meta", "img", "br", "hr"}
 
@@ -43,7 +45,7 @@ def run(tmp_path: pathlib.Path, harness) -> pathlib.Path:
     place = tmp_path / "unheard-of" / "a & b"
     place.mkdir(parents=True)
     lines = [{"name": HOSTILE, "size": "1"}, {"name": "plain", "size": "-2.5"}]
-    text = f"{HOSTILE}\n\nsizes\n{harness.table(lines)}\n\naligned   by   hand\n1         2    3\n"
+    text = f"{HOSTILE}\n\nsizes\n{text_table(lines)}\n\naligned   by   hand\n1         2    3\n"
     (place / "report.txt").write_text(text)
     (place / "metrics.json").write_text(json.dumps({"title": f"Title {HOSTILE}"}))
     (place / "config.yaml").write_text(f"seed: 7\nnote: {json.dumps(HOSTILE)}\n")
@@ -141,7 +143,7 @@ def test_tables_of_the_report_become_tables(html_report, harness):
     for _ in range(30):
         names = [f"column {i}" for i in range(draw.randint(2, 5))]
         rows = [{n: draw.choice(words) for n in names} for _ in range(draw.randint(1, 6))]
-        text = harness.table(rows)
+        text = text_table(rows)
         header, _, *lines = text.split("\n")
         cells = html_report.columns([header, *lines])
         assert cells == [tuple(names), *(tuple(row.values()) for row in rows)]

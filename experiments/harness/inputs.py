@@ -10,14 +10,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
 import photonjax as pj
-from experiments.harness import UserError, user_errors
+from experiments.harness import settings
+from experiments.harness.errors import UserError, user_errors
 from photonjax import data, models
-from photonjax.ops import arithmetic
-
-DIGITAL = "digital"
 
 
 def check_counts(
@@ -37,78 +35,8 @@ def check_counts(
         )
 
 
-def check(config: DictConfig) -> None:
-    """Refuse what cannot work before anything is loaded."""
-
-    def get(key: str) -> Any:
-        value: Any = config
-        for part in key.split("."):
-            if not isinstance(value, DictConfig):
-                raise UserError(f"{key.removesuffix('.' + part)}: {value!r} is not a mapping")
-            value = value.get(part)
-        return value
-
-    integers = {
-        "windows": 1,
-        "measure_windows": 1,
-        "at_once": 1,
-        "calibration.windows": 1,
-        "data.length": 2,
-        "bill.samples": 1,
-        "seed": 0,
-    }
-    check_counts(config, get, integers)
-    margin = get("calibration.margin")
-    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not 1 <= margin < 1e6:
-        raise UserError(f"calibration.margin: {margin!r} is not a number of 1 or more")
-    if not isinstance(get("model.scan_layers"), bool):
-        raise UserError(f"model.scan_layers: {config.model.scan_layers!r} is not true or false")
-    for key in ("data.corpus", "core.preset", "digital.preset", "bill.dtype", "results_dir"):
-        if not isinstance(get(key), str):
-            raise UserError(f"{key}: {get(key)!r} is not text; see the default with --help")
-    if not isinstance(get("core.fields"), DictConfig):
-        raise UserError(
-            f"core.fields: {get('core.fields')!r} is not a mapping of OpticalCore fields"
-        )
-    _check_ladder(get("ladder"))
-    _check_rules(get("rules"))
-    with user_errors(ValueError):
-        arithmetic()  # measured once; or refuses what the environment asks for
-
-
-def _check_ladder(ladder: Any) -> None:
-    if not ladder or not isinstance(ladder, DictConfig):
-        raise UserError(
-            "ladder: is empty; name at least one core, as in 'ladder={a: {bits_in: 6}}'"
-        )
-    if DIGITAL in ladder:
-        raise UserError(f"ladder: {DIGITAL!r} is the name of the baseline; choose another")
-    for name, fields in ladder.items():
-        if not isinstance(fields, DictConfig):
-            raise UserError(
-                f"ladder.{name}: {fields!r} is not a mapping of OpticalCore fields, such as "
-                "{photons: 1e4}"
-            )
-        only = fields.get("only")
-        if only is not None and (not isinstance(only, str) or not only):
-            raise UserError(
-                f"ladder.{name}.only: {only!r} is not a glob over paths, such as '*/q_proj'"
-            )
-
-
-def _check_rules(rules: Any) -> None:
-    form = "{pattern: GLOB, optical: true or false, dynamic: true or false}"
-    if not isinstance(rules, ListConfig) or not rules:
-        raise UserError(f"rules: {rules!r} is not a list of {form}")
-    for rule in rules:
-        kinds = {"pattern": str, "optical": bool, "dynamic": bool}
-        fits = isinstance(rule, DictConfig) and {k: type(v) for k, v in rule.items()} == kinds
-        if not fits:
-            raise UserError(f"rules: {rule!r} is not of the form {form}")
-
-
 def make_core(
-    group: DictConfig, fields: Mapping[str, Any], where: str = "core.fields"
+    group: settings.Core, fields: Mapping[str, Any], where: str = "core.fields"
 ) -> pj.OpticalCore:
     """The preset of the core group with the group's fields and the rung's on top."""
     core = pj.machines.optical(group.preset)
@@ -130,7 +58,7 @@ def make_rules(rules: Any, only: str | None, core: pj.OpticalCore) -> list[pj.Ru
     return [pj.Rule(r.pattern, core if r.optical else None, dynamic=r.dynamic) for r in rules]
 
 
-def check_fit(config: DictConfig, model: models.Decoder, text: Text) -> None:
+def check_fit(config: Any, model: models.Decoder, text: Text) -> None:
     """Refuse weights that are not numbers, and a text or tokenizer of another model."""
     path = config.model.path or config.model.artifact
     for name, value in nnx.to_flat_state(nnx.state(model, nnx.Param)):
@@ -153,7 +81,7 @@ def check_fit(config: DictConfig, model: models.Decoder, text: Text) -> None:
         )
 
 
-def load_model(config: DictConfig) -> tuple[models.Decoder, Any]:
+def load_model(config: settings.Model) -> tuple[models.Decoder, Any]:
     """The model and its tokenizer, from a fetched artifact or a path."""
     with user_errors(data.FetchError, models.CheckpointError, OSError, ValueError):
         path = pathlib.Path(config.path) if config.path else data.fetch(config.artifact)
@@ -174,7 +102,7 @@ class Text:
     description: str
 
 
-def load_text(config: DictConfig, tokenizer: Any) -> Text:
+def load_text(config: Any, tokenizer: Any) -> Text:
     """Non-overlapping windows; the calibration's follow the evaluated ones."""
     count, length = config.windows + config.calibration.windows, config.data.length
     with user_errors(data.FetchError, ValueError, OSError):

@@ -1,0 +1,79 @@
+"""Settings of the evaluation, with their types and ranges; values are in ``configs/evaluate.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from experiments.harness import settings
+from experiments.harness.errors import UserError
+from experiments.harness.schema import setting
+
+DIGITAL = "digital"
+
+
+@dataclasses.dataclass
+class Calibration(settings.Calibration):
+    """On how much text each site's ADC range is set, and with what margin."""
+
+    margin: float = setting(low=1)
+
+
+@dataclasses.dataclass
+class Rule:
+    """Which products run on light: the first pattern that matches decides."""
+
+    pattern: str = setting()
+    optical: bool = setting()
+    dynamic: bool = setting()
+
+
+@dataclasses.dataclass
+class Bill:
+    """The cost estimate's settings."""
+
+    dtype: str = setting()
+    samples: int = setting(low=1)
+
+
+@dataclasses.dataclass
+class Evaluate(settings.Experiment):
+    """A language model's prefill on a ladder of optical cores."""
+
+    seed: int = setting(low=0, high=2**32 - 1)
+    windows: int = setting(low=1)
+    measure_windows: int = setting(low=1)
+    at_once: int = setting(low=1)
+    model: settings.Model = setting()
+    data: settings.Data = setting()
+    core: settings.Core = setting()
+    digital: settings.Digital = setting()
+    calibration: Calibration = setting()
+    ladder: dict[str, Any] = setting()
+    rules: list[Rule] = setting()
+    bill: Bill = setting()
+
+    def check(self) -> None:
+        if self.measure_windows > self.windows:
+            raise UserError(
+                f"measure_windows: {self.measure_windows} is more than windows = {self.windows}; "
+                "lower the one or raise the other"
+            )
+        check_ladder(self.ladder)
+
+
+def check_ladder(ladder: dict[str, Any]) -> None:
+    """Refuse rungs that are not mappings, or called like the baseline."""
+    if DIGITAL in ladder:
+        raise UserError(f"ladder: {DIGITAL!r} is the name of the baseline; choose another")
+    for name, fields in ladder.items():
+        if not isinstance(fields, dict):
+            raise UserError(
+                f"ladder.{name}: {fields!r} is not a mapping of OpticalCore fields, such as "
+                "{photons: 1e4}"
+            )
+        only = fields.get("only")
+        if only is not None and (not isinstance(only, str) or not only):
+            raise UserError(
+                f"ladder.{name}.only: {only!r} is not a glob over paths, such as '*/q_proj'"
+            )

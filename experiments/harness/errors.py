@@ -1,0 +1,23 @@
+"""Errors that a user can act on, told in one line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+
+class UserError(Exception):
+    """Something the user can mend; its message names the culprit and the remedy in one line."""
+
+
+class FinishedRun(UserError):
+    """The run directory holds results already."""
+
+
+@contextlib.contextmanager
+def user_errors(*kinds: type[Exception], prefix: str = "") -> Iterator[None]:
+    """Turn errors that libraries raise about what the user gave them into :class:`UserError`."""
+    try:
+        yield
+    except kinds as error:
+        raise UserError(prefix + " ".join(str(error).split())) from error

@@ -1,0 +1,39 @@
+"""Settings of this experiment, with their types and ranges; values are in ``configs/overhead.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from experiments.harness import settings
+from experiments.harness.schema import setting
+
+
+@dataclasses.dataclass
+class Stack:
+    """The transformer whose products are timed."""
+
+    layers: int = setting(low=1)
+    width: int = setting(low=1)
+    heads: int = setting(low=1)
+    tokens: int = setting(low=1)
+
+
+@dataclasses.dataclass
+class Trace:
+    """The transformer that is traced; no layers: leave tracing out."""
+
+    layers: int | None = setting(low=1)
+    width: int = setting(low=1)
+    heads: int = setting(low=1)
+    tokens: int = setting(low=1)
+    repeats: int = setting(low=1)
+
+
+@dataclasses.dataclass
+class Overhead(settings.Experiment):
+    """Converted models against hand-written optical layers."""
+
+    repeats: int = setting(low=1)
+    core: settings.Core = setting()
+    stack: Stack = setting()
+    trace: Trace = setting()
