@@ -159,7 +159,7 @@ def document_windows(
     Example:
         >>> batch, counted = document_windows(corpus, tokenizer, 1024, count=8)  # doctest: +SKIP
         >>> print(counted)  # doctest: +SKIP
-        8,192 of 8,192 tokens, from 8 of 98 documents (411,490 characters)
+        8,192 of 8,192 tokens, from 8 of 98 documents (411,482 characters)
     """
     documents = count if documents is None else documents
     for name, value in (("length", length), ("count", count), ("documents", documents)):
