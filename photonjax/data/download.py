@@ -28,7 +28,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 
 from photonjax.data import clients, hub
-from photonjax.data.artifacts import ARTIFACTS, Artifact, FetchError, Package, need
+from photonjax.data.artifacts import ARTIFACTS, Artifact, FetchError, Package
+from photonjax.extras import need
 
 _log = logging.getLogger(__name__)
 _PARTIAL = ".partial-"
@@ -148,8 +149,8 @@ def _sources(
 
 
 def _from_web(url: str, sha256: str, work: pathlib.Path, progress: bool) -> pathlib.Path:
-    pooch = need("pooch")
-    requests = need("requests")  # comes with pooch
+    pooch = need("pooch", "data")
+    requests = need("requests", "data")  # comes with pooch
     pooch.get_logger().setLevel("WARNING")
     bar = progress and pooch.downloaders.tqdm is not None
     downloader = pooch.HTTPDownloader(progressbar=bar, timeout=_CONNECT_SECONDS)

@@ -7,7 +7,8 @@ import pathlib
 from typing import Any
 
 from photonjax.data import hub
-from photonjax.data.artifacts import FetchError, need
+from photonjax.data.artifacts import FetchError
+from photonjax.extras import need
 
 _BUILDERS = {
     ".txt": "text",
@@ -50,7 +51,7 @@ def load_files(path: pathlib.Path, *, cache: str) -> Any:
         raise ValueError(f"{path} mixes {', '.join(sorted(map(str, builders)))}: give one kind")
     builder = str(builders.pop())
     options = {"sample_by": "document"} if builder == "text" else {}
-    datasets = need("datasets")
+    datasets = need("datasets", "data")
     try:
         with hub.quiet(bars=False):
             return datasets.load_dataset(

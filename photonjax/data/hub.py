@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from photonjax.data.artifacts import FetchError, need
+from photonjax.data.artifacts import FetchError
+from photonjax.extras import need
 
 _ANSWER_SECONDS = 5.0
 _MODEL_FILES = ["*.json", "*.safetensors", "*.model"]
@@ -35,7 +36,7 @@ def model(place: str, *, progress: bool = True) -> pathlib.Path:
         True
     """
     repository, revision, file = split_place(place)
-    client = need("huggingface_hub")
+    client = need("huggingface_hub", "data")
     with reached(f"hub:{place}", bars=progress):
         if file is not None:
             return pathlib.Path(client.hf_hub_download(repository, file, revision=revision))
@@ -54,7 +55,7 @@ def verified(place: str, sha256: str, work: pathlib.Path, *, progress: bool) -> 
         >>> verified("a/b:c.gguf", "0" * 64, work, progress=True)  # doctest: +SKIP
     """
     repository, revision, file = split_place(place)
-    client = need("huggingface_hub")
+    client = need("huggingface_hub", "data")
     url = client.hf_hub_url(repository, str(file), revision=revision)
     try:
         found = client.get_hf_file_metadata(url, timeout=_ANSWER_SECONDS).etag
@@ -91,7 +92,7 @@ def dataset(place: str, split: str | None = None, *, progress: bool, cache: str)
     repository, config, named = (fields + ["", ""])[:3]
     if named and split and named != split:
         raise ValueError(f"'hub:{place}' names the split {named!r}, but split={split!r}")
-    library = need("datasets")
+    library = need("datasets", "data")
     try:
         with reached(f"hub:{place}", bars=progress):
             loaded = library.load_dataset(
@@ -149,7 +150,7 @@ def reached(what: str, *, bars: bool) -> Iterator[None]:
 
 def _silence() -> str | None:
     """Why the hub does not answer, in one line; None where it does."""
-    client = need("huggingface_hub")
+    client = need("huggingface_hub", "data")
     try:
         client.get_session().head(client.constants.ENDPOINT, timeout=_ANSWER_SECONDS)
     except Exception as error:  # the HTTP client's own errors differ between versions
@@ -160,7 +161,7 @@ def _silence() -> str | None:
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
     """What `HF_HUB_OFFLINE=1` does, for as long as this lasts."""
-    settings = [need("huggingface_hub").constants]
+    settings = [need("huggingface_hub", "data").constants]
     if "datasets" in sys.modules:  # it keeps a copy of its own
         settings.append(sys.modules["datasets"].config)
     before = [place.HF_HUB_OFFLINE for place in settings]
@@ -181,7 +182,9 @@ def quiet(*, bars: bool) -> Iterator[None]:
         >>> with quiet(bars=False):  # doctest: +SKIP
         ...     datasets.load_dataset("text", data_files=["a.txt"])
     """
-    libraries = [(need("huggingface_hub.utils"), need("huggingface_hub.utils.logging"))]
+    libraries = [
+        (need("huggingface_hub.utils", "data"), need("huggingface_hub.utils.logging", "data"))
+    ]
     if "datasets" in sys.modules:
         libraries.append((sys.modules["datasets"], sys.modules["datasets"].logging))
     with contextlib.ExitStack() as stack:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from photonjax.data.artifacts import need
+from photonjax.extras import need
 
 if TYPE_CHECKING:
     from mwparserfromhell.nodes import Tag, Template, Wikilink
@@ -56,9 +56,9 @@ def clean(source: str) -> str:
         >>> clean("'''Light''' ({{IPAc-en|l|aɪ|t}}) is a [[wave|travelling wave]].<ref>Book</ref>")
         'Light is a travelling wave.'
     """
-    parser = need("mwparserfromhell")
+    parser = need("mwparserfromhell", "data")
 
-    # Unbalanced quotes would make whole references fail to parse: they are text, and `_text` sees to them.
+    # Unbalanced quotes would make whole references fail to parse. So they stay text; see `_node`.
     tree = parser.parse(source.replace("\0", ""), skip_style_tags=True)
     blocks: list[str] = []
     pending: list[tuple[int, str]] = []  # headings that no text has followed yet

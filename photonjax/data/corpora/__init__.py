@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from photonjax.data import files, hub
-from photonjax.data.artifacts import need
 from photonjax.data.download import cache_dir
+from photonjax.extras import need
 
 if TYPE_CHECKING:
     import datasets
@@ -80,7 +80,7 @@ def load_corpus(
         return _text_columns(files.load_files(path, cache=_prepared()), column, str(path))
     if column != "text":
         raise ValueError(f"{name} has the columns title and text, not column={column!r}")
-    dataset = need("datasets").Dataset
+    dataset = need("datasets", "data").Dataset
     rows = list(CORPORA[name](progress))
     return dataset.from_dict(
         {"title": [title for title, _ in rows], "text": [text for _, text in rows]}
