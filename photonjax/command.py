@@ -186,11 +186,11 @@ def _compare(args: argparse.Namespace) -> cost.Comparison:
         name: cost.UncertainMachine.named(name, machines.digital(name)) for name in names
     }
     baselines = [b for a in accelerators.values() for b in _baselines(a, args)]
-    inventory = _inventory(args.model, args.context, args.batch)
+    workload = _workload(args.model, args.context, args.batch)
     tokens = args.context * args.batch
     batch = f"{args.batch} x " if args.batch > 1 else ""
     return cost.compare(
-        inventory,
+        workload,
         core,
         baselines,
         title=f"{args.model}, prefill of {batch}{args.context:,} tokens",
@@ -267,7 +267,7 @@ def _digital(
     return whole[0] if whole else cost.UncertainMachine.named("h100-sxm")
 
 
-def _inventory(model: str, context: int, batch: int) -> Workload:
+def _workload(model: str, context: int, batch: int) -> Workload:
     from photonjax.models.shapes import prefill_workload
 
     return prefill_workload(model, tokens=context, batch=batch)

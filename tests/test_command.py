@@ -22,9 +22,9 @@ def run(capsys, *arguments):
     return status, out, err
 
 
-def test_a_bill_side_by_side_and_its_picture(capsys, tmp_path):
+def test_costs_side_by_side_and_its_picture(capsys, tmp_path):
     pytest.importorskip("matplotlib").use("Agg")
-    file = tmp_path / "bill.png"
+    file = tmp_path / "cost.png"
     asked = ("--core", "display-1024", "--baseline", "h100-sxm", "--plot", str(file))
     status, out, err = run(capsys, *SMALL, *asked)
     assert (status, err) == (0, f"picture: {file}\n")
@@ -35,7 +35,7 @@ def test_a_bill_side_by_side_and_its_picture(capsys, tmp_path):
     assert file.read_bytes().startswith(b"\x89PNG")
 
 
-def test_json_carries_bills_numbers_and_versions(capsys):
+def test_json_carries_costs_numbers_and_versions(capsys):
     status, out, _ = run(capsys, *SMALL, "--baseline", "300-fJ-per-MAC", "--json")
     data = json.loads(out)
     assert status == 0 and data["command"]["model"] == "smollm2-135m"
@@ -126,8 +126,8 @@ WRONG = {
     "value": ([*SMALL, "--set", "photons=-1"], "OpticalCore.photons = -1.0 is outside"),
     "kind": ([*SMALL, "--set", "photons=many"], "OpticalCore.photons = 'many' is not a number"),
     "resident": ([*SMALL, "--set", "costs.resident=true"], "give cores="),
-    "plot": ([*SMALL, "--plot", "bill.gif"], "end the name in .png"),
-    "directory": ([*SMALL, "--plot", "/nowhere/bill.png"], "there is no directory /nowhere"),
+    "plot": ([*SMALL, "--plot", "cost.gif"], "end the name in .png"),
+    "directory": ([*SMALL, "--plot", "/nowhere/cost.png"], "there is no directory /nowhere"),
     "both": ([*SMALL, "--json", "--csv"], "choose one"),
     "machine": (["describe", "abacus"], "unknown machine 'abacus'"),
 }
@@ -143,11 +143,11 @@ def test_what_the_user_can_mend_is_one_line_and_status_2(case, capsys):
 
 def test_without_matplotlib_a_plot_is_refused_before_computing(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    status, _, err = run(capsys, *SMALL, "--plot", "bill.png")
+    status, _, err = run(capsys, *SMALL, "--plot", "cost.png")
     assert status == 2 and "pip install" in err and err.count("\n") == 1
 
 
-def test_the_package_alone_prints_a_bill(tmp_path):
+def test_the_package_alone_prints_a_cost(tmp_path):
     """As a module, elsewhere, without what only experiments need."""
     code = (
         "import sys\n"

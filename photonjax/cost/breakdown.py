@@ -147,7 +147,7 @@ class CostBreakdown:
         return text.getvalue()
 
     def __str__(self) -> str:
-        """A table: components by energy, the ten dearest sites, the floor, the notes."""
+        """A table: components by energy, the ten most expensive sites, the floor, the notes."""
         joules = {k: float(v) for k, v in self.by_component().items()}
         total = float(self.joules)
         lines = [f"{self.title}: {si(total, 'J')}, {si(float(self.seconds), 's')}"]

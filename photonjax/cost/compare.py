@@ -23,7 +23,7 @@ __all__ = ["compare"]
 
 
 def compare(
-    inventory: Workload,
+    workload: Workload,
     core: UncertainMachine,
     baselines: Sequence[Baseline],
     *,
@@ -40,7 +40,7 @@ def compare(
     An accelerator that is the core's digital side and a baseline as well is the same one in every draw.
 
     Args:
-      inventory: of the program; costs are by groups of sites.
+      workload: of the program; costs are by groups of sites.
       core: the optical machine.
       baselines: what it is compared with; elasticities and swings are against the first.
       title, tokens: of the program.
@@ -65,7 +65,7 @@ def compare(
     """
     if not baselines:
         raise ValueError("compare: baselines is empty; give one at least")
-    inventory = group_sites(inventory)
+    workload = group_sites(workload)
     used = [core, *([digital] if digital else []), *(b.accelerator for b in baselines)]
     machines = {u.name: u for u in used}
     places = {name: i for i, name in enumerate(machines)}
@@ -73,10 +73,10 @@ def compare(
     def costs(*values: Any) -> dict[str, CostBreakdown]:
         side = values[places[digital.name]] if digital else None
         light = estimate(
-            inventory, values[places[core.name]], where=where, digital=side, dtype=dtype
+            workload, values[places[core.name]], where=where, digital=side, dtype=dtype
         )
         others = {
-            b.name: estimate(inventory, values[places[b.accelerator.name]], dtype=b.dtype)
+            b.name: estimate(workload, values[places[b.accelerator.name]], dtype=b.dtype)
             for b in baselines
         }
         return {core.name: light, **others}
@@ -95,13 +95,13 @@ def compare(
     return Comparison(
         title=title,
         tokens=tokens,
-        inventory=inventory,
+        workload=workload,
         core=core,
         baselines=tuple(baselines),
         machines=machines,
         costs=costs(*as_set),
         utilisation={
-            b.name: float(model_flop_utilisation(inventory, b.accelerator.machine, dtype=b.dtype))
+            b.name: float(model_flop_utilisation(workload, b.accelerator.machine, dtype=b.dtype))
             for b in baselines
             if b.accelerator.machine.power_w is not None
         },

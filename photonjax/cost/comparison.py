@@ -45,7 +45,7 @@ class Comparison:
     Attributes:
       title: of the program.
       tokens: that one call of it processes.
-      inventory: of the program, by groups of sites.
+      workload: of the program, by groups of sites.
       core: the optical machine.
       baselines: in order of their columns.
       machines: everything with ranges, by name: the core, its digital side, the baselines.
@@ -60,7 +60,7 @@ class Comparison:
 
     title: str
     tokens: int
-    inventory: Workload
+    workload: Workload
     core: UncertainMachine
     baselines: tuple[Baseline, ...]
     machines: dict[str, UncertainMachine]
@@ -75,8 +75,8 @@ class Comparison:
         """Totals, components and sites side by side; ratios with quantiles; what they depend on most."""
         names = list(self.costs)
         blocks = [
-            f"{self.title}: {self.tokens:,} tokens, {self.inventory.macs:.4g} multiply-accumulates",
-            group_table(self.inventory),
+            f"{self.title}: {self.tokens:,} tokens, {self.workload.macs:.4g} multiply-accumulates",
+            group_table(self.workload),
             text_table([("", *names), *_totals(self)]),
             text_table([("energy by component", *names), *_fractions(self, "component")]),
             text_table([("energy by site", *names), *_fractions(self, "site")]),
@@ -98,8 +98,8 @@ class Comparison:
         return {
             "title": self.title,
             "tokens": self.tokens,
-            "macs": self.inventory.macs,
-            "sites": [dataclasses.asdict(site) for site in self.inventory.matmuls],
+            "macs": self.workload.macs,
+            "sites": [dataclasses.asdict(site) for site in self.workload.matmuls],
             "costs": {
                 name: {
                     **cost.to_dict(),
@@ -134,7 +134,7 @@ class Comparison:
 
 def _totals(found: Comparison) -> list[tuple[str, ...]]:
     costs = list(found.costs.items())
-    macs = found.inventory.macs
+    macs = found.workload.macs
 
     def row(label: str, make: Callable[[str, CostBreakdown], str]) -> tuple[str, ...]:
         return (label, *(make(name, cost) for name, cost in costs))
@@ -254,13 +254,13 @@ def _versions() -> dict[str, str]:
 
 
 def _numbers(u: UncertainMachine) -> dict[str, dict[str, Any]]:
-    """Every number of the preset's table; with another value, and no range, where that was set."""
-    preset = UncertainMachine.named(u.name).machine
+    """Every number of the machine's table; with another value, and no range, where that was set."""
+    published = UncertainMachine.named(u.name).machine
     table = {}
     for field, number in sources(u.name).items():
         line = dataclasses.asdict(number)
         try:
-            value, as_published = get_field(u.machine, field), get_field(preset, field)
+            value, as_published = get_field(u.machine, field), get_field(published, field)
         except ValueError:  # a number of a part
             value = as_published = None
         if value != as_published:

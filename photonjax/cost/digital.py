@@ -56,16 +56,16 @@ _BESIDE = (
 
 
 def digital_cost(
-    inventory: Workload, accelerator: DigitalAccelerator, *, dtype: Precision = None
+    workload: Workload, accelerator: DigitalAccelerator, *, dtype: Precision = None
 ) -> CostBreakdown:
     """A program on a digital accelerator: the whole of it, and in ``floor`` its arithmetic.
 
     The arguments are those of :func:`photonjax.cost.estimate`.
     """
-    sites = [(s, precision(s, dtype)) for s in inventory.matmuls]
-    notes = [*(f"not counted: {u}" for u in inventory.unsupported), *inventory.notes]
+    sites = [(s, precision(s, dtype)) for s in workload.matmuls]
+    notes = [*(f"not counted: {u}" for u in workload.unsupported), *workload.notes]
     floor_notes = []
-    if inventory.operations:
+    if workload.operations:
         floor_notes.append("non-matmul operations are not part of the arithmetic floor")
     floor = CostBreakdown(
         "arithmetic floor", tuple(floor_notes), tuple(_floor(s, d, accelerator) for s, d in sites)
@@ -78,13 +78,13 @@ def digital_cost(
             CostEntry(e.path, "digital", e.joules, {"compute": math.nan}) for e in floor.entries
         )
         return CostBreakdown("digital, arithmetic only", tuple(notes), entries, floor)
-    entries = tuple(digital_entries(inventory.matmuls, inventory, accelerator, dtype))
-    notes += [*other_notes(inventory, accelerator), *_capacity_notes(sites, accelerator)]
+    entries = tuple(digital_entries(workload.matmuls, workload, accelerator, dtype))
+    notes += [*other_notes(workload, accelerator), *_capacity_notes(sites, accelerator)]
     return CostBreakdown("digital, whole accelerator", tuple(notes), entries, floor)
 
 
 def model_flop_utilisation(
-    inventory: Workload, accelerator: DigitalAccelerator, *, dtype: Precision = None
+    workload: Workload, accelerator: DigitalAccelerator, *, dtype: Precision = None
 ) -> Any:
     """Fraction of the peak rates that the cost amounts to: to hold against published MFU.
 
@@ -95,8 +95,8 @@ def model_flop_utilisation(
     >>> round(model_flop_utilisation(Workload([site], []), machines.digital("b200")), 3)
     0.5
     """
-    peak = sum(2.0 * s.macs / accelerator.rate(precision(s, dtype)) for s in inventory.matmuls)
-    return peak / digital_cost(inventory, accelerator, dtype=dtype).seconds
+    peak = sum(2.0 * s.macs / accelerator.rate(precision(s, dtype)) for s in workload.matmuls)
+    return peak / digital_cost(workload, accelerator, dtype=dtype).seconds
 
 
 def precision(site: MatmulSite, dtype: Precision) -> str:
@@ -108,7 +108,7 @@ def precision(site: MatmulSite, dtype: Precision) -> str:
 
 def digital_entries(
     sites: Sequence[MatmulSite],
-    inventory: Workload,
+    workload: Workload,
     accelerator: DigitalAccelerator,
     dtype: Precision,
 ) -> list[CostEntry]:
@@ -118,7 +118,7 @@ def digital_entries(
         named.setdefault((site.path, precision(site, dtype)), []).append(site)
     entries = [_products(group, accelerator, d) for (_, d), group in named.items()]
     products = sum(sum(e.seconds.values()) for e in entries)
-    others = _others(inventory, accelerator)
+    others = _others(workload, accelerator)
     alone_s = sum(others.values())
     # Only what products do not hide counts; 1e-30 s where there is nothing, against dividing by zero.
     charged = maximum(alone_s - products, 0.0) / maximum(alone_s, 1e-30)
@@ -141,23 +141,23 @@ def _products(
     return CostEntry(sites[0].path, "digital", joules, {"digital": seconds})
 
 
-def _others(inventory: Workload, accelerator: DigitalAccelerator) -> dict[str, Any]:
+def _others(workload: Workload, accelerator: DigitalAccelerator) -> dict[str, Any]:
     """Seconds of the operations that are not products, by kind, as if nothing else ran."""
     found: dict[str, Any] = {}
-    for kind in dict.fromkeys(o.kind for o in inventory.operations):
+    for kind in dict.fromkeys(o.kind for o in workload.operations):
         if kind == "movement":
-            size = float(sum(o.bytes for o in inventory.operations if o.kind == kind))
+            size = float(sum(o.bytes for o in workload.operations if o.kind == kind))
             found[kind] = _transfer(size, accelerator)
         elif kind in _VECTOR and accelerator.vector_ops_per_s is not None:
             each = accelerator.transcendental_ops if kind == "transcendental" else 1.0
-            ops = float(inventory.elements(kind)) * each
+            ops = float(workload.elements(kind)) * each
             found[kind] = ops / accelerator.vector_ops_per_s
     return found
 
 
-def other_notes(inventory: Workload, accelerator: DigitalAccelerator) -> tuple[str, ...]:
+def other_notes(workload: Workload, accelerator: DigitalAccelerator) -> tuple[str, ...]:
     """What the charge for other operations assumes and leaves out."""
-    if not inventory.operations:
+    if not workload.operations:
         return ()
     if accelerator.vector_ops_per_s is None:
         return ("non-matmul operations are not charged: the accelerator has no vector_ops_per_s",)

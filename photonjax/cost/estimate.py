@@ -15,7 +15,7 @@ __all__ = ["estimate"]
 
 
 def estimate(
-    inventory: Workload,
+    workload: Workload,
     machine: OpticalCore | DigitalAccelerator,
     *,
     where: Callable[[MatmulSite], bool] | None = None,
@@ -29,7 +29,7 @@ def estimate(
     bare energy of its arithmetic.
 
     Args:
-      inventory: of the program (:func:`photonjax.trace_workload`).
+      workload: of the program (:func:`photonjax.trace_workload`).
       machine: an optical core that has ``costs``, or a digital accelerator.
       where: of an optical core: which sites run on light; by default the stationary ones.
       digital: of an optical core: the accelerator that computes the rest; without it the rest is not charged,
@@ -55,10 +55,10 @@ def estimate(
       (2.83, 0.3)
     """
     if isinstance(machine, OpticalCore):
-        return optical_cost(inventory, machine, where=where, digital=digital, dtype=dtype)
+        return optical_cost(workload, machine, where=where, digital=digital, dtype=dtype)
     if not isinstance(machine, DigitalAccelerator):
         raise TypeError(f"machine = {machine!r} is neither an OpticalCore nor a DigitalAccelerator")
     for name, value in (("where", where), ("digital", digital)):
         if value is not None:
             raise ValueError(f"{name} = {value!r}: only an optical core leaves products to others")
-    return digital_cost(inventory, machine, dtype=dtype)
+    return digital_cost(workload, machine, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Inventories of many layers, shortened to one line for each kind of site."""
+"""Workloads of many layers, shortened to one line for each kind of site."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from photonjax.workload import MatmulSite, Workload
 __all__ = ["group_sites", "group_table"]
 
 
-def group_sites(inventory: Workload) -> Workload:
-    """The inventory with sites that differ only in numbers within their names as one, counts added.
+def group_sites(workload: Workload) -> Workload:
+    """The workload with sites that differ only in numbers within their names as one, counts added.
 
     ``layers/0/mlp/up_proj/kernel`` and ``layers/1/mlp/up_proj/kernel`` become 2 executions of
     ``layers/*/mlp/up_proj/kernel``. Every cost is proportional to ``count``, so costs stay what they are.
@@ -24,16 +24,16 @@ def group_sites(inventory: Workload) -> Workload:
     [('layers/*/up', 3)]
     """
     groups: dict[MatmulSite, int] = {}
-    for site in inventory.matmuls:
+    for site in workload.matmuls:
         key = dataclasses.replace(
             site, path=_starred(site.path), scope=_starred(site.scope), count=1
         )
         groups[key] = groups.get(key, 0) + site.count
     sites = [dataclasses.replace(key, count=count) for key, count in groups.items()]
-    return dataclasses.replace(inventory, matmuls=sites)
+    return dataclasses.replace(workload, matmuls=sites)
 
 
-def group_table(inventory: Workload) -> str:
+def group_table(workload: Workload) -> str:
     """A line for each name: executions, sizes (smallest ... largest), fraction of the multiply-accumulates.
 
     >>> from photonjax.workload import MatmulSite
@@ -43,9 +43,9 @@ def group_table(inventory: Workload) -> str:
     -------------------------------------------------------------
     layers/*/up           3      1  8  4  4 ... 6   480    100.0%
     """
-    whole = max(inventory.macs, 1)
+    whole = max(workload.macs, 1)
     groups: dict[str, list[MatmulSite]] = {}
-    for site in group_sites(inventory).matmuls:
+    for site in group_sites(workload).matmuls:
         groups.setdefault(site.path, []).append(site)
     rows: list[tuple[str, ...]] = [
         ("products", "executions", "batch", "M", "K", "N", "MACs", "fraction")

@@ -57,7 +57,7 @@ __all__ = ["optical_cost", "optical_entry"]
 
 
 def optical_cost(
-    inventory: Workload,
+    workload: Workload,
     core: OpticalCore,
     *,
     where: Callable[[MatmulSite], bool] | None = None,
@@ -77,10 +77,10 @@ def optical_cost(
             "digital: has no power_w or ops_per_s, so it cannot be charged; give one that has both"
         )
     on_light = where or (lambda site: site.stationary)
-    light = [s for s in inventory.matmuls if on_light(s)]
-    rest = [s for s in inventory.matmuls if not on_light(s)]
+    light = [s for s in workload.matmuls if on_light(s)]
+    rest = [s for s in workload.matmuls if not on_light(s)]
     _check_resident(light, core)
-    notes = [*(f"not counted: {u}" for u in inventory.unsupported), *inventory.notes]
+    notes = [*(f"not counted: {u}" for u in workload.unsupported), *workload.notes]
     for field, part in (("photons", "laser"), ("bits_in", "DAC"), ("bits_out", "ADC")):
         if getattr(core, field) is None:
             notes.append(f"{part} not charged: OpticalCore.{field} is None")
@@ -101,13 +101,13 @@ def optical_cost(
             notes.append(
                 f"not charged, no digital side given: {len(rest)} products of {macs:.4g} MACs"
             )
-        if inventory.operations:
-            kinds = ", ".join(dict.fromkeys(o.kind for o in inventory.operations))
+        if workload.operations:
+            kinds = ", ".join(dict.fromkeys(o.kind for o in workload.operations))
             notes.append(f"not charged, no digital side given: other operations ({kinds})")
     else:
-        others = digital_entries(rest, inventory, digital, dtype)
+        others = digital_entries(rest, workload, digital, dtype)
         entries += [_with_static(e, core.costs.static_power_w) for e in others]
-        notes += other_notes(inventory, digital)
+        notes += other_notes(workload, digital)
     return CostBreakdown("optical core", tuple(notes), tuple(entries))
 
 

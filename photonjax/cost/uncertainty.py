@@ -132,7 +132,7 @@ def monte_carlo(
     Example:
       >>> import photonjax as pj
       >>> h100 = UncertainMachine.named("h100-sxm")
-      >>> seconds = monte_carlo(lambda chip: 1.0 / chip.utilisation, h100, samples=100)
+      >>> seconds = monte_carlo(lambda h100: 1.0 / h100.utilisation, h100, samples=100)
       >>> bool(seconds.min() < 1.36), bool(seconds.max() > 2.8)  # utilisation 0.35 ... 0.75
       (True, True)
     """

@@ -26,9 +26,9 @@ DTYPE_BITS = {
 @register
 @dataclasses.dataclass(frozen=True)
 class DigitalAccelerator:
-    """Peak rates, bandwidth, power and arithmetic energy of a digital chip.
+    """Peak rates, bandwidth, power and arithmetic energy of a digital accelerator.
 
-    A baseline is always shown in two views: the whole chip (roofline time at the stated
+    A baseline is always shown in two views: the whole accelerator (roofline time at the stated
     utilisation, times its power) and the bare floor of its arithmetic (energy per
     multiply-accumulate). Everything is a pytree leaf.
 
@@ -42,9 +42,9 @@ class DigitalAccelerator:
         not charged.
       transcendental_ops: such operations that one exponential, root or sine takes the time of.
       bandwidth_bytes_per_s: of the main memory [B/s]; ``None``: never the limit.
-      power_w: of the whole chip and its memory while it works [W]; ``None``: only the floor can be
-        billed.
-      utilisation: share of the products' peak rates that real programs reach: model FLOP utilisation
+      power_w: of all of it, memory included, while it works [W]; ``None``: only the floor can be
+        charged.
+      utilisation: fraction of the products' peak rates that real programs reach: model FLOP utilisation
         (MFU), which contains all waiting, also for operations that are not products.
       energy_per_byte_j: of main memory traffic, added to the floor as a component of its own [J/B];
         ``None``: left out.
@@ -56,10 +56,10 @@ class DigitalAccelerator:
 
     Example:
       >>> from photonjax.machines import DigitalAccelerator
-      >>> chip = DigitalAccelerator({"int8": 4e14}, {"int8": 1e-13}, power_w=200.0, utilisation=0.5)
-      >>> chip.rate("int8")
+      >>> accelerator = DigitalAccelerator({"int8": 4e14}, {"int8": 1e-13}, power_w=200.0, utilisation=0.5)
+      >>> accelerator.rate("int8")
       400000000000000.0
-      >>> chip.rate("float32")
+      >>> accelerator.rate("float32")
       Traceback (most recent call last):
       ...
       ValueError: DigitalAccelerator.ops_per_s has no float32; give dtype=, one of int8

@@ -30,7 +30,7 @@ def optical_names() -> list[str]:
     ['albireo', 'coherent-crossbar', 'display-1024', 'ideal', 'lightening-transformer',
      'lightening-transformer-8bit', 'microring-bank', 'mzi-mesh', 'pace-like-64']
     """
-    return list(_machines("optical"))
+    return list(machines_of("optical"))
 
 
 def digital_names() -> list[str]:
@@ -39,7 +39,7 @@ def digital_names() -> list[str]:
     >>> digital_names()
     ['300-fJ-per-MAC', 'b200', 'h100-sxm', 'h200-sxm', 'tpu-v5e', 'tpu-v5p', 'tpu-v6e']
     """
-    return list(_machines("digital"))
+    return list(machines_of("digital"))
 
 
 def optical(name: str) -> OpticalCore:
@@ -51,7 +51,7 @@ def optical(name: str) -> OpticalCore:
     >>> optical("display-1024").rows
     1024
     """
-    return _named("optical machine", name, _machines("optical")).build()
+    return _named("optical machine", name, machines_of("optical")).build()
 
 
 def digital(name: str) -> DigitalAccelerator:
@@ -63,7 +63,7 @@ def digital(name: str) -> DigitalAccelerator:
     >>> digital("h100-sxm").power_w
     700.0
     """
-    return _named("digital machine", name, _machines("digital")).build()
+    return _named("digital machine", name, machines_of("digital")).build()
 
 
 def sources(name: str) -> dict[str, Number]:
@@ -76,7 +76,7 @@ def sources(name: str) -> dict[str, Number]:
     >>> sources("display-1024")["photons"].high
     1000000.0
     """
-    machines = {**_machines("optical"), **_machines("digital")}
+    machines = {**machines_of("optical"), **machines_of("digital")}
     return dict(_named("machine", name, machines).numbers)
 
 
@@ -95,8 +95,8 @@ def describe(name: str) -> str:
 
 
 @functools.cache
-def _machines(kind: str) -> dict[str, NamedMachine]:
-    """What the files of a folder list in ``MACHINES``, by name."""
+def machines_of(kind: str) -> dict[str, NamedMachine]:
+    """What the files of a folder, ``optical`` or ``digital``, list in ``MACHINES``, by name."""
     folder = importlib.import_module(f"photonjax.machines.{kind}")
     files = sorted(file.name for file in pkgutil.iter_modules(folder.__path__))
     modules = [importlib.import_module(f"{folder.__name__}.{file}") for file in files]

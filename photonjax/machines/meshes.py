@@ -123,7 +123,7 @@ def mesh_weight_noise(
 def mesh_full_scale(modes: int, crest: float | None = None) -> float:
     """Amplitude that an element of full scale transmits, of a square tile of independent weights.
 
-    ``crest / (2 sqrt(modes))``; its square is the share of one input's power that reaches one output.
+    ``crest / (2 sqrt(modes))``; its square is the fraction of one input's power that reaches one output.
 
     >>> round(mesh_full_scale(64), 3)
     0.159

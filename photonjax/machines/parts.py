@@ -1,4 +1,4 @@
-"""Machines as lists of parts: power split, area, and the core that a bill charges, from one list."""
+"""Machines as lists of parts: power split, area, and the core whose costs are estimated, from one list."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Part:
       name: of the kind.
       group: under which the power split lists it.
       count: how many there are.
-      charged: the field of :class:`~photonjax.hardware.costs.SharedCosts` through which a bill
-        charges it. A field in joules gets ``each`` parts' power for one symbol's time, ``static_power_w``
-        the power of all. Empty: the bill charges it through light or memory, or not at all.
+      charged: the field of :class:`~photonjax.hardware.costs.SharedCosts` through which
+        it is charged. A field in joules gets ``each`` parts' power for one symbol's time, ``static_power_w``
+        the power of all. Empty: it is charged through light or memory, or not at all.
       each: how many of them one use involves.
       power_w: of one, while on [W].
       area_m2: of one [m2].
@@ -45,7 +45,7 @@ class Part:
 class Assembly:
     """An accelerator: its parts, and how they are put together.
 
-    The power split is a sum over the parts, and the core that :func:`photonjax.cost.estimate` charges is
+    The power split is a sum over the parts, and the core that :func:`photonjax.cost.estimate` takes is
     made from the same parts, so that a power cannot differ between the two.
 
     Attributes:
@@ -88,7 +88,7 @@ class Assembly:
         return sum(p.count * p.area_m2 for p in self.parts)
 
     def core(self) -> OpticalCore:
-        """The core whose bill charges these parts: ``bare`` with their energies and area filled in."""
+        """The core that charges these parts: ``bare`` with their energies and area filled in."""
         assert self.bare.costs is not None
         charged: dict[str, Any] = {}
         for p in self.parts:

@@ -1,4 +1,4 @@
-"""What Google's TPUs share: vector lanes, and the use that real programs make of the chip."""
+"""What Google's TPUs share: vector lanes, and the fraction of their peak that real programs reach."""
 
 from __future__ import annotations
 

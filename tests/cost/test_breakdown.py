@@ -1,4 +1,4 @@
-"""Bills as values: conservation, sums, scales, exports, groups of sites."""
+"""Breakdowns as values: conservation, sums, scales, exports, groups of sites."""
 
 import csv
 import dataclasses
@@ -37,33 +37,33 @@ CORES = [n for n in machines.optical_names() if machines.optical(n).costs is not
 @settings(max_examples=25, deadline=None)
 @given(*SIZES, st.sampled_from(CORES), st.booleans())
 def test_components_and_sites_sum_to_the_total(count, M, K, N, name, everything):
-    inventory = Workload(layers(count, M, K, N), OTHERS)
+    workload = Workload(layers(count, M, K, N), OTHERS)
     where = (lambda site: True) if everything else None
-    for bill in (
-        estimate(inventory, machines.optical(name), where=where, digital=CHIP),
-        estimate(inventory, CHIP),
-        estimate(inventory, CHIP).floor,
+    for cost in (
+        estimate(workload, machines.optical(name), where=where, digital=CHIP),
+        estimate(workload, CHIP),
+        estimate(workload, CHIP).floor,
     ):
-        assert sum(bill.by_component().values()) == pytest.approx(bill.joules, rel=1e-12)
-        assert sum(bill.by_component("seconds").values()) == pytest.approx(bill.seconds, rel=1e-12)
-        sites = bill.by_site().values()
-        assert sum(j for j, _ in sites) == pytest.approx(bill.joules, rel=1e-12)
-        assert sum(s for _, s in sites) == pytest.approx(bill.seconds, rel=1e-12)
-        assert all(v >= 0 for e in bill.entries for v in (*e.joules.values(), *e.seconds.values()))
+        assert sum(cost.by_component().values()) == pytest.approx(cost.joules, rel=1e-12)
+        assert sum(cost.by_component("seconds").values()) == pytest.approx(cost.seconds, rel=1e-12)
+        sites = cost.by_site().values()
+        assert sum(j for j, _ in sites) == pytest.approx(cost.joules, rel=1e-12)
+        assert sum(s for _, s in sites) == pytest.approx(cost.seconds, rel=1e-12)
+        assert all(v >= 0 for e in cost.entries for v in (*e.joules.values(), *e.seconds.values()))
 
 
 @settings(max_examples=25, deadline=None)
 @given(*SIZES, st.sampled_from(CORES))
-def test_grouping_layers_changes_no_bill(count, M, K, N, name):
-    inventory = Workload(layers(count, M, K, N), OTHERS)
-    short = group_sites(inventory)
+def test_grouping_layers_changes_no_cost(count, M, K, N, name):
+    workload = Workload(layers(count, M, K, N), OTHERS)
+    short = group_sites(workload)
     assert [s.path for s in short.matmuls] == ["layers/*/up", "layers/attn/scores", "head"]
-    assert short.macs == inventory.macs
-    for bill in (
+    assert short.macs == workload.macs
+    for cost in (
         lambda inv: estimate(inv, machines.optical(name), digital=CHIP),
         lambda inv: estimate(inv, CHIP),
     ):
-        a, b = bill(inventory), bill(short)
+        a, b = cost(workload), cost(short)
         assert b.joules == pytest.approx(a.joules, rel=1e-12)
         assert b.seconds == pytest.approx(a.seconds, rel=1e-12)
 
@@ -87,12 +87,12 @@ def test_groups_are_told_apart_by_size_and_by_names_with_digits():
 
 
 @given(st.floats(0, 1e6), st.lists(st.floats(0, 1e9), min_size=1, max_size=4))
-def test_bills_add_and_scale(factor, energies):
-    bills = [
+def test_breakdowns_add_and_scale(factor, energies):
+    costs = [
         CostBreakdown("x", (), (CostEntry("a", "light", {"dac": e}, {"compute": 2 * e}),))
         for e in energies
     ]
-    total = sum(bills)
+    total = sum(costs)
     assert total.joules == pytest.approx(sum(energies))
     assert (factor * total).seconds == pytest.approx(2 * factor * sum(energies))
     assert (total + total).joules == pytest.approx((2 * total).joules)
@@ -100,37 +100,37 @@ def test_bills_add_and_scale(factor, energies):
         total + 1.0
 
 
-def test_csv_and_json_carry_the_whole_bill():
-    inventory = Workload(layers(2, 300, 400, 500), OTHERS)
-    bill = estimate(inventory, machines.optical("display-1024"), digital=CHIP)
-    rows = list(csv.DictReader(io.StringIO(bill.to_csv())))
+def test_csv_and_json_carry_the_whole_breakdown():
+    workload = Workload(layers(2, 300, 400, 500), OTHERS)
+    cost = estimate(workload, machines.optical("display-1024"), digital=CHIP)
+    rows = list(csv.DictReader(io.StringIO(cost.to_csv())))
     for quantity in ("joules", "seconds"):
         values = [float(r["value"]) for r in rows if r["quantity"] == quantity]
-        assert sum(values) == pytest.approx(getattr(bill, quantity), rel=1e-12)
-        assert json.loads(bill.to_json())[quantity] == pytest.approx(sum(values), rel=1e-12)
+        assert sum(values) == pytest.approx(getattr(cost, quantity), rel=1e-12)
+        assert json.loads(cost.to_json())[quantity] == pytest.approx(sum(values), rel=1e-12)
     assert {r["where"] for r in rows} == {"light", "digital"}
     unknown = estimate(Workload(layers(1, 3, 4, 5), []), machines.digital("300-fJ-per-MAC"))
     empty = [r for r in csv.DictReader(io.StringIO(unknown.to_csv())) if r["quantity"] == "seconds"]
     assert {r["value"] for r in empty} == {""}
 
 
-def test_a_bill_of_traced_numbers_is_a_pytree():
-    inventory = Workload(layers(1, 30, 40, 50), OTHERS)
-    bill = jax.jit(lambda c: estimate(inventory, c))(CHIP)
-    exact = estimate(inventory, CHIP)
-    assert float((bill * 2).joules) == pytest.approx(2 * exact.joules, rel=1e-5)
-    assert math.isfinite(float(bill.floor.joules))
+def test_a_breakdown_of_traced_numbers_is_a_pytree():
+    workload = Workload(layers(1, 30, 40, 50), OTHERS)
+    cost = jax.jit(lambda c: estimate(workload, c))(CHIP)
+    exact = estimate(workload, CHIP)
+    assert float((cost * 2).joules) == pytest.approx(2 * exact.joules, rel=1e-5)
+    assert math.isfinite(float(cost.floor.joules))
 
 
 def test_plot_draws_every_component():
     pytest.importorskip("matplotlib").use("Agg")
     from photonjax.cost import plot_breakdowns
 
-    bill = CostBreakdown(
+    cost = CostBreakdown(
         "x", (), (CostEntry("a", "light", {"dac": 2.0, "adc": 1.0, "laser": 0.0}, {}),)
     )
-    axes = plot_breakdowns({"x": bill})
+    axes = plot_breakdowns({"x": cost})
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["dac", "adc"]
     assert [p.get_width() for p in axes.patches] == [2.0, 1.0]
-    axes = plot_breakdowns({"a": bill, "b": 3 * bill})
+    axes = plot_breakdowns({"a": cost, "b": 3 * cost})
     assert sum(p.get_width() for p in axes.patches) == pytest.approx(12.0)

@@ -1,4 +1,4 @@
-"""The digital bill: both sides of the roofline, the floor, and bills as values."""
+"""The digital cost: both sides of the roofline, the floor, and costs as values."""
 
 import dataclasses
 import json
@@ -23,38 +23,38 @@ CHIP = DigitalAccelerator(
 )
 
 
-def inventory(M, K, N, *, operations=(), **fields):
+def workload(M, K, N, *, operations=(), **fields):
     defaults = dict(path="w", batch=1, count=1, dtype="bfloat16", stationary=True)
     return Workload([MatmulSite(M=M, K=K, N=N, **{**defaults, **fields})], list(operations))
 
 
 def test_compute_bound():
-    bill = estimate(inventory(100, 100, 100), CHIP)  # 2e6 ops at 100 op/s; 60,000 B at 16 B/s
-    assert bill.seconds == 20_000.0 and bill.joules == 100_000.0
-    assert bill.floor.joules == 3e6
+    cost = estimate(workload(100, 100, 100), CHIP)  # 2e6 ops at 100 op/s; 60,000 B at 16 B/s
+    assert cost.seconds == 20_000.0 and cost.joules == 100_000.0
+    assert cost.floor.joules == 3e6
 
 
 def test_memory_bound():
-    bill = estimate(inventory(1, 100, 100), CHIP)  # 20,000 ops at 100 op/s; 10,200 numbers
-    assert bill.seconds == 2 * 10_200 / 16 and bill.joules == 5 * bill.seconds
+    cost = estimate(workload(1, 100, 100), CHIP)  # 20,000 ops at 100 op/s; 10,200 numbers
+    assert cost.seconds == 2 * 10_200 / 16 and cost.joules == 5 * cost.seconds
 
 
 def test_precision_can_be_chosen():
-    bill = estimate(inventory(1, 100, 100), CHIP, dtype="int8")
-    assert bill.seconds == 10_200 / 16 and bill.floor.joules == 10_000.0
+    cost = estimate(workload(1, 100, 100), CHIP, dtype="int8")
+    assert cost.seconds == 10_200 / 16 and cost.floor.joules == 10_000.0
     with pytest.raises(
         ValueError, match="mac_energy_j has no float32; give dtype=, one of bfloat16, int8"
     ):
-        estimate(inventory(1, 2, 3, dtype="float32"), CHIP)
+        estimate(workload(1, 2, 3, dtype="float32"), CHIP)
 
 
 @settings(max_examples=30, deadline=None)
 @given(*[st.integers(1, 10_000)] * 3, st.integers(1, 50))
 def test_roofline_bounds(M, K, N, count):
-    bill = estimate(inventory(M, K, N, count=count), CHIP)
+    cost = estimate(workload(M, K, N, count=count), CHIP)
     macs, size = M * K * N * count, 2 * (M * K + K * N + M * N) * count
-    assert bill.seconds >= max(2 * macs / 100, size / 16) * (1 - 1e-12)
-    assert bill.seconds == pytest.approx(max(2 * macs / 100, size / 16))
+    assert cost.seconds >= max(2 * macs / 100, size / 16) * (1 - 1e-12)
+    assert cost.seconds == pytest.approx(max(2 * macs / 100, size / 16))
 
 
 OPS = [
@@ -66,47 +66,47 @@ OPS = [
 
 
 def test_other_operations_alone():
-    bill = estimate(Workload([], OPS), dataclasses.replace(CHIP, transcendental_ops=4.0))
-    times = {path: seconds for path, (_, seconds) in bill.by_site().items()}
+    cost = estimate(Workload([], OPS), dataclasses.replace(CHIP, transcendental_ops=4.0))
+    times = {path: seconds for path, (_, seconds) in cost.by_site().items()}
     assert times == {"(elementwise)": 10.0, "(transcendental)": 4.0, "(movement)": 2.0}
-    assert bill.joules == 5.0 * 16.0
-    assert any("vector rate" in n for n in bill.notes)
+    assert cost.joules == 5.0 * 16.0
+    assert any("vector rate" in n for n in cost.notes)
     without = estimate(
-        inventory(1, 1, 1, operations=OPS), dataclasses.replace(CHIP, vector_ops_per_s=None)
+        workload(1, 1, 1, operations=OPS), dataclasses.replace(CHIP, vector_ops_per_s=None)
     )
     assert any("not charged" in n for n in without.notes)
 
 
 def test_other_operations_run_beside_the_products():
     for K in (1, 100, 1000, 2000):  # products of 2 K s against 20 s of others
-        bill = estimate(inventory(10, K, 10, operations=OPS), CHIP)
-        products = bill.by_component("seconds")["digital"]
-        assert bill.seconds == pytest.approx(max(products, 20.0))
-        assert bill.joules == pytest.approx(5.0 * bill.seconds)
-    assert bill.by_component("seconds")["other operations"] == 0.0
-    grad = jax.grad(lambda c: estimate(inventory(10, 1, 10, operations=OPS), c).seconds)(CHIP)
+        cost = estimate(workload(10, K, 10, operations=OPS), CHIP)
+        products = cost.by_component("seconds")["digital"]
+        assert cost.seconds == pytest.approx(max(products, 20.0))
+        assert cost.joules == pytest.approx(5.0 * cost.seconds)
+    assert cost.by_component("seconds")["other operations"] == 0.0
+    grad = jax.grad(lambda c: estimate(workload(10, 1, 10, operations=OPS), c).seconds)(CHIP)
     assert float(grad.vector_ops_per_s) == pytest.approx(-1.8, rel=1e-5)  # 18 s of 20 over 10 op/s
 
 
 def test_attention_keeps_its_scores_on_the_chip():
     queries, keys = 64, 4000
-    scores = inventory(queries, 8, keys, stationary=False)
-    values = inventory(queries, keys, 8, stationary=False)
+    scores = workload(queries, 8, keys, stationary=False)
+    values = workload(queries, keys, 8, stationary=False)
     fast = dataclasses.replace(CHIP, ops_per_s={"bfloat16": 1e12}, utilisation=1.0)
     for product in (scores, values):  # the queries, or the results: 64 x 8 numbers of two bytes
         assert estimate(product, fast).seconds == pytest.approx(64 * 8 * 2 / 16.0)
 
 
 def test_utilisation_is_what_the_bill_amounts_to():
-    big, small = inventory(4000, 4000, 4000), inventory(1, 4000, 4000)
+    big, small = workload(4000, 4000, 4000), workload(1, 4000, 4000)
     assert model_flop_utilisation(big, CHIP) == pytest.approx(0.5)
     assert model_flop_utilisation(small, CHIP) < 0.1  # waits for memory
-    waits = inventory(10, 1, 10, operations=OPS)
+    waits = workload(10, 1, 10, operations=OPS)
     assert model_flop_utilisation(waits, CHIP) == pytest.approx(200 / 200.0 / 20.0)
 
 
 def test_precision_by_site():
-    sites = [*inventory(100, 100, 100).matmuls, *inventory(100, 100, 100, path="v").matmuls]
+    sites = [*workload(100, 100, 100).matmuls, *workload(100, 100, 100, path="v").matmuls]
     both = estimate(
         Workload(sites, []), CHIP, dtype=lambda s: "int8" if s.path == "w" else "bfloat16"
     )
@@ -115,28 +115,28 @@ def test_precision_by_site():
 
 def test_a_model_that_does_not_fit_is_said_so():
     chip = dataclasses.replace(CHIP, memory_bytes=30_000.0)
-    [note] = estimate(inventory(1, 100, 200, count=2), chip).notes
+    [note] = estimate(workload(1, 100, 200, count=2), chip).notes
     assert "8e-05 GB" in note and "3 accelerators at least" in note
-    assert not estimate(inventory(1, 100, 150), chip).notes
+    assert not estimate(workload(1, 100, 150), chip).notes
 
 
 def test_reference_without_a_chip_has_a_floor_and_no_time():
-    bill = estimate(inventory(10, 10, 10), machines.digital("300-fJ-per-MAC"))
-    assert bill.joules == pytest.approx(300e-12) == bill.floor.joules
-    assert "unknown s" in str(bill)
-    assert json.loads(bill.to_json())["seconds"] is None
+    cost = estimate(workload(10, 10, 10), machines.digital("300-fJ-per-MAC"))
+    assert cost.joules == pytest.approx(300e-12) == cost.floor.joules
+    assert "unknown s" in str(cost)
+    assert json.loads(cost.to_json())["seconds"] is None
 
 
 def test_memory_joins_the_floor_when_it_has_a_price():
     chip = dataclasses.replace(CHIP, energy_per_byte_j=2.0)
-    floor = estimate(inventory(1, 10, 10), chip).floor
+    floor = estimate(workload(1, 10, 10), chip).floor
     assert floor.by_component() == {"arithmetic": 300.0, "memory": 2.0 * 2 * 120}
 
 
 def test_h100_at_half_utilisation_takes_twice_the_peak_energy():
     # shared reference: 5.3 mJ (int8) and 10.6 mJ (bf16) per token for an 8B model's linears at peak
     chip = machines.digital("h100-sxm")
-    site = inventory(4096, 4096, 4096, count=100)
+    site = workload(4096, 4096, 4096, count=100)
     per_mac = estimate(site, chip).joules / site.macs
     assert per_mac * 7.5e9 * chip.utilisation == pytest.approx(10.6e-3, rel=0.01)
     per_mac = estimate(site, chip, dtype="int8").joules / site.macs
@@ -144,8 +144,8 @@ def test_h100_at_half_utilisation_takes_twice_the_peak_energy():
 
 
 def test_bills_add_and_scale_with_their_floors():
-    a = estimate(inventory(10, 10, 10), CHIP)
-    b = estimate(inventory(20, 10, 10, path="v"), CHIP)
+    a = estimate(workload(10, 10, 10), CHIP)
+    b = estimate(workload(20, 10, 10, path="v"), CHIP)
     both = a + b * 2
     assert both.joules == a.joules + 2 * b.joules and both.seconds == a.seconds + 2 * b.seconds
     assert both.floor.joules == a.floor.joules + 2 * b.floor.joules
@@ -154,7 +154,7 @@ def test_bills_add_and_scale_with_their_floors():
 
 
 def test_gradient_in_every_field():
-    inv = inventory(100, 100, 100)
+    inv = workload(100, 100, 100)
     grad = jax.grad(lambda c: estimate(inv, c).joules)(CHIP)
     assert float(grad.power_w) == pytest.approx(20_000.0)
     assert float(grad.utilisation) == pytest.approx(-200_000.0)

@@ -23,7 +23,7 @@ from photonjax.hardware import get_field, set_fields
 from photonjax.machines import Number
 from photonjax.workload import MatmulSite, Operation, Workload
 
-INVENTORY = Workload(
+WORKLOAD = Workload(
     [
         MatmulSite("layers/*/up", 1, 4096, 3000, 5000, 7, "bfloat16", True),
         MatmulSite("layers/attn/scores", 8, 4096, 64, 4096, 7, "bfloat16", False),
@@ -87,8 +87,8 @@ def test_draws_repeat_and_seeds_differ():
 
 
 def ratio(core, chip):
-    light = estimate(INVENTORY, core, where=lambda s: True, digital=chip)
-    return light.joules / estimate(INVENTORY, chip).joules
+    light = estimate(WORKLOAD, core, where=lambda s: True, digital=chip)
+    return light.joules / estimate(WORKLOAD, chip).joules
 
 
 def test_mapped_draws_equal_a_loop():
@@ -106,11 +106,11 @@ def test_mapped_cores_equal_a_loop():
         for p, r in ((1e3, 1e9), (1e4, 2e9), (1e5, 5e8))
     ]
     stacked = jax.tree.map(lambda *leaves: jnp.asarray(leaves), *cores)
-    bills = jax.vmap(lambda core: estimate(INVENTORY, core))(stacked)
+    costs = jax.vmap(lambda core: estimate(WORKLOAD, core))(stacked)
     for i, core in enumerate(cores):
-        exact = estimate(INVENTORY, core)
-        assert float(bills.joules[i]) == pytest.approx(exact.joules, rel=1e-5)
-        assert float(bills.seconds[i]) == pytest.approx(exact.seconds, rel=1e-5)
+        exact = estimate(WORKLOAD, core)
+        assert float(costs.joules[i]) == pytest.approx(exact.joules, rel=1e-5)
+        assert float(costs.seconds[i]) == pytest.approx(exact.seconds, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["display-1024", "lightening-transformer"])
@@ -175,7 +175,7 @@ def test_comparison_shares_a_chip_between_both_sides():
         core, machine=set_fields(core.machine, {"costs.static_power_w": 0.0}), ranges={}
     )
     found = compare(
-        INVENTORY, core, [Baseline("h100", chip)], digital=chip, where=digital_only, samples=64
+        WORKLOAD, core, [Baseline("h100", chip)], digital=chip, where=digital_only, samples=64
     )
     for r in found.ratios["h100"]["energy"], found.ratios["h100"]["time"]:
         assert all(v == pytest.approx(1.0, rel=1e-5) for v in r.values())
@@ -190,7 +190,7 @@ def test_comparison_adds_up_and_reads():
         Baseline("floor", reference),
     ]
     found = compare(
-        INVENTORY, core, baselines, digital=chip, tokens=4096, title="a test", samples=256
+        WORKLOAD, core, baselines, digital=chip, tokens=4096, title="a test", samples=256
     )
     light, base = found.costs["display-1024"], found.costs["h100"]
     assert found.ratios["h100"]["energy"]["value"] == pytest.approx(light.joules / base.joules)
@@ -208,18 +208,18 @@ def test_comparison_adds_up_and_reads():
     assert data["numbers"]["display-1024"]["photons"]["assumed"] is True
     assert data["versions"]["jax"] == jax.__version__
     parts = compare(
-        INVENTORY, UncertainMachine.named("albireo"), [Baseline("floor", reference)], samples=2
+        WORKLOAD, UncertainMachine.named("albireo"), [Baseline("floor", reference)], samples=2
     )
     table = parts.to_dict()["numbers"]["albireo"]
     assert table["rows"]["value"] == 3  # of a part; the core has 27
     with pytest.raises(ValueError, match="baselines is empty"):
-        compare(INVENTORY, core, [])
+        compare(WORKLOAD, core, [])
 
 
 def test_comparison_plots_bills_and_tornado():
     pytest.importorskip("matplotlib").use("Agg")
     core, chip = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
-    found = compare(INVENTORY, core, [Baseline("h100", chip)], digital=chip, samples=16)
+    found = compare(WORKLOAD, core, [Baseline("h100", chip)], digital=chip, samples=16)
     above, below = found.plot().axes
     assert len(above.patches) >= 5
     first = found.swings[0]

@@ -1,6 +1,7 @@
 """Named machines: every number has a source, assumed ones a range that holds them."""
 
 import dataclasses
+import importlib
 import math
 
 import jax
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from photonjax import machines
 from photonjax.hardware import CoreCosts, get_field, set_fields
-from photonjax.machines import Number, converters
+from photonjax.machines import Number, catalogue, converters
 from photonjax.machines.optical.albireo import albireo
 from photonjax.machines.optical.lightening_transformer import lightening_transformer
 from photonjax.ops import measured_dot_general
@@ -88,6 +89,30 @@ def test_unknown_names_list_the_known():
         machines.sources("abacus")
 
 
+def test_a_machine_is_found_by_its_file_alone(tmp_path, monkeypatch):
+    (tmp_path / "toy.py").write_text(
+        "from photonjax.machines.named import optical_machine\n"
+        "from photonjax.machines.number import Number\n"
+        "NUMBERS = {'rows': Number(16, 'inputs', 'a test'), 'costs.cores': Number(2, 'arrays', 'a test')}\n"
+        "MACHINES = (optical_machine('toy-16', NUMBERS, {'encoding': 'offset'}),)\n"
+    )
+    folder = importlib.import_module("photonjax.machines.optical")
+    monkeypatch.setattr(folder, "__path__", [*folder.__path__, str(tmp_path)])
+    catalogue.machines_of.cache_clear()
+    try:
+        core = machines.optical("toy-16")
+        assert (core.rows, core.encoding, core.costs.cores) == (16, "offset", 2)
+        assert "toy-16" in machines.optical_names()
+        assert machines.sources("toy-16")["rows"].source == "a test"
+    finally:
+        catalogue.machines_of.cache_clear()
+
+
+def test_files_can_be_imported_beside_the_functions_of_the_same_names():
+    assert callable(machines.optical) and callable(machines.digital)
+    assert albireo().core().rows == machines.optical("albireo").rows
+
+
 def test_ideal_core_has_no_noise_and_no_converter_at_the_output():
     core = machines.optical("ideal")
     assert (core.bits_in, core.bits_weight, core.bits_out) == (16, 16, None)
@@ -105,13 +130,13 @@ def test_every_core_multiplies(name):
     assert float(m.clipped_share) < 0.02
 
 
-def test_the_crossbar_is_the_one_that_is_billed():
+def test_the_crossbar_is_the_one_that_is_charged():
     core = machines.optical("coherent-crossbar")
-    billed = lightening_transformer(bits=core.bits_in).core()
+    charged = lightening_transformer(bits=core.bits_in).core()
     for field in ("rows", "cols", "encoding", "bits_in", "bits_weight", "bits_out"):
-        assert getattr(core, field) == getattr(billed, field)
-    assert core.photons == pytest.approx(billed.photons)
-    assert core.symbol_rate_hz == billed.symbol_rate_hz
+        assert getattr(core, field) == getattr(charged, field)
+    assert core.photons == pytest.approx(charged.photons)
+    assert core.symbol_rate_hz == charged.symbol_rate_hz
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -14,7 +14,7 @@ from photonjax.machines.optical.lightening_transformer import lightening_transfo
 from photonjax.workload import MatmulSite, Workload
 
 
-def bill_of(machine, M, K, N, stationary=False):
+def cost_of(machine, M, K, N, stationary=False):
     site = MatmulSite("w", 1, M, K, N, 1, "int4", stationary)
     return estimate(Workload([site], []), machine.core(), where=lambda s: True)
 
@@ -50,9 +50,9 @@ def test_bits_its_converters_do_not_reach_are_refused(bits):
 @pytest.mark.parametrize("bits", [4, 8])
 def test_a_full_machine_draws_its_power_split(bits):
     machine = lightening_transformer(bits)
-    bill = bill_of(machine, 48, 72, 48)  # 16 blocks of 6 k-tiles over 8 cores
-    assert bill.seconds == pytest.approx(16 * 6 / 8 / 5e9)
-    watts = {name: j / bill.seconds for name, j in bill.by_component().items()}
+    cost = cost_of(machine, 48, 72, 48)  # 16 blocks of 6 k-tiles over 8 cores
+    assert cost.seconds == pytest.approx(16 * 6 / 8 / 5e9)
+    watts = {name: j / cost.seconds for name, j in cost.by_component().items()}
     split = machine.power_split()
     for component, group in (
         ("laser", "laser"),
@@ -68,7 +68,7 @@ def test_a_full_machine_draws_its_power_split(bits):
 
 def test_one_symbol_of_lightening_transformer_by_hand():
     machine = lightening_transformer(4)
-    joules = bill_of(machine, 12, 12, 12, stationary=True).by_component()
+    joules = cost_of(machine, 12, 12, 12, stationary=True).by_component()
     symbol = 0.2e-9
     half_bytes = 144 / 4 + 144  # inputs lit for four tiles; weights for one core
     assert joules["dac"] == pytest.approx(half_bytes * machine.part("dac").power_w * symbol)
@@ -94,9 +94,9 @@ def test_albireo_parts_by_hand():
     assert counts["ring pair"] == 2 * 1215 and counts["laser"] == 1215
     assert counts["adc"] == counts["amplifier"] == 45
     # as a matrix multiplier: 2 vectors of 27 terms on 9 outputs, each symbol
-    bill = bill_of(machine, 2 * 50, 27, 9)
-    assert bill.seconds == pytest.approx(50 * 0.2e-9)
-    watts = {name: j / bill.seconds for name, j in bill.by_component().items()}
+    cost = cost_of(machine, 2 * 50, 27, 9)
+    assert cost.seconds == pytest.approx(50 * 0.2e-9)
+    watts = {name: j / cost.seconds for name, j in cost.by_component().items()}
     split = machine.power_split()
     always = sum(split[g] for g in ("mrr", "input mrr", "mzm", "laser"))
     assert watts["static"] == pytest.approx(always)
