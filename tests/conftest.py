@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import pytest
+
+from photonjax import data
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -22,3 +25,21 @@ def room_for_programs() -> Iterator[None]:
     if maps.exists() and maps.read_bytes().count(b"\n") > 15_000:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def real_artifact() -> Callable[..., pathlib.Path]:
+    """Fetch an artifact into the ordinary cache; without it skip, but fail where CI is set.
+
+    Those that only npm delivers are not `required`: it may be missing anywhere.
+    """
+
+    def fetch(artifact: str | data.Artifact, *, required: bool = True) -> pathlib.Path:
+        try:
+            return data.fetch(artifact, progress=False)
+        except data.FetchError as error:
+            if required and os.environ.get("CI"):
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+
+    return fetch

@@ -1,24 +1,17 @@
-"""Fixtures of the data room: a cache of one's own, a package manager that is not one, and the real
-artifacts, which a machine without a network may lack."""
+"""Fixtures of the data room: a cache of one's own, a package manager and a hub that are none."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import pathlib
 import sys
 import zipfile
-from collections.abc import Callable
 
 import huggingface_hub
 import pytest
 
-from photonjax.data import artifacts, clients, download
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "network: needs an artifact from a package registry")
+from photonjax.data import artifacts, clients
 
 
 @pytest.fixture
@@ -74,21 +67,3 @@ def registry(
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that refuses every connection at once, whatever the network here."""
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-
-
-@pytest.fixture
-def real_artifact() -> Callable[..., pathlib.Path]:
-    """Fetch an artifact into the ordinary cache; without it skip, but fail where CI is set.
-
-    Artifacts of npm's are not `required`: it may be missing anywhere.
-    """
-
-    def fetch(artifact: artifacts.Artifact, *, required: bool = True) -> pathlib.Path:
-        try:
-            return download.fetch(artifact, progress=False)
-        except artifacts.FetchError as error:
-            if required and os.environ.get("CI"):
-                pytest.fail(str(error))
-            pytest.skip(str(error))
-
-    return fetch

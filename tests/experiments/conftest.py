@@ -21,7 +21,6 @@ from omegaconf import DictConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from experiments.evaluate.config import Evaluate
-from photonjax import data
 from photonjax.models import Decoder, DecoderConfig, save_huggingface
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -211,18 +210,3 @@ def results(arguments: list[str]) -> pathlib.Path:
     """Where runs of the tiny model go."""
     (place,) = (a.partition("=")[2] for a in arguments if a.startswith("results_dir="))
     return pathlib.Path(place) / "evaluate"
-
-
-@pytest.fixture
-def real_artifact() -> Callable[[str], pathlib.Path]:
-    """Fetch an artifact into the ordinary cache; without it skip, but fail where CI is set."""
-
-    def fetch(name: str) -> pathlib.Path:
-        try:
-            return data.fetch(name, progress=False)
-        except data.FetchError as error:
-            if os.environ.get("CI"):
-                pytest.fail(str(error))
-            pytest.skip(str(error))
-
-    return fetch
