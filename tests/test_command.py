@@ -142,7 +142,8 @@ def test_what_the_user_can_mend_is_one_line_and_status_2(case, capsys):
 
 
 def test_without_matplotlib_a_plot_is_refused_before_computing(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for name in ("matplotlib", "matplotlib.pyplot"):
+        monkeypatch.setitem(sys.modules, name, None)
     status, _, err = run(capsys, *SMALL, "--plot", "cost.png")
     assert status == 2 and "pip install" in err and err.count("\n") == 1
 

@@ -47,7 +47,7 @@ def split(inventory: Workload) -> tuple[Workload, Workload]:
 def machine(name: str, bits: int) -> pj.cost.UncertainMachine:
     """The core at a precision, ranges included.
 
-    From the preset's 8 bits to fewer, read in favour of the claim: light, and the ADC's energy, for as
+    From the machine's 8 bits to fewer, read in favour of the claim: light, and the ADC's energy, for as
     many 6.02 dB less as bits are left out, and the DAC by its own law of bits. Whether a model puts up
     with that is claim 5.
 

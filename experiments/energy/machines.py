@@ -63,30 +63,30 @@ def check_context(key: str, model: str, context: int) -> None:
 
 
 def make_core(key: str, entry: Any) -> cost.UncertainMachine:
-    """A core with the ranges of its numbers: a preset's name, or ``{name, preset, fields}``.
+    """A core with the ranges of its numbers: a machine's name, or ``{name, label, fields}``.
 
     Fields that are set are not varied any more.
     """
-    form = "a preset's name or {preset: NAME, fields: {photons: 1e4}, name: LABEL}"
+    form = "a machine's name or {name: NAME, label: LABEL, fields: {photons: 1e4}}"
     if isinstance(entry, str):
-        preset, fields, label = entry, {}, entry
-    elif isinstance(entry, DictConfig) and set(entry) <= {"name", "preset", "fields"}:
-        preset, fields = entry.get("preset"), dict(entry.get("fields") or {})
-        label = entry.get("name") or str(preset)
+        name, fields, label = entry, {}, entry
+    elif isinstance(entry, DictConfig) and set(entry) <= {"name", "label", "fields"}:
+        name, fields = entry.get("name"), dict(entry.get("fields") or {})
+        label = entry.get("label") or str(name)
     else:
         raise UserError(f"{key}: {entry!r} is not {form}")
-    check_text(key, preset)
+    check_text(key, name)
     check_text(key, label)
     with user_errors(ValueError, TypeError, prefix=f"{key}: "):
-        core = pj.machines.optical(preset)
+        core = pj.machines.optical(name)
         if core.costs is None:
             priced = [
                 n for n in pj.machines.optical_names() if pj.machines.optical(n).costs is not None
             ]
             raise UserError(
-                f"{key}: {preset!r} has no published costs; choose one of {', '.join(priced)}"
+                f"{key}: {name!r} has no published costs; choose one of {', '.join(priced)}"
             )
-        known = cost.UncertainMachine.named(preset, set_fields(core, fields), fixed=fields)
+        known = cost.UncertainMachine.named(name, set_fields(core, fields), fixed=fields)
     return cost.UncertainMachine(label, known.machine, known.ranges)
 
 

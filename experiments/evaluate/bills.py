@@ -38,7 +38,7 @@ class Bills:
         )
         bill = pj.cost.estimate(self.inventory, accelerator, dtype=config.bill.dtype)
         self.baseline = {
-            "preset": config.digital.preset,
+            "name": config.digital.name,
             "dtype": config.bill.dtype,
             "tokens": self.tokens,
             "joules_per_token": float(bill.joules) / self.tokens,
@@ -72,7 +72,7 @@ class Bills:
             )
             return bill.joules / self.tokens
 
-        known = pj.cost.UncertainMachine.named(self.config.core.preset, core, fixed=fields)
+        known = pj.cost.UncertainMachine.named(self.config.core.name, core, fixed=fields)
         drawn = pj.cost.monte_carlo(
             joules, known, samples=self.config.bill.samples, seed=self.config.seed
         )
@@ -84,11 +84,11 @@ class Bills:
         base = self.baseline
         floor = base["floor_joules_per_token"]
         return (
-            f"digital baseline {base['preset']}, {base['dtype']}: "
+            f"digital baseline {base['name']}, {base['dtype']}: "
             f"{1e3 * base['joules_per_token']:.3g} mJ/token whole chip, "
             + (f"{1e3 * floor:.3g} mJ/token bare arithmetic\n" if floor else "\n")
             + f"energies: {self.tokens:,} tokens in one batch; on a core, the range is the tenth to the "
             f"ninetieth percentile over {self.config.bill.samples:,} draws of the numbers that nobody "
             "has published\n(see photonjax.machines.describe), all assumed independent; everything "
-            f"but the products on light is charged to {base['preset']}"
+            f"but the products on light is charged to {base['name']}"
         )

@@ -51,7 +51,7 @@ def evaluate(config: Evaluate) -> None:
     """The whole experiment."""
     with user_errors(ValueError, TypeError):
         arithmetic()  # measured once; or refuses what the environment asks for
-        accelerator = pj.machines.digital(config.digital.preset)
+        accelerator = pj.machines.digital(config.digital.name)
         cores = {
             name: make_core(config.core, fields, f"ladder.{name}")
             for name, fields in config.ladder.items()
@@ -77,7 +77,7 @@ def climb(
     text = load_text(config, tokenizer)
     note(f"text: {text.description}")
     check_fit(config, model, text)
-    with user_errors(ValueError, prefix=f"digital {config.digital.preset}: "):
+    with user_errors(ValueError, prefix=f"digital {config.digital.name}: "):
         bills = Bills(config, model, text.windows.shape, accelerator)
 
     reports = {}
@@ -85,7 +85,7 @@ def climb(
         for name in cores:
             with user_errors(ValueError, prefix=f"ladder.{name}: "):
                 reports[name] = pj.convert(model, rules[name])[1]
-    with user_errors(ValueError, prefix=f"digital {config.digital.preset}: "):
+    with user_errors(ValueError, prefix=f"digital {config.digital.name}: "):
         energies = {
             name: bills.of(core, reports[name], fields=set(config.ladder[name]))
             for name, core in cores.items()

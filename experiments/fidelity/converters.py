@@ -85,7 +85,7 @@ def survey_rows() -> list[Row]:
 
 
 def preset_rows() -> list[Row]:
-    """What the preset machine is built with."""
+    """What the named machine is built with."""
     machine = pj.machines.optical(MACHINE)
     costs = machine.costs
     assert costs is not None

@@ -69,15 +69,15 @@ def prompt_row(key: str, chip: str, name: str, model: Any) -> Row:
 
 def spanned(name: str, key: str, chip: str, ours: Callable[[Any], Any]) -> Row:
     """A line of ours that rests on a utilisation, which is assumed, with a range."""
-    preset, number = pj.machines.digital(chip), pj.machines.sources(chip)["utilisation"]
+    accelerator, number = pj.machines.digital(chip), pj.machines.sources(chip)["utilisation"]
     assert number.low is not None and number.high is not None
 
     def at(share: float) -> float:
-        return float(ours(dataclasses.replace(preset, utilisation=share)))
+        return float(ours(dataclasses.replace(accelerator, utilisation=share)))
 
     low, high = at(number.high), at(number.low)
     note = (
         f"{low:.3g} to {high:.3g} for a utilisation of {number.high:g} to {number.low:g}; "
-        f"{number.value:g} is the preset's"
+        f"{number.value:g} is what the named machine has"
     )
     return assumed_row(name, key, at(number.value), low, high, note)

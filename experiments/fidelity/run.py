@@ -3,7 +3,7 @@
     python -m experiments.fidelity
     python -m experiments.fidelity 'groups=[receiver,converters]'
 
-Every value on our side comes out of this project's own functions (products, noise, cost, presets). A
+Every value on our side comes out of this project's own functions (products, noise, cost, named machines). A
 value that cannot be reproduced keeps its line, with the reason. Writes ``results/fidelity/<run>/``:
 fidelity.csv, law.csv and snr.csv (the curves) with their plots, metrics.json, report.txt.
 """

@@ -38,8 +38,8 @@ def check_counts(
 def make_core(
     group: settings.Core, fields: Mapping[str, Any], where: str = "core.fields"
 ) -> pj.OpticalCore:
-    """The preset of the core group with the group's fields and the rung's on top."""
-    core = pj.machines.optical(group.preset)
+    """The named machine of the core group with the group's fields and the rung's on top."""
+    core = pj.machines.optical(group.name)
     changes = {k: v for k, v in {**group.fields, **fields}.items() if k != "only"}
     known = {f.name for f in dataclasses.fields(core)}
     for name in changes:

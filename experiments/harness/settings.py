@@ -33,9 +33,9 @@ class Model:
 
 @dataclasses.dataclass
 class Core:
-    """An optical core: a preset, and what differs from it."""
+    """An optical core: a named machine, and what differs from it."""
 
-    preset: str = setting()
+    name: str = setting()
     fields: dict[str, Any] = setting(empty=True)
 
 
@@ -56,6 +56,6 @@ class Data:
 
 @dataclasses.dataclass
 class Digital:
-    """A digital accelerator, by preset."""
+    """A digital accelerator, by name."""
 
-    preset: str = setting()
+    name: str = setting()

@@ -86,7 +86,7 @@ def readable(found: Mapping[str, Any], config: DictConfig) -> str:
     core = (
         config.machine
         if isinstance(config.machine, str)
-        else config.machine.get("name", config.machine.preset)
+        else config.machine.get("label", config.machine.name)
     )
     lit = "products with weights" if config.light == "weights" else "all products"
     ranges = "; ".join(f"{k}: {r[0]['value']:,} ... {r[-1]['value']:,}" for k, r in rows.items())

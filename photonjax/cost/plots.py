@@ -7,6 +7,7 @@ from typing import Any
 
 from photonjax.cost.breakdown import CostBreakdown, si
 from photonjax.cost.uncertainty import Swing
+from photonjax.extras import need
 
 __all__ = ["plot_breakdowns", "plot_tornado"]
 
@@ -87,10 +88,4 @@ def pyplot() -> Any:
     Raises:
       ImportError: it is not installed; the error says how to get it.
     """
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise ImportError(
-            "plots need Matplotlib: pip install 'photonjax[experiments]', or pip install matplotlib"
-        ) from None
-    return pyplot
+    return need("matplotlib.pyplot", "experiments")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow  # minutes together: on one Python
 TINY = [
     "models=[smollm2-135m]",
     "contexts=[64,256]",
-    "cores=[display-1024,{name: dim, preset: lightening-transformer, fields: {photons: 10.0}}]",
+    "cores=[display-1024,{label: dim, name: lightening-transformer, fields: {photons: 10.0}}]",
     "chips=[h100-sxm]",
     "samples=16",
     "seed=3",
@@ -147,8 +147,8 @@ REFUSED = {
     "model": (["models=[llama-3-9b]"], r"models: model 'llama-3-9b' is not known: did you mean"),
     "model as a mapping": (["models=[{a: 1}]"], r"models: \{'a': 1\} is not a name"),
     "chip as a number": (["chips=[100]"], r"chips: 100 is not a name"),
-    "preset as a number": (["cores=[{preset: 3}]"], r"cores: 3 is not a name"),
-    "core as a number": (["cores=[3]"], r"cores: 3 is not a preset's name or"),
+    "name as a number": (["cores=[{name: 3}]"], r"cores: 3 is not a name"),
+    "core as a number": (["cores=[3]"], r"cores: 3 is not a machine's name or"),
     "no models": (["models=[]"], r"models: \[\] is not a list of names"),
     "twice": (["models=[gpt2,gpt2]"], r"models: 'gpt2' is there twice"),
     "context": (["contexts=[0]"], r"contexts: 0 is not a whole number of 1 or more"),
@@ -163,18 +163,18 @@ REFUSED = {
     ),
     "core of another form": (
         ["cores=[{photons: 3}]"],
-        r"cores: .*photons.* is not a preset's name or",
+        r"cores: .*photons.* is not a machine's name or",
     ),
     "field": (
-        ["cores=[{preset: display-1024, fields: {costs.lasers: 3}}]"],
+        ["cores=[{name: display-1024, fields: {costs.lasers: 3}}]"],
         r"cores: CoreCosts|cores: OpticalCore.costs has no field 'lasers'",
     ),
     "value": (
-        ["cores=[{preset: display-1024, fields: {photons: -1.0}}]"],
+        ["cores=[{name: display-1024, fields: {photons: -1.0}}]"],
         r"cores: OpticalCore.photons = -1.0 is outside",
     ),
     "two cores of one name": (
-        ["cores=[display-1024,{preset: display-1024, fields: {photons: 9.0}}]"],
+        ["cores=[display-1024,{name: display-1024, fields: {photons: 9.0}}]"],
         r"cores: two are called 'display-1024'",
     ),
     "chip": (["chips=[abacus]"], r"chips: unknown digital machine 'abacus'"),
@@ -188,7 +188,7 @@ REFUSED = {
     "samples": (["samples=0"], r"samples: 0 is not a whole number"),
     "batch": (["batch=1.5"], r"batch: 1.5 is not a whole number"),
     "resident": (
-        ["cores=[{preset: display-1024, fields: {costs.resident: true}}]"],
+        ["cores=[{name: display-1024, fields: {costs.resident: true}}]"],
         r"smollm2-135m, 64 tokens, display-1024: CoreCosts.resident = True: the weights fill",
     ),
 }

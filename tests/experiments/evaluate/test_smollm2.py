@@ -44,10 +44,10 @@ def test_one_window(real_artifact):
     tokens = data.tokenize(corpus, tokenizer_from_gguf(gguf), limit=1024)
     window = jnp.asarray(data.windows(tokens, 1024)[0], jnp.int32)
     model = load_gguf(gguf, scan_layers=True)
-    preset = dataclasses.replace(pj.machines.optical("display-1024"), **NO_ADC)
+    core = dataclasses.replace(pj.machines.optical("display-1024"), **NO_ADC)
 
     def put_on_light(**fields: object) -> nnx.Module:
-        optical, report = pj.convert(model, [pj.Rule("*", dataclasses.replace(preset, **fields))])
+        optical, report = pj.convert(model, [pj.Rule("*", dataclasses.replace(core, **fields))])
         assert sum(site.layers for site in report.optical) == 30 * 7 + 1
         pj.program_weights(optical)
         return optical
