@@ -89,7 +89,7 @@ class GGUFFile:
             except NotImplementedError:
                 raise CheckpointError(
                     f"{self.path}: tensor {name!r}: quantization {kind.name} is not supported: "
-                    "use a file in F16, BF16, Q8_0 or Q4_1"
+                    "use a file in F16, BF16, Q8_0 or a K-quant"
                 ) from None
 
     def dequantized(self, name: str) -> np.ndarray:
@@ -99,6 +99,14 @@ class GGUFFile:
         rows = math.prod(shape[:-1])
         data = np.frombuffer(self._data, np.uint8, rows * row, start).reshape(rows, row)
         return quants.dequantize(data, kind).reshape(shape)
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two tensors hold the same bytes."""
+        (kind, shape, start, row), (*form, there, _) = self._tensors[one], self._tensors[other]
+        size = math.prod(shape[:-1]) * row
+        return [kind, shape] == form and (
+            self._data[start : start + size] == self._data[there : there + size]
+        )
 
     def _parse(self) -> None:
         gguf = need("gguf", "models")

@@ -1,121 +1,49 @@
-"""Decoders from GGUF files (llama.cpp's format), through the `gguf` package.
+"""Models from GGUF files (llama.cpp's format), through the `gguf` package.
 
 Quantized tensors are dequantized: say so wherever the result is shown ("Q4_1 dequantized", not
-fp16). A llama file keeps the rows of Q and K in the order of llama.cpp's rotary layout, which turns
-neighbours (2i, 2i+1); this decoder turns (i, i + D/2), so the rows are put back.
+fp16). What a converter did to a family's tensors is undone by the family's file (see families/).
+What a file does not say is not guessed: a missing key is an error, unless it is a constant of the
+architecture, or has a default in the format.
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import Any, NoReturn
 
 import jax.numpy as jnp
 import numpy as np
 
-from photonjax.models.config import DecoderConfig
-from photonjax.models.decoder import Decoder
+from photonjax.models.abstract import ModelConfig
+from photonjax.models.config import DecoderConfig, RopeScaling
+from photonjax.models.families import families
+from photonjax.models.family import GGUF, Family, global_every
 from photonjax.models.ggml import GGUFFile
-from photonjax.models.weights import (
-    CheckpointError,
-    Layout,
-    check_shapes,
-    fill_model,
-)
+from photonjax.models.weights import CheckpointError, Layout, check_shapes, fill_model
 
 __all__ = ["gguf_config", "load_gguf"]
 
-_LAYOUT = Layout(
-    {
-        "embed/embedding": "token_embd.weight",
-        "norm/scale": "output_norm.weight",
-        "head/kernel": "output.weight",
-        "layers/{}/attn_norm/scale": "blk.{}.attn_norm.weight",
-        "layers/{}/attn/q_proj/kernel": "blk.{}.attn_q.weight",
-        "layers/{}/attn/k_proj/kernel": "blk.{}.attn_k.weight",
-        "layers/{}/attn/v_proj/kernel": "blk.{}.attn_v.weight",
-        "layers/{}/attn/o_proj/kernel": "blk.{}.attn_output.weight",
-        "layers/{}/mlp_norm/scale": "blk.{}.ffn_norm.weight",
-        "layers/{}/mlp/gate_proj/kernel": "blk.{}.ffn_gate.weight",
-        "layers/{}/mlp/up_proj/kernel": "blk.{}.ffn_up.weight",
-        "layers/{}/mlp/down_proj/kernel": "blk.{}.ffn_down.weight",
-    }
-)
+_EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
+_FLOATS = ("norm_eps", "rope_theta", "local_rope_theta", "scores_cap", "logits_cap")
 
 
-def gguf_config(path: str | PathLike[str]) -> DecoderConfig:
-    """The configuration that a llama GGUF file describes.
+def gguf_config(path: str | PathLike[str]) -> ModelConfig:
+    """The configuration that a GGUF file describes.
 
     Raises:
-      CheckpointError: the file is broken, or describes something this decoder is not, by name.
+      CheckpointError: the file is broken, or describes something these models are not, by name.
     """
-    return _config(GGUFFile(path))
-
-
-def _config(file: GGUFFile) -> DecoderConfig:
-    path, get, shapes = file.path, file.get, file.shapes
-
-    def refuse(what: str) -> None:
-        raise CheckpointError(f"{path}: {what} is not supported: use a plain Llama checkpoint")
-
-    architecture = get("general.architecture")
-    if architecture != "llama":
-        refuse(f"architecture {architecture!r}")
-    scaling = get("llama.rope.scaling.type", "none")
-    if scaling != "none":
-        refuse(f"rope scaling {scaling!r}")
-    for key in ("llama.rope.scaling.factor", "llama.rope.scale_linear"):
-        if get(key, 1.0) not in (0.0, 1.0):
-            refuse(f"{key}={get(key)}")
-    if "rope_freqs.weight" in shapes:
-        refuse("rope scaling (tensor 'rope_freqs.weight')")
-    if get("llama.expert_count", 0):
-        refuse(f"a mixture of experts (llama.expert_count={get('llama.expert_count')})")
-    if get("llama.attention.sliding_window", 0):
-        refuse("sliding-window attention (llama.attention.sliding_window)")
-    if "token_embd.weight" not in shapes:
-        raise CheckpointError(
-            f"{path}: tensor 'token_embd.weight' is missing: fetch the file again"
-        )
-
-    def size(key: str, default: Any = ...) -> int:
-        value = get(f"llama.{key}", default)
-        if isinstance(value, list):
-            refuse(f"a different llama.{key} per layer")
-        if not isinstance(value, int) or value < 1:
-            raise CheckpointError(f"{path}: llama.{key}={value!r}: must be an integer above 0")
-        return value
-
-    hidden, heads = size("embedding_length"), size("attention.head_count")
-    head_dim = size("attention.key_length", max(1, hidden // heads))
-    for key in ("attention.value_length", "rope.dimension_count"):
-        if size(key, head_dim) != head_dim:
-            refuse(f"llama.{key}={size(key)} beside a head size of {head_dim}")
-    try:
-        return DecoderConfig(
-            vocab_size=shapes["token_embd.weight"][0],
-            hidden_size=hidden,
-            intermediate_size=size("feed_forward_length"),
-            num_layers=size("block_count"),
-            num_heads=heads,
-            num_kv_heads=size("attention.head_count_kv", heads),
-            head_dim=head_dim,
-            rope_theta=float(get("llama.rope.freq_base", 10_000.0)),
-            norm_eps=float(get("llama.attention.layer_norm_rms_epsilon")),
-            tie_embeddings="output.weight" not in shapes,
-            max_length=size("context_length", 131_072),
-        )
-    except CheckpointError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its metadata makes no decoder: {error}") from None
+    return _read_config(GGUFFile(path))[1]
 
 
 def load_gguf(
     path: str | PathLike[str], *, scan_layers: bool = False, dtype: Any = jnp.float32
-) -> Decoder:
-    """A decoder from a llama GGUF file, its tensors dequantized.
+) -> Any:
+    """A model from a GGUF file, its tensors dequantized.
+
+    The families are those of `load_huggingface`; each in any quantization that `gguf` can decode
+    (F32, F16, BF16, Q4_0 to Q8_0, the K-quants and others).
 
     Args:
       path: of the .gguf file.
@@ -124,8 +52,8 @@ def load_gguf(
 
     Raises:
       CheckpointError: a missing, truncated or corrupt file; an architecture, feature, tensor or
-        quantization that is not supported; a missing tensor or a wrong shape. Nothing has been
-        allocated then.
+        quantization that is not supported; a missing key or tensor or a wrong shape. Nothing has
+        been allocated then.
 
     Example::
 
@@ -133,29 +61,122 @@ def load_gguf(
         logits = nnx.jit(model)(tokens)
     """
     file = GGUFFile(path)
-    config = _config(file)
-    check_shapes(path, config, _LAYOUT, file.shapes)
+    form, config = _read_config(file)
+    layout = Layout(form.names)
+    found = {name: shape for name, shape in file.shapes.items() if name not in form.consumed}
+    if _HEAD in found and _HEAD not in form.names.values() and file.same(_HEAD, _EMBEDDING):
+        del found[_HEAD]  # a tied head, written twice
+    check_shapes(path, config, layout, found)
     file.check_kinds()
 
     def read(name: str, out: np.ndarray) -> None:
-        weight = file.dequantized(name)
-        if name.endswith(("attn_q.weight", "attn_k.weight")):
-            weight = _unpermute(weight, config.head_dim)
-        out[...] = weight
+        out[...] = form.restore(name, file.dequantized(name), config)
 
     return fill_model(
         config,
-        lambda path, out: _LAYOUT.copy(path, out, read),
+        lambda path, out: layout.copy(path, out, read),
         scan_layers=scan_layers,
         dtype=dtype,
     )
 
 
-def _unpermute(weight: np.ndarray, head_dim: int) -> np.ndarray:
-    """Rows of Q or K [heads·D, hidden] from llama.cpp's order (pairs side by side) to halves."""
-    rows, columns = weight.shape
-    return (
-        weight.reshape(rows // head_dim, head_dim // 2, 2, columns)
-        .swapaxes(1, 2)
-        .reshape(rows, columns)
+def _read_config(file: GGUFFile) -> tuple[GGUF, ModelConfig]:
+    family, form = _family(file)
+    if _EMBEDDING not in file.shapes:
+        raise CheckpointError(
+            f"{file.path}: tensor {_EMBEDDING!r} is missing: fetch the file again"
+        )
+    fields = {**family.flags, "vocab_size": file.shapes[_EMBEDDING][0]}
+    if family.config is DecoderConfig:
+        fields |= _derived(file, form)
+    for key, field in form.keys.items():
+        if field in fields and f"{form.architecture}.{key}" not in file.metadata:
+            continue
+        fields[field] = _value(file, form, key, field)
+    fields |= form.complete(fields, file)
+    try:
+        config = family.config(**fields)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{file.path}: its metadata makes no model: {error}") from None
+    if isinstance(config, DecoderConfig):
+        _check_rotary(file, form, config)
+    return form, config
+
+
+def _family(file: GGUFFile) -> tuple[Family, GGUF]:
+    architecture = file.get("general.architecture")
+    known = [(family, family.gguf) for family in families() if family.gguf is not None]
+    of_it = [(family, form) for family, form in known if form.architecture == architecture]
+    if not of_it:
+        names = ", ".join(dict.fromkeys(form.architecture for _, form in known))
+        raise CheckpointError(
+            f"{file.path}: architecture {architecture!r} is not supported: use one of {names}"
+        )
+    experts = file.get(f"{architecture}.expert_count", 0)
+    for family, form in of_it:
+        if form.experts == bool(experts):
+            return family, form
+    _refuse(file, f"{architecture}.expert_count={experts!r}")
+
+
+def _value(file: GGUFFile, form: GGUF, key: str, field: str) -> Any:
+    key = f"{form.architecture}.{key}"
+    value = file.get(key, form.defaults.get(field, ...))
+    if field == "global_every" and isinstance(value, list):
+        try:
+            return global_every(value)
+        except (TypeError, ValueError):
+            _refuse(file, f"{key}={value!r}")
+    if isinstance(value, list):
+        _refuse(file, f"a different {key} per layer")
+    kinds = (int, float) if field in _FLOATS else int
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
+        what = "a number" if field in _FLOATS else "an integer"
+        raise CheckpointError(f"{file.path}: {key}={value!r}: must be {what} above 0")
+    return value
+
+
+def _derived(file: GGUFFile, form: GGUF) -> dict[str, Any]:
+    """What the format lets a decoder's file leave out, because it follows from the rest."""
+    hidden, heads = (
+        _value(file, form, key, "") for key in ("embedding_length", "attention.head_count")
+    )
+    return dict(
+        head_dim=max(1, hidden // heads),
+        num_kv_heads=heads,
+        tie_embeddings=_HEAD not in file.shapes,
+        rope_scaling=_linear_scaling(file, form),
+    )
+
+
+def _linear_scaling(file: GGUFFile, form: GGUF) -> RopeScaling | None:
+    """Positions divided by a factor, under its new name or its old one."""
+    kind = file.get(f"{form.architecture}.rope.scaling.type", "linear")
+    if kind not in ("none", "linear"):
+        _refuse(file, f"rope scaling {kind!r}")
+    for key in ("scaling.factor", "scale_linear"):
+        key = f"{form.architecture}.rope.{key}"
+        factor = file.get(key, 1.0)
+        if factor not in (0.0, 1.0) and kind != "none":
+            try:
+                return RopeScaling(factor=factor)
+            except ValueError:
+                _refuse(file, f"{key}={factor!r}")
+    return None
+
+
+def _check_rotary(file: GGUFFile, form: GGUF, config: DecoderConfig) -> None:
+    """Whole heads are turned, and values are as long as keys."""
+    for key in ("attention.value_length", "rope.dimension_count"):
+        key = f"{form.architecture}.{key}"
+        if file.get(key, config.head_dim) != config.head_dim:
+            _refuse(file, f"{key}={file.get(key)} beside a head size of {config.head_dim}")
+    window = f"{form.architecture}.attention.sliding_window"
+    if file.get(window, 0) and config.sliding_window is None:
+        _refuse(file, f"sliding-window attention ({window})")
+
+
+def _refuse(file: GGUFFile, what: str) -> NoReturn:
+    raise CheckpointError(
+        f"{file.path}: {what} is not supported: load the model's Hugging Face directory"
     )

@@ -2,7 +2,7 @@
 
 Weights are memory-mapped and cast on the way, one tensor at a time: the peak is the target weights
 plus one tensor's buffer. What config.json asks for and these models are not, is refused by name
-before anything is allocated (see families.py).
+before anything is allocated (see config_json.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from flax import nnx
 
 from photonjax.models.abstract import ModelConfig
 from photonjax.models.config import DecoderConfig
+from photonjax.models.config_json import read_config
 from photonjax.models.decoder import Decoder
-from photonjax.models.families import LLAMA_FIELDS, config_of
-from photonjax.models.layouts import layout_of
+from photonjax.models.families import llama
+from photonjax.models.family import HF_KEYS, HuggingFace
 from photonjax.models.safetensors import SafetensorsFile, write_safetensors
 from photonjax.models.weights import (
     CheckpointError,
+    Layout,
     check_shapes,
     fill_model,
     layer_of,
@@ -46,7 +49,7 @@ def huggingface_config(directory: str | PathLike[str]) -> ModelConfig:
       CheckpointError: there is none, or it describes something these models are not, by name.
     """
     path = Path(directory) / "config.json"
-    return config_of(path, _json(path))
+    return read_config(path, _json(path))[1]
 
 
 def load_huggingface(
@@ -71,9 +74,10 @@ def load_huggingface(
         model = load_huggingface("SmolLM2-135M", dtype=jnp.bfloat16)
     """
     directory = Path(directory)
-    config = huggingface_config(directory)
+    path = directory / "config.json"
+    family, config = read_config(path, _json(path))
     tensors = _tensors(directory)
-    layout = layout_of(config, tensors)
+    layout = _layout(family.huggingface, tensors)
     tied = _HEAD not in layout.names.values() or getattr(config, "tie_embeddings", True)
     found = {
         name: file.shapes[name]
@@ -82,8 +86,8 @@ def load_huggingface(
     }
     check_shapes(directory, config, layout, found)
 
-    def read(path: str, out: np.ndarray) -> None:
-        layout.copy(path, out, lambda name, part: tensors[name].copy(name, part))
+    def read(own: str, out: np.ndarray) -> None:
+        layout.copy(own, out, lambda name, part: tensors[name].copy(name, part))
 
     return fill_model(config, read, scan_layers=scan_layers, dtype=dtype)
 
@@ -99,7 +103,7 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
     """
     config = model.config
     for field in dataclasses.fields(config):
-        plain = field.name in ("rope_theta", *LLAMA_FIELDS.values())
+        plain = field.name in ("rope_theta", *HF_KEYS.values())
         if not isinstance(config, DecoderConfig) or not (
             plain or getattr(config, field.name) == field.default
         ):
@@ -113,7 +117,7 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
         "/".join(map(str, path)): value
         for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param))
     }
-    layout = layout_of(config, ())
+    layout = _layout(llama.FAMILIES[0].huggingface, ())
     paths, shapes = {}, {}
     for own, shape in parameter_shapes(config).items():
         ((name, stored, _),) = layout.tensors(own, shape)
@@ -130,7 +134,7 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
 
     dtype = state["embed/embedding"].dtype
     write_safetensors(directory / "model.safetensors", shapes, dtype, read)
-    raw: dict[str, Any] = {key: getattr(config, own) for key, own in LLAMA_FIELDS.items()}
+    raw: dict[str, Any] = {key: getattr(config, own) for key, own in HF_KEYS.items()}
     raw |= {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -141,6 +145,12 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
     part = directory / "config.json.part"
     part.write_text(json.dumps(raw, indent=2) + "\n")
     os.replace(part, directory / "config.json")
+
+
+def _layout(form: HuggingFace, names: Iterable[str]) -> Layout:
+    """Where the files of a family keep its parameters, with its prefix if they have it."""
+    start = form.prefix if any(name.startswith(form.prefix) for name in names) else ""
+    return Layout({own: start + name for own, name in form.names.items()}, form.transposed)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from photonjax.models.config import RopeScaling
 
-__all__ = ["rotary_angles", "rotate"]
+__all__ = ["rotary_angles", "rotary_frequencies", "rotate"]
 
 
 def rotary_angles(
@@ -24,11 +24,21 @@ def rotary_angles(
     >>> cos.shape, round(float(sin[2, 1]), 4)  # 2 · 100^(-1/2) radians
     ((3, 2), 0.1987)
     """
-    frequency = theta ** -(jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-    if scaling is not None:
-        frequency = _scaled(frequency, scaling)
+    frequency = rotary_frequencies(head_dim, theta, scaling)
     angle = jnp.arange(length, dtype=jnp.float32)[:, None] * frequency
     return jnp.cos(angle), jnp.sin(angle)
+
+
+def rotary_frequencies(
+    head_dim: int, theta: float, scaling: RopeScaling | None = None
+) -> jax.Array:
+    """Radians per token [head_dim / 2] of each pair, float32.
+
+    >>> rotary_frequencies(4, 100.0, RopeScaling(factor=2.0)).tolist()
+    [0.5, 0.05000000074505806]
+    """
+    frequency = theta ** -(jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
+    return frequency if scaling is None else _scaled(frequency, scaling)
 
 
 def _scaled(frequency: jax.Array, scaling: RopeScaling) -> jax.Array:

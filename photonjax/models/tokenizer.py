@@ -1,14 +1,22 @@
 """Tokenizers through the `tokenizers` package: from a Hugging Face directory, or rebuilt from a
-GGUF file's metadata.
+GGUF file's metadata, which holds one of two kinds.
 
-Inside a GGUF lies a byte-level BPE's vocabulary and merges, and the *name* of its pre-tokenizer
-(the rule that cuts text into words before merging). The names known here are in `_PRE_TOKENIZERS`;
-others are refused, because a wrong cut gives plausible but wrong tokens. Names and patterns:
-llama.cpp, src/llama-vocab.cpp, and the models' own tokenizer.json.
+``tokenizer.ggml.model = gpt2`` is a byte-level BPE: vocabulary, merges, and the *name* of its
+pre-tokenizer (the rule that cuts text into words before merging). The names known here are in
+`_PRE_TOKENIZERS`; others are refused, because a wrong cut gives plausible but wrong tokens.
+
+``llama`` is SentencePiece's BPE (Llama 1 and 2, Gemma): pieces with scores, spaces written as
+U+2581, and bytes for what no piece covers. Of all neighbours in the text, the two that make the
+piece with the highest score are joined first, so every way to cut a piece in two is a merge, with
+the rank of its score.
+
+Names and patterns: llama.cpp, src/llama-vocab.cpp, and the models' own tokenizer.json; Kudo &
+Richardson, arXiv 1808.06226 (SentencePiece).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +34,8 @@ _LLAMA3_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_CONTROL, _USER_DEFINED = 3, 4  # gguf.TokenType
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # gguf.TokenType
+_SPACE = "▁"  # U+2581, SentencePiece's
 
 
 def _gpt2(space: bool) -> list[Any]:
@@ -60,33 +69,53 @@ def tokenizer_from_gguf(path: str | PathLike[str]) -> Tokenizer:
     (unless it is called with ``add_special_tokens=False``).
 
     Raises:
-      CheckpointError: the file is broken or holds no byte-level BPE with a known pre-tokenizer.
+      CheckpointError: the file is broken or holds no tokenizer of a kind that is known here.
 
     Example::
 
         tokens = tokenizer_from_gguf("SmolLM2-135M-Instruct.Q4_1.gguf").encode("Light is fast.").ids
     """
     need("tokenizers", "models")
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+    from tokenizers import AddedToken, processors
 
     file = GGUFFile(path)
 
     def get(key: str, default: Any = ...) -> Any:
         return file.get(f"tokenizer.ggml.{key}", default)
 
-    model, pre = get("model"), get("pre", "gpt-2")
-    if model != "gpt2":
+    model = get("model")
+    if model not in _MODELS:
         raise CheckpointError(
-            f"{path}: tokenizer model {model!r} is not supported: "
+            f"{path}: tokenizer model {model!r} is not one of {', '.join(_MODELS)}: "
             "give the model's tokenizer.json to load_tokenizer"
         )
+    make, bos_by_default = _MODELS[model]
+    tokenizer = make(path, get)
+    tokens, kinds = get("tokens"), get("token_type", [])
+    special = [tokens[i] for i, kind in enumerate(kinds) if kind == _CONTROL]
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
+    own = [tokens[i] for i, kind in enumerate(kinds) if kind == _USER_DEFINED]
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in own])
+    if get("add_bos_token", bos_by_default):
+        bos = get("bos_token_id")
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{tokens[bos]} $A",
+            pair=f"{tokens[bos]} $A $B",
+            special_tokens=[(tokens[bos], bos)],
+        )
+    return tokenizer
+
+
+def _byte_level(path: Any, get: Callable[..., Any]) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    pre = get("pre", "gpt-2")
     if pre not in _PRE_TOKENIZERS:
         raise CheckpointError(
             f"{path}: pre-tokenizer {pre!r} is not one of {', '.join(_PRE_TOKENIZERS)}: "
             "give the model's tokenizer.json to load_tokenizer"
         )
-    tokens, kinds = get("tokens"), get("token_type", [])
-    vocabulary = {token: i for i, token in enumerate(tokens)}
+    vocabulary = {token: i for i, token in enumerate(get("tokens"))}
     merges = []
     for merge in get("merges"):
         left, _, right = merge.partition(" ")
@@ -95,25 +124,56 @@ def tokenizer_from_gguf(path: str | PathLike[str]) -> Tokenizer:
                 f"{path}: merge {merge!r} makes no token of the vocabulary: fetch the file again"
             )
         merges.append((left, right))
-    special = {i for i, kind in enumerate(kinds) if kind == _CONTROL}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         _PRE_TOKENIZERS[pre](get("add_space_prefix", False))
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(
-        [AddedToken(tokens[i], special=True, normalized=False) for i in sorted(special)]
-    )
-    own = [i for i, kind in enumerate(kinds) if kind == _USER_DEFINED]
-    tokenizer.add_tokens([AddedToken(tokens[i], normalized=False) for i in own])
-    if get("add_bos_token", False):
-        bos = get("bos_token_id")
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{tokens[bos]} $A",
-            pair=f"{tokens[bos]} $A $B",
-            special_tokens=[(tokens[bos], bos)],
-        )
     return tokenizer
+
+
+def _sentence_piece(path: Any, get: Callable[..., Any]) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, normalizers
+
+    tokens, scores, kinds = get("tokens"), get("scores"), get("token_type")
+    if not len(tokens) == len(scores) == len(kinds):
+        raise CheckpointError(
+            f"{path}: {len(tokens)} tokens with {len(scores)} scores and {len(kinds)} types: "
+            "fetch the file again"
+        )
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    pieces = {token for token, kind in zip(tokens, kinds, strict=True) if kind == _NORMAL}
+    merges = []
+    for i in sorted(
+        (i for i, kind in enumerate(kinds) if kind == _NORMAL), key=lambda i: (-scores[i], i)
+    ):
+        token = tokens[i]
+        cuts = ((token[:at], token[at:]) for at in range(1, len(token)))
+        merges += [cut for cut in cuts if cut[0] in pieces and cut[1] in pieces]
+    unknown = [token for token, kind in zip(tokens, kinds, strict=True) if kind == _UNKNOWN]
+    tokenizer = Tokenizer(
+        models.BPE(
+            vocab=vocabulary,
+            merges=merges,
+            unk_token=unknown[0] if unknown else tokens[get("unknown_token_id")],
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    prefix = get("add_space_prefix", True)
+    spaces = normalizers.Replace(" ", _SPACE)
+    tokenizer.normalizer = (
+        normalizers.Sequence([normalizers.Prepend(_SPACE), spaces]) if prefix else spaces
+    )
+    steps = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    if prefix:
+        steps.append(decoders.Strip(content=" ", left=1))
+    tokenizer.decoder = decoders.Sequence(steps)
+    return tokenizer
+
+
+# What makes each kind, and whether it puts BOS first where the file does not say.
+_MODELS = {"gpt2": (_byte_level, False), "llama": (_sentence_piece, True)}
 
 
 def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:

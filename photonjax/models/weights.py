@@ -45,7 +45,7 @@ class Layout:
     Attributes:
       names: path in the unrolled model, ``{}`` for the layer, to name in the file, ``{}`` for the
         layer and, where experts lie apart, a second one for the expert.
-      transposed: a kernel [in, out] is stored as [out, in].
+      transposed: a kernel [in, out] is stored as [out, in], that of experts [E, in, out] as [E, out, in].
 
     >>> layout = Layout({"layers/{}/up/kernel": "h.{}.up.weight"})
     >>> layout.tensors("layers/3/up/kernel", (4, 8))
@@ -62,16 +62,17 @@ class Layout:
         layer, template = layer_of(path)
         name = self.names[template]
         swap = self.transposed and path.endswith("kernel")
+        stored = (*shape[:-2], shape[-1], shape[-2]) if swap else shape
         if name.count("{}") == 2:
-            one = shape[:0:-1] if swap else shape[1:]
-            return [(name.format(layer, i), one, (i,)) for i in range(shape[0])]
-        return [(name.format(layer), shape[::-1] if swap else shape, ())]
+            return [(name.format(layer, i), stored[1:], (i,)) for i in range(shape[0])]
+        return [(name.format(layer), stored, ())]
 
     def copy(self, path: str, out: np.ndarray, read: Callable[[str, np.ndarray], None]) -> None:
         """Fills a parameter from its tensors, by ``read(name, array)``."""
         for name, _, index in self.tensors(path, out.shape):
             part = out[index]
-            read(name, part.T if self.transposed and path.endswith("kernel") else part)
+            swap = self.transposed and path.endswith("kernel")
+            read(name, part.swapaxes(-1, -2) if swap else part)
 
 
 def _flat(model: Any) -> dict[str, nnx.Param]:

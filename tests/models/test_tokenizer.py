@@ -81,10 +81,76 @@ def test_json_file_and_directory(path, tmp_path):
         assert load_tokenizer(place).encode(TEXTS[1]).ids == tokenizer.encode(TEXTS[1]).ids
 
 
+PIECES = ["▁t", "he", "▁the", "er", "▁th", "▁there", "t", "h", "e", "r", "▁", "a", "b", "ab", "ba"]
+
+
+def write_pieces(path, *, pieces=PIECES, scores=None, **keys):
+    """Writes a SentencePiece vocabulary whose earlier pieces have higher scores."""
+    special, own = ["<unk>", "<bos>"], ["<own>", "  "]
+    octets = [f"<0x{i:02X}>" for i in range(256)]
+    tokens = special + own + octets + pieces
+    kinds = [2, 3, 4, 4] + [6] * 256 + [1] * len(pieces)
+    writer = gguf.GGUFWriter(path, "gemma3")
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_scores([0.0] * 260 + list(scores or (-float(i) for i in range(len(pieces)))))
+    writer.add_bos_token_id(1)
+    for key, value in keys.items():
+        writer.add_bool(f"tokenizer.ggml.{key}", value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "the there", " the\n\n  the", "a\x00b"])
+@pytest.mark.parametrize("prefix", [False, True])
+def test_pieces_make_the_text_again(tmp_path, prefix, text):
+    """Whatever no piece covers, in bytes."""
+    tokenizer = load_tokenizer(write_pieces(tmp_path / "t.gguf", add_space_prefix=prefix))
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+def test_pieces_with_the_highest_score_are_joined_first(tmp_path):
+    """ "▁t" before "he": so "▁th" + "e" is never tried, and "er" takes its e from "he" only if
+    its score is above that of "he"."""
+    options = dict(add_space_prefix=True, add_bos_token=False)
+    tokenizer = load_tokenizer(write_pieces(tmp_path / "t.gguf", **options))
+    assert tokenizer.encode("the there").tokens == ["▁the", "▁the", "r", "e"]
+    better = ["er", *(p for p in PIECES if p != "er")]
+    tokenizer = load_tokenizer(write_pieces(tmp_path / "t.gguf", pieces=better, **options))
+    assert tokenizer.encode("the there").tokens == ["▁the", "▁th", "er", "e"]
+    tokenizer = load_tokenizer(
+        write_pieces(tmp_path / "t.gguf", **options | {"add_space_prefix": False})
+    )
+    assert tokenizer.encode("aba ba").tokens == ["ab", "a", "▁", "ba"]
+
+
+def test_bytes_spaces_and_bos(tmp_path):
+    tokenizer = load_tokenizer(write_pieces(tmp_path / "t.gguf", add_space_prefix=False))
+    assert tokenizer.encode("é<own>a  b").tokens == [
+        "<bos>",
+        "<0xC3>",
+        "<0xA9>",
+        "<own>",
+        "a",
+        "  ",
+        "b",
+    ]
+    assert tokenizer.encode("a", add_special_tokens=False).tokens == ["a"]
+
+
+def test_pieces_without_their_scores(tmp_path):
+    with pytest.raises(CheckpointError, match="275 tokens with 261 scores and 275 types"):
+        load_tokenizer(write_pieces(tmp_path / "t.gguf", scores=[1.0]))
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        (dict(model="llama"), "tokenizer model 'llama'"),
+        (dict(model="bert"), "tokenizer model 'bert' is not one of gpt2, llama"),
         (dict(pre="tekken"), "pre-tokenizer 'tekken'"),
         (dict(merges=["q x"]), "merge 'q x'"),
     ],

@@ -1,0 +1,174 @@
+"""What Hugging Face's config.json says of a model, as a configuration.
+
+What a config.json asks for beyond its family is refused by name.
+Format: https://huggingface.co/docs/transformers/model_doc/llama and its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from photonjax.models.abstract import ModelConfig
+from photonjax.models.config import DecoderConfig, RopeScaling
+from photonjax.models.families import families
+from photonjax.models.family import Family, global_every
+from photonjax.models.weights import CheckpointError
+
+__all__ = ["read_config"]
+
+# Keys whose other values mean another network, whatever the family. Absent is fine.
+_ONLY: dict[str, tuple[Any, ...]] = {
+    "attention_bias": (False, None),
+    "mlp_bias": (False, None),
+    "quantization_config": (None,),
+    "rope_interleaved": (False, None),
+    "partial_rotary_factor": (1, None),
+    "use_sliding_window": (False, None),
+    "use_bidirectional_attention": (False, None),
+    "add_cross_attention": (False, None),
+}
+_ACTIVATIONS = {"silu": "silu", "gelu_pytorch_tanh": "gelu_tanh"}
+_LOCAL, _GLOBAL = "sliding_attention", "full_attention"
+
+
+def read_config(path: Path, raw: Mapping[str, Any]) -> tuple[Family, ModelConfig]:
+    """The family and the configuration in a parsed config.json.
+
+    Args:
+      path: of the file, for messages.
+      raw: its content.
+
+    Raises:
+      CheckpointError: it describes something that these models are not, by name.
+    """
+
+    def refuse(what: str) -> NoReturn:
+        known = ", ".join(family.huggingface.architecture for family in families())
+        raise CheckpointError(f"{path}: {what} is not supported: use a plain checkpoint of {known}")
+
+    architectures = raw.get("architectures") or []
+    kind = raw.get("model_type")
+    owns = {family.huggingface.model_type: family for family in families()}
+    if kind is None:
+        kind = next((k for k, f in owns.items() if f.huggingface.architecture in architectures), "")
+    if not kind and not architectures:
+        refuse("a configuration without architectures or model_type")
+    for architecture in architectures:
+        if kind not in owns or architecture != owns[kind].huggingface.architecture:
+            refuse(f"architecture {architecture!r}")
+    if kind not in owns:
+        refuse(f"model_type={kind!r}")
+    family = owns[kind]
+    for key, allowed in {**_ONLY, **family.huggingface.only}.items():
+        if key in raw and raw[key] not in allowed:
+            refuse(f"{key}={raw[key]!r}")
+    for key in family.huggingface.required:
+        if key not in raw:
+            raise CheckpointError(f"{path}: key {key!r} is missing: fetch the file again")
+    fields = {**family.huggingface.defaults, **family.flags}
+    keys = family.huggingface.keys
+    fields |= {own: raw[key] for key, own in keys.items() if raw.get(key) is not None}
+    try:
+        if family.config is DecoderConfig:
+            fields = _decoder_fields(raw, {"norm_eps": 1e-6, **fields}, family, refuse)
+        return family, family.config(**fields)
+    except CheckpointError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def _decoder_fields(
+    raw: Mapping[str, Any],
+    fields: dict[str, Any],
+    family: Family,
+    refuse: Callable[[str], NoReturn],
+) -> dict[str, Any]:
+    activation = raw.get("hidden_activation") or raw.get("hidden_act")
+    if activation is not None:
+        if family.flags.get("activation") == "gelu_tanh" and activation == "gelu":
+            activation = "gelu_pytorch_tanh"  # what Gemma's first files mean by it
+        if _ACTIVATIONS.get(activation) != family.flags.get("activation", "silu"):
+            refuse(f"hidden_act={activation!r}")
+    if raw.get("query_pre_attn_scalar") is not None:
+        fields["query_scale"] = raw["query_pre_attn_scalar"] ** -0.5
+    if "sliding_window" in family.huggingface.keys.values():
+        fields |= _windows(raw, fields, refuse)
+    elif any(kind != _GLOBAL for kind in raw.get("layer_types") or []):
+        refuse(f"layer_types={raw['layer_types']!r}")
+    if fields.get("sliding_window") is None:
+        for key in ("global_every", "local_rope_theta"):
+            fields.pop(key, None)
+    return fields | _rope(raw, fields, refuse)
+
+
+def _windows(
+    raw: Mapping[str, Any], fields: Mapping[str, Any], refuse: Callable[[str], NoReturn]
+) -> dict[str, Any]:
+    """Which layers are local, from a list of them or a period."""
+    found: dict[str, Any] = {}
+    for key in ("sliding_window_pattern", "_sliding_window_pattern"):
+        if raw.get(key) is not None:
+            found["global_every"] = raw[key]
+    types = raw.get("layer_types")
+    if types is None:
+        return found
+    if _LOCAL not in types:
+        return {"sliding_window": None}
+    if not set(types) <= {_LOCAL, _GLOBAL} or len(types) != fields["num_layers"]:
+        refuse(f"layer_types={types!r}")
+    try:
+        return {"global_every": global_every([kind == _LOCAL for kind in types])}
+    except ValueError:
+        refuse(f"layer_types={types!r}")
+
+
+def _rope(
+    raw: Mapping[str, Any], fields: Mapping[str, Any], refuse: Callable[[str], NoReturn]
+) -> dict[str, Any]:
+    """Bases and scaling: one set of rope_parameters, or one for each kind of layer."""
+    found: dict[str, Any] = {}
+    if raw.get("rope_theta") is not None:
+        found["rope_theta"] = raw["rope_theta"]
+    if raw.get("rope_local_base_freq") is not None and fields.get("sliding_window") is not None:
+        found["local_rope_theta"] = raw["rope_local_base_freq"]
+    for key in ("rope_scaling", "rope_parameters"):  # before and since transformers 5
+        value = raw.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, dict):
+            refuse(f"{key}={value!r}")
+        everywhere, near = value, None
+        if {_LOCAL, _GLOBAL} & value.keys():
+            everywhere, near = value.get(_GLOBAL) or {}, value.get(_LOCAL) or {}
+        for rope in (everywhere, near or {}):
+            kind = rope.get("rope_type", rope.get("type", "default"))
+            allowed = ("default",) if rope is near else ("default", "linear", "llama3")
+            if kind not in allowed or rope.get("partial_rotary_factor", 1) != 1:
+                refuse(f"{key}={value!r}")
+        if everywhere.get("rope_theta") is not None:
+            found["rope_theta"] = everywhere["rope_theta"]
+        if near and near.get("rope_theta") and fields.get("sliding_window") is not None:
+            found["local_rope_theta"] = near["rope_theta"]
+        found["rope_scaling"] = _scaling(everywhere, f"{key}={value!r}", refuse)
+    return found
+
+
+def _scaling(
+    rope: Mapping[str, Any], what: str, refuse: Callable[[str], NoReturn]
+) -> RopeScaling | None:
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "default":
+        return None
+    keys = {"factor": "factor"}
+    if kind == "llama3":
+        keys |= {
+            "low_freq_factor": "low",
+            "high_freq_factor": "high",
+            "original_max_position_embeddings": "original_length",
+        }
+    if any(key not in rope for key in keys):
+        refuse(what)
+    return RopeScaling(**{own: rope[key] for key, own in keys.items()})

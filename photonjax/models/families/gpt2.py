@@ -1,0 +1,85 @@
+"""GPT-2: a model of its own, see `photonjax.models.gpt2`.
+
+Hugging Face's files keep kernels as [in, out]; GGUF's turn them, as those of all families.
+"""
+
+from photonjax.models.family import GGUF, Family, HuggingFace
+from photonjax.models.gpt2 import GPT2Config
+
+_PARTS = {  # path: Hugging Face's name, GGUF's name
+    "attn_norm": ("ln_1", "attn_norm"),
+    "attn/qkv_proj": ("attn.c_attn", "attn_qkv"),
+    "attn/o_proj": ("attn.c_proj", "attn_output"),
+    "mlp_norm": ("ln_2", "ffn_norm"),
+    "mlp/up_proj": ("mlp.c_fc", "ffn_up"),
+    "mlp/down_proj": ("mlp.c_proj", "ffn_down"),
+}
+
+
+def _names(outside: dict[str, str], layer: str, column: int) -> dict[str, str]:
+    names = dict(outside)
+    for path, theirs in _PARTS.items():
+        weight = "scale" if path.endswith("norm") else "kernel"
+        names[f"layers/{{}}/{path}/{weight}"] = f"{layer}{theirs[column]}.weight"
+        names[f"layers/{{}}/{path}/bias"] = f"{layer}{theirs[column]}.bias"
+    return names
+
+
+FAMILIES = [
+    Family(
+        config=GPT2Config,
+        huggingface=HuggingFace(
+            model_type="gpt2",
+            architecture="GPT2LMHeadModel",
+            keys={
+                "vocab_size": "vocab_size",
+                "n_embd": "hidden_size",
+                "n_inner": "intermediate_size",
+                "n_layer": "num_layers",
+                "n_head": "num_heads",
+                "n_positions": "max_length",
+                "layer_norm_epsilon": "norm_eps",
+            },
+            required=(),  # GPT2Config has transformers' defaults
+            only={
+                "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+                "scale_attn_weights": (True,),
+                "scale_attn_by_inverse_layer_idx": (False,),
+                "tie_word_embeddings": (True,),
+            },
+            names=_names(
+                {
+                    "embed/embedding": "wte.weight",
+                    "positions/embedding": "wpe.weight",
+                    "norm/scale": "ln_f.weight",
+                    "norm/bias": "ln_f.bias",
+                },
+                "h.{}.",
+                0,
+            ),
+            prefix="transformer.",
+            transposed=False,
+        ),
+        gguf=GGUF(
+            architecture="gpt2",
+            keys={
+                "embedding_length": "hidden_size",
+                "feed_forward_length": "intermediate_size",
+                "block_count": "num_layers",
+                "attention.head_count": "num_heads",
+                "attention.layer_norm_epsilon": "norm_eps",
+                "context_length": "max_length",
+            },
+            names=_names(
+                {
+                    "embed/embedding": "token_embd.weight",
+                    "positions/embedding": "position_embd.weight",
+                    "norm/scale": "output_norm.weight",
+                    "norm/bias": "output_norm.bias",
+                },
+                "blk.{}.",
+                1,
+            ),
+        ),
+    ),
+]

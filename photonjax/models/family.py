@@ -1,0 +1,194 @@
+"""What a family of models says of itself: its flags, and how its files are written.
+
+A family is `Decoder` with some flags (or a model of its own, as GPT-2). Each has a file in
+``families/`` that lists it in ``FAMILIES``: the keys of its config.json and of its GGUF metadata, the
+names of its tensors in both formats, and what the GGUF converter did to them. Nothing else in this
+package knows a family by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from photonjax.models.abstract import ModelConfig
+from photonjax.models.config import DecoderConfig
+
+if TYPE_CHECKING:
+    from photonjax.models.ggml import GGUFFile
+
+__all__ = [
+    "GGUF",
+    "GGUF_KEYS",
+    "GGUF_NAMES",
+    "HF_KEYS",
+    "HF_NAMES",
+    "HF_REQUIRED",
+    "Family",
+    "HuggingFace",
+    "global_every",
+]
+
+HF_KEYS = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "hidden_size",
+    "intermediate_size": "intermediate_size",
+    "num_hidden_layers": "num_layers",
+    "num_attention_heads": "num_heads",
+    "num_key_value_heads": "num_kv_heads",
+    "head_dim": "head_dim",
+    "rms_norm_eps": "norm_eps",
+    "tie_word_embeddings": "tie_embeddings",
+    "max_position_embeddings": "max_length",
+}
+"""Keys of config.json that decoders share, and the fields of `DecoderConfig` that they give."""
+
+HF_REQUIRED = tuple(HF_KEYS)[:5]
+
+_LAYER = "model.layers.{}."
+HF_NAMES = {
+    "embed/embedding": "model.embed_tokens.weight",
+    "norm/scale": "model.norm.weight",
+    "head/kernel": "lm_head.weight",
+    "layers/{}/attn_norm/scale": _LAYER + "input_layernorm.weight",
+    "layers/{}/mlp_norm/scale": _LAYER + "post_attention_layernorm.weight",
+    **{
+        f"layers/{{}}/{part}/kernel": f"{_LAYER}{theirs}.weight"
+        for part, theirs in {
+            "attn/q_proj": "self_attn.q_proj",
+            "attn/k_proj": "self_attn.k_proj",
+            "attn/v_proj": "self_attn.v_proj",
+            "attn/o_proj": "self_attn.o_proj",
+            "mlp/gate_proj": "mlp.gate_proj",
+            "mlp/up_proj": "mlp.up_proj",
+            "mlp/down_proj": "mlp.down_proj",
+        }.items()
+    },
+}
+"""Parameters that decoders share, by path, and their names in Hugging Face's files."""
+
+GGUF_KEYS = {
+    "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size",
+    "block_count": "num_layers",
+    "attention.head_count": "num_heads",
+    "attention.head_count_kv": "num_kv_heads",
+    "attention.key_length": "head_dim",
+    "attention.layer_norm_rms_epsilon": "norm_eps",
+    "rope.freq_base": "rope_theta",
+    "context_length": "max_length",
+}
+"""Metadata keys that decoders share, after the architecture's name, and the fields they give."""
+
+_BLOCK = "blk.{}."
+GGUF_NAMES = {
+    "embed/embedding": "token_embd.weight",
+    "norm/scale": "output_norm.weight",
+    "head/kernel": "output.weight",
+    "layers/{}/attn_norm/scale": _BLOCK + "attn_norm.weight",
+    "layers/{}/mlp_norm/scale": _BLOCK + "ffn_norm.weight",
+    "layers/{}/attn/q_proj/kernel": _BLOCK + "attn_q.weight",
+    "layers/{}/attn/k_proj/kernel": _BLOCK + "attn_k.weight",
+    "layers/{}/attn/v_proj/kernel": _BLOCK + "attn_v.weight",
+    "layers/{}/attn/o_proj/kernel": _BLOCK + "attn_output.weight",
+    "layers/{}/mlp/gate_proj/kernel": _BLOCK + "ffn_gate.weight",
+    "layers/{}/mlp/up_proj/kernel": _BLOCK + "ffn_up.weight",
+    "layers/{}/mlp/down_proj/kernel": _BLOCK + "ffn_down.weight",
+}
+"""Parameters that decoders share, by path, and their names in GGUF files."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HuggingFace:
+    """How a family's Hugging Face directories are written.
+
+    Attributes:
+      model_type: in config.json.
+      architecture: in config.json, the only one that is read.
+      keys: of config.json, to fields of the configuration.
+      required: keys that must be there.
+      defaults: fields where config.json leaves the key out.
+      only: keys with the values that are allowed.
+      names: of the tensors, by the parameter's path in the unrolled model; see `Layout`.
+      prefix: that some files put before every name.
+      transposed: a kernel [in, out] is stored as [out, in].
+    """
+
+    model_type: str
+    architecture: str
+    keys: Mapping[str, str] = dataclasses.field(default_factory=lambda: HF_KEYS)
+    required: Sequence[str] = HF_REQUIRED
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    only: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    names: Mapping[str, str] = dataclasses.field(default_factory=lambda: HF_NAMES)
+    prefix: str = ""
+    transposed: bool = True
+
+
+def _as_stored(name: str, weight: np.ndarray, config: Any) -> np.ndarray:
+    return weight
+
+
+def _nothing(fields: Mapping[str, Any], file: GGUFFile) -> dict[str, Any]:
+    return {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GGUF:
+    """How a family's GGUF files are written.
+
+    Attributes:
+      architecture: ``general.architecture``, the first part of its metadata keys.
+      experts: whether its files hold mixtures of experts; both kinds may go by one architecture.
+      keys: the rest of those keys, to fields of the configuration.
+      defaults: fields where the file leaves the key out, because they are constants of the
+        architecture. A key whose field has none must be there.
+      names: of the tensors, by the parameter's path in the unrolled model; see `Layout`.
+      complete: called as complete(fields, file) for fields that follow from others, or from tensors.
+      consumed: tensors that `complete` has read, and that are no parameters.
+      restore: called as restore(name, weight, config): undoes what the converter did to a tensor.
+    """
+
+    architecture: str
+    experts: bool = False
+    keys: Mapping[str, str] = dataclasses.field(default_factory=lambda: GGUF_KEYS)
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    names: Mapping[str, str] = dataclasses.field(default_factory=lambda: GGUF_NAMES)
+    complete: Callable[[Mapping[str, Any], GGUFFile], Mapping[str, Any]] = _nothing
+    consumed: Sequence[str] = ()
+    restore: Callable[[str, np.ndarray, Any], np.ndarray] = _as_stored
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Family:
+    """A family of models.
+
+    Attributes:
+      huggingface: how its Hugging Face directories are written.
+      gguf: how its GGUF files are; None where they are another family's (Mistral's are Llama's).
+      flags: fields of the configuration that all its models have.
+      config: the configuration's class.
+    """
+
+    huggingface: HuggingFace
+    gguf: GGUF | None = None
+    flags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    config: type[ModelConfig] = DecoderConfig
+
+
+def global_every(local: Sequence[bool]) -> int | None:
+    """The period of global layers in a list that says which layers are local; None without any.
+
+    Raises:
+      ValueError: they are not every so many layers one, the last of each period.
+
+    >>> global_every([True, True, False, True])
+    3
+    """
+    every = list(local).index(False) + 1 if not all(local) else None
+    if list(local) != [every is None or (i + 1) % every != 0 for i in range(len(local))]:
+        raise ValueError("global layers must be every so many layers one, the last of each period")
+    return every
