@@ -2,7 +2,7 @@
 
 Rows are sorted by expert and multiplied by `lax.ragged_dot`: row i meets the matrix of its own
 expert only. So the program holds experts_per_token / num_experts of the work of all experts, and
-the inventory counts that. (XLA's CPU backend has no ragged product and multiplies every row with
+the workload counts that. (XLA's CPU backend has no ragged product and multiplies every row with
 every expert; results are the same, the time is not.) Nothing is dropped, whatever the balance.
 
 Sources: Shazeer et al., arXiv 1701.06538; Jiang et al., arXiv 2401.04088 (Mixtral).

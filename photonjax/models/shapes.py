@@ -193,8 +193,8 @@ def prefill_workload(
     Raises:
       ValueError: an unknown name, or numbers of tokens or prompts that cannot be.
 
-    >>> inventory = prefill_workload("llama-3-8b", tokens=8192)
-    >>> up = next(s for s in inventory.matmuls if s.path.endswith("up_proj/kernel"))
+    >>> workload = prefill_workload("llama-3-8b", tokens=8192)
+    >>> up = next(s for s in workload.matmuls if s.path.endswith("up_proj/kernel"))
     >>> up.count, up.M, up.K, up.N
     (32, 8192, 4096, 14336)
     """
@@ -206,10 +206,10 @@ def prefill_workload(
         config = dataclasses.replace(config, max_length=max(tokens, config.max_length))
     graph, state = nnx.split(abstract_model(config, dtype=dtype))
     shape = jax.ShapeDtypeStruct((batch, tokens), jnp.int32)
-    inventory = trace_workload(
+    workload = trace_workload(
         lambda state, t: nnx.merge(graph, state)(t, last_only=last_only), state, shape
     )
-    return dataclasses.replace(inventory, matmuls=_merged(inventory.matmuls))
+    return dataclasses.replace(workload, matmuls=_merged(workload.matmuls))
 
 
 def _merged(sites: list[MatmulSite]) -> list[MatmulSite]:
