@@ -129,7 +129,7 @@ class CostBreakdown:
         }
 
     def to_json(self) -> str:
-        """:meth:`to_dict` as JSON text."""
+        """``to_dict`` as JSON text."""
         return json.dumps(self.to_dict(), indent=2)
 
     def to_csv(self) -> str:

@@ -45,7 +45,7 @@ def compare(
       baselines: what it is compared with; elasticities and swings are against the first.
       title, tokens: of the program.
       digital: accelerator that does what the core does not; without one, that is not charged.
-      where: which sites run on light (:func:`photonjax.cost.estimate`).
+      where: which sites run on light (``photonjax.cost.estimate``).
       dtype: precision of the products left to ``digital``.
       samples, seed: of the Monte Carlo draws.
 

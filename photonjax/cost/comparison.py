@@ -28,7 +28,7 @@ class Baseline:
     Attributes:
       name: of its column.
       accelerator: with ranges.
-      dtype: as :func:`photonjax.cost.estimate` takes it.
+      dtype: as ``photonjax.cost.estimate`` takes it.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Baseline:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What :func:`compare` finds.
+    """What ``compare`` finds.
 
     A ratio is that of the core to a baseline: below one the core takes less.
 

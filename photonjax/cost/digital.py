@@ -60,7 +60,7 @@ def digital_cost(
 ) -> CostBreakdown:
     """A program on a digital accelerator: the whole of it, and in ``floor`` its arithmetic.
 
-    The arguments are those of :func:`photonjax.cost.estimate`.
+    The arguments are those of ``photonjax.cost.estimate``.
     """
     sites = [(s, precision(s, dtype)) for s in workload.matmuls]
     notes = [*(f"not counted: {u}" for u in workload.unsupported), *workload.notes]

@@ -24,12 +24,12 @@ def estimate(
 ) -> CostBreakdown:
     """What one call of a program costs on a machine, site by site and component by component.
 
-    The formulas, with derivation and neglected terms, stand in :mod:`photonjax.cost.optical` and
-    :mod:`photonjax.cost.digital`. On a digital accelerator the result's ``floor`` is the same program at the
+    The formulas, with derivation and neglected terms, stand in ``photonjax.cost.optical`` and
+    ``photonjax.cost.digital``. On a digital accelerator the result's ``floor`` is the same program at the
     bare energy of its arithmetic.
 
     Args:
-      workload: of the program (:func:`photonjax.trace_workload`).
+      workload: of the program (``photonjax.trace_workload``).
       machine: an optical core that has ``costs``, or a digital accelerator.
       where: of an optical core: which sites run on light; by default the stationary ones.
       digital: of an optical core: the accelerator that computes the rest; without it the rest is not charged,

@@ -1,8 +1,8 @@
 """What a program costs on an optical core.
 
 What a site of products [T, K] x [K, N] uses of each kind of part is counted by
-:func:`photonjax.cost.counts.count`, whose names stand here for those numbers. With r =
-:data:`RAILS` of the encoding, P cores, and the fields of ``core.costs`` by their names:
+``photonjax.cost.counts.count``, whose names stand here for those numbers. With r =
+``RAILS`` of the encoding, P cores, and the fields of ``core.costs`` by their names:
 
     compute = max(steps / symbol_rate,
                   (activation bytes + 8 additions) / activation_bytes_per_s)         [s]
@@ -66,7 +66,7 @@ def optical_cost(
 ) -> CostBreakdown:
     """A program whose products run on light, as far as ``where`` says so.
 
-    The arguments are those of :func:`photonjax.cost.estimate`.
+    The arguments are those of ``photonjax.cost.estimate``.
     """
     if core.costs is None:
         raise ValueError(

@@ -46,7 +46,7 @@ def plot_tornado(
     Numbers that do not move the result are left out.
 
     Args:
-      swings: of :func:`photonjax.cost.swings`.
+      swings: of ``photonjax.cost.swings``.
       value: the result as set.
       axes: to draw on; by default new ones.
       label: of the result.

@@ -48,7 +48,7 @@ class UncertainMachine:
 
     @classmethod
     def named(cls, name: str, machine: Any = None, fixed: Iterable[str] = ()) -> UncertainMachine:
-        """A named machine with the ranges of its table (:func:`photonjax.machines.sources`).
+        """A named machine with the ranges of its table (``photonjax.machines.sources``).
 
         Only continuous fields vary: array sizes, bits and the number of cores stay as set, and so do
         machines that are put together from parts, whose tables list parts rather than fields.
@@ -121,7 +121,7 @@ def draw(numbers: Mapping[K, Number], samples: int, seed: int = 0) -> dict[K, np
 def monte_carlo(
     f: Callable[..., Any], *machines: UncertainMachine, samples: int = 1000, seed: int = 0
 ) -> Any:
-    """Samples of ``f(*machines)`` with every number drawn from its range (:func:`draw`), in one program.
+    """Samples of ``f(*machines)`` with every number drawn from its range (``draw``), in one program.
 
     Returns:
       What ``f`` returns, each array with a leading axis of ``samples``.

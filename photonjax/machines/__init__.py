@@ -1,6 +1,6 @@
 """Named machines, with a source for every number, and the laws that such numbers follow from.
 
-The folders ``optical`` and ``digital`` hold a file for each; :func:`optical` and :func:`digital`
+The folders ``optical`` and ``digital`` hold a file for each; ``optical`` and ``digital``
 build one by its name. Their files are imported as ``from photonjax.machines.optical.albireo import
 albireo``.
 """

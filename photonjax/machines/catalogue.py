@@ -1,12 +1,13 @@
 """Named machines, found in the folders ``optical`` and ``digital``: a file each.
 
-A machine is a table from field to :class:`Number`; the objects are built from the tables and from
+A machine is a table from field to ``Number``; the objects are built from the tables and from
 nothing else, so a number without a source cannot get in. What nobody has published is marked
 ``assumed`` and carries the range within which it was chosen.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import importlib
@@ -24,7 +25,7 @@ __all__ = ["describe", "digital", "digital_names", "optical", "optical_names", "
 
 
 def optical_names() -> list[str]:
-    """Names that :func:`optical` knows.
+    """Names that ``optical`` knows.
 
     >>> optical_names()
     ['albireo', 'coherent-crossbar', 'display-1024', 'ideal', 'lightening-transformer',
@@ -34,7 +35,7 @@ def optical_names() -> list[str]:
 
 
 def digital_names() -> list[str]:
-    """Names that :func:`digital` knows.
+    """Names that ``digital`` knows.
 
     >>> digital_names()
     ['300-fJ-per-MAC', 'b200', 'h100-sxm', 'h200-sxm', 'tpu-v5e', 'tpu-v5p', 'tpu-v6e']
@@ -76,22 +77,25 @@ def sources(name: str) -> dict[str, Number]:
     >>> sources("display-1024")["photons"].high
     1000000.0
     """
-    machines = {**machines_of("optical"), **machines_of("digital")}
-    return dict(_named("machine", name, machines).numbers)
+    return dict(_either(name).numbers)
 
 
 def describe(name: str) -> str:
-    """The table of :func:`sources` as text: field, value, unit, range, ``assumed`` or not, source.
+    """What is said of a machine, and ``sources`` as a table: value, unit, range, ``assumed`` or not, source.
 
-    >>> print(describe("ideal").splitlines()[4])
-    bits_in         16     bits                   an ideal part
+    Raises:
+      ValueError: an unknown name; the error lists the known ones.
+
+    >>> print(describe("ideal").splitlines()[0])
+    A core without noise whose inputs and weights have 16 bits, and whose outputs are not converted.
     """
     rows: list[tuple[str, ...]] = [("field", "value", "unit [range]", "source")]
-    for field, n in sources(name).items():
+    machine = _either(name)
+    for field, n in machine.numbers.items():
         span = "" if n.low is None else f" [{n.low:.4g} ... {n.high:.4g}]"
         value = "none" if n.value is None else f"{n.value:.6g}"
         rows.append((field, value, n.unit + span, ("assumed: " if n.assumed else "") + n.source))
-    return text_table(rows, left=4)
+    return f"{machine.about}\n\n{text_table(rows, left=4)}"
 
 
 @functools.cache
@@ -100,7 +104,16 @@ def machines_of(kind: str) -> dict[str, NamedMachine]:
     folder = importlib.import_module(f"photonjax.machines.{kind}")
     files = sorted(file.name for file in pkgutil.iter_modules(folder.__path__))
     modules = [importlib.import_module(f"{folder.__name__}.{file}") for file in files]
-    return dict(sorted((m.name, m) for module in modules for m in module.MACHINES))
+    found = {
+        machine.name: dataclasses.replace(machine, about=(module.__doc__ or "").strip())
+        for module in modules
+        for machine in module.MACHINES
+    }
+    return dict(sorted(found.items()))
+
+
+def _either(name: str) -> NamedMachine:
+    return _named("machine", name, {**machines_of("optical"), **machines_of("digital")})
 
 
 def _named(kind: str, name: str, machines: Mapping[str, Any]) -> NamedMachine:

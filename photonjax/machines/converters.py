@@ -1,6 +1,6 @@
 """What converters take: energy per sample and power laws, each with its source.
 
-Pure functions of numbers or arrays; :mod:`photonjax.machines` prices its machines with
+Pure functions of numbers or arrays; ``photonjax.machines`` prices its machines with
 them, and a search over resolutions can put them in place of a fixed energy, because they are
 differentiable.
 """
@@ -80,7 +80,7 @@ def adc_linear_w(bits: Any, rate_hz: Any) -> Any:
 def dac_exponential_w(bits: Any, rate_hz: Any) -> Any:
     """Power of a DAC [W]: 50 mW at 8 bits and 14 GS/s, proportional to 2**bits / bits and to rate.
 
-    Source: as :func:`adc_linear_w`.
+    Source: as ``adc_linear_w``.
 
     >>> round(dac_exponential_w(4, 5e9) * 1e3, 3)
     2.232

@@ -11,7 +11,7 @@ static, independent and not corrected.
 waveguide: ``|dU|**2 = d**2``, whatever U is. A splitter ``exp(i (pi/4 + d) X)`` adds ``i d X``, ``|X|**2 =
 2``. With N**2 phases and N(N-1) splitters the mean square error of an element, real and imaginary part, is
 
-    c = s_phi**2 + 2 s_bs**2 (N-1)/N                                        (:func:`unitary_element_error`)
+    c = s_phi**2 + 2 s_bs**2 (N-1)/N                                        (``unitary_element_error``)
 
 (for splitters alone ``|dU| / sqrt(N) = sqrt(2 N) s_bs``) against a mean square element of 1/N: relative
 errors grow as sqrt(N).
@@ -32,14 +32,14 @@ adds ``-H_a**2 / 2``, whose mean is not an error but a loss of the whole matrix,
 lose as much), that a receiver's gain makes good. The mean square singular value is N times the mean square
 element, so relative to the root mean square element
 
-    error = sqrt(N (r + N i**2 / 2))                                        (:func:`mesh_matrix_error`)
+    error = sqrt(N (r + N i**2 / 2))                                        (``mesh_matrix_error``)
 
 *As weight noise.* The field counts in full scales, the largest element of a column. With the crest factor
-``k`` = largest over root mean square element, ``weight_noise = error / k`` (:func:`mesh_weight_noise`).
+``k`` = largest over root mean square element, ``weight_noise = error / k`` (``mesh_weight_noise``).
 
 *Scale.* A passive mesh has no singular value above 1: it holds ``W / s_max``. For a tile of independent
 elements of size w, ``s_max = w (sqrt(rows) + sqrt(cols))`` (Marchenko and Pastur), so an element of full
-scale transmits the amplitude ``k / (2 sqrt(N))`` (:func:`mesh_full_scale`), its square in power, however
+scale transmits the amplitude ``k / (2 sqrt(N))`` (``mesh_full_scale``), its square in power, however
 small or large the weights are. A tile with one outstanding singular value transmits less, in proportion to
 ``1 / s_max``. Error and signal shrink alike; only light is lost.
 
@@ -86,7 +86,7 @@ def mesh_matrix_error(modes: int, phase_error_rad: Any, splitter_error_rad: Any 
     Root mean square of ``Re(W') / gain - W``, gain the common loss; derived in the module's docstring.
 
     Args:
-      modes, phase_error_rad, splitter_error_rad: as for :func:`unitary_element_error`.
+      modes, phase_error_rad, splitter_error_rad: as for ``unitary_element_error``.
 
     >>> round(mesh_matrix_error(64, 0.01), 4), round(mesh_matrix_error(64, 0.01, 0.02), 4)
     (0.0565, 0.0962)
@@ -105,7 +105,7 @@ def mesh_weight_noise(
     """``OpticalCore.weight_noise`` of a matrix held by two meshes, in full scales of the largest element.
 
     Args:
-      modes, phase_error_rad, splitter_error_rad: as for :func:`unitary_element_error`.
+      modes, phase_error_rad, splitter_error_rad: as for ``unitary_element_error``.
       crest: largest over root mean square element of what shares a full scale; by default that of one
         column of ``modes`` normal weights (``weight_scale="per_tile"``).
 

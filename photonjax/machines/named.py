@@ -23,11 +23,13 @@ class NamedMachine:
       numbers: every number, with source, by dotted field (``costs.dac_energy_j``, ``ops_per_s.int8``); of a
         machine that is put together from parts, the numbers of its parts.
       build: makes the machine from ``numbers``.
+      about: what its file says of it, and of what its fields leave out; filled in when it is found.
     """
 
     name: str
     numbers: Mapping[str, Number]
     build: Callable[[], Any]
+    about: str = ""
 
 
 def optical_machine(

@@ -20,7 +20,7 @@ class Part:
       name: of the kind.
       group: under which the power split lists it.
       count: how many there are.
-      charged: the field of :class:`~photonjax.hardware.costs.SharedCosts` through which
+      charged: the field of ``photonjax.hardware.costs.SharedCosts`` through which
         it is charged. A field in joules gets ``each`` parts' power for one symbol's time, ``static_power_w``
         the power of all. Empty: it is charged through light or memory, or not at all.
       each: how many of them one use involves.
@@ -45,7 +45,7 @@ class Part:
 class Assembly:
     """An accelerator: its parts, and how they are put together.
 
-    The power split is a sum over the parts, and the core that :func:`photonjax.cost.estimate` takes is
+    The power split is a sum over the parts, and the core that ``photonjax.cost.estimate`` takes is
     made from the same parts, so that a power cannot differ between the two.
 
     Attributes:

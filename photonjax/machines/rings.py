@@ -2,7 +2,7 @@
 
 An add-drop ring drops ``1 / (1 + d**2)`` of the light d half linewidths from its resonance. Rings
 spaced s linewidths apart stand 2s half linewidths from their neighbours' light: one on resonance
-drops the fraction ``1 / (1 + 4 s**2)`` of it (:func:`ring_crosstalk`). As ``crosstalk_rows`` this is
+drops the fraction ``1 / (1 + 4 s**2)`` of it (``ring_crosstalk``). As ``crosstalk_rows`` this is
 taken in proportion to the neighbour's weight, at first neighbours. Left out: a ring's tail depends
 on its tuning (by about d/s of itself, d its detuning), the tails of further rings (together 0.64 of
 the first neighbours'), light that loops between rings through the bus (A. Tait et al., IEEE JSTQE

@@ -1,4 +1,8 @@
-"""NVIDIA B200."""
+"""NVIDIA B200: dense rates, power of the whole board.
+
+Left out: sparsity, clocks that fall with the load, the exchange between several of them, and its area, which
+is not published.
+"""
 
 from __future__ import annotations
 

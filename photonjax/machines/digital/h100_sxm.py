@@ -1,4 +1,7 @@
-"""NVIDIA H100 SXM."""
+"""NVIDIA H100 SXM: dense rates, power of the whole board.
+
+Left out: sparsity, clocks that fall with the load, and the exchange between several of them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NVIDIA H200 SXM: an H100 with more and faster memory."""
+"""NVIDIA H200 SXM: an H100 with more and faster memory; what h100-sxm leaves out is left out here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Google TPU v5e."""
+"""Google TPU v5e: dense rates; its power is not published.
+
+Left out: clocks that fall with the load, and the exchange between several of them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Google TPU v5p."""
+"""Google TPU v5p: dense rates; its power is not published.
+
+Left out: clocks that fall with the load, and the exchange between several of them.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ modulators, driven anew at every symbol. Three symbols are added up before an AD
 published noise model (software_model/ops) the fields have the operands' magnitude and phase and the
 error in proportion to each output. They have no dispersion (couplers off balance by up to 0.009 at
 the outer wavelengths), and no errors of weights that change with time. What it costs is told by
-:mod:`photonjax.machines.optical.lightening_transformer`.
+``photonjax.machines.optical.lightening_transformer``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A core without noise whose converters resolve 16 bits, and whose outputs are not converted at all."""
+"""A core without noise whose inputs and weights have 16 bits, and whose outputs are not converted."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Lightening-Transformer Base, put together from its parts: power, area and costs follow from one list.
 
-Noise beyond the light's own is in :mod:`photonjax.machines.optical.coherent_crossbar`, the same
+Noise beyond the light's own is in ``photonjax.machines.optical.coherent_crossbar``, the same
 core as a user of its accuracy sees it.
 """
 
@@ -81,7 +81,7 @@ NUMBERS = {
     "memory.dram": Number(62.4e-12 / 2, "J/B", f"{_MOVED}: DRAM"),
     "dram.bandwidth": Number(2.0**40, "B/s", f"{_LT}/hardware/SRAM.py"),
 }
-"""Of its devices and their arrangement. Converters: :mod:`photonjax.machines.converters`."""
+"""Of its devices and their arrangement. Converters: ``photonjax.machines.converters``."""
 
 
 def lightening_transformer(bits: int = 4) -> Assembly:
@@ -93,8 +93,8 @@ def lightening_transformer(bits: int = 4) -> Assembly:
     one amplifier, which adds up three symbols before its ADC converts.
 
     Powers follow from the devices: a modulator drives its energy per bit at the clock, converters
-    follow :func:`~photonjax.machines.converters.adc_linear_w` and
-    :func:`~photonjax.machines.converters.dac_exponential_w`, and a core's laser delivers
+    follow ``photonjax.machines.converters.adc_linear_w`` and
+    ``photonjax.machines.converters.dac_exponential_w``, and a core's laser delivers
 
         sensitivity 2**bits 144 10**(loss / 10) / wall-plug efficiency        for its 144 nodes,
 

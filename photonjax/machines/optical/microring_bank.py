@@ -3,7 +3,7 @@
 A ring drops its wavelength's light onto the positive or the negative one of two detectors. Where a
 bank reads both ports of each ring instead (weight 2 drop - 1), all light is detected whatever the
 weight, and shot noise is ``sum |a| / photons`` rather than ``sum |a||b| / photons``; the fields do
-not have that. Rings' crosstalk is of first neighbours only (:mod:`photonjax.machines.rings`).
+not have that. Rings' crosstalk is of first neighbours only (``photonjax.machines.rings``).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 An output is the sum of its inputs' fields, read against a strong local oscillator: encoding
 ``quadrature``. Weights are not quantized, phases are, and their steps belong to the phase error,
-which :mod:`photonjax.machines.meshes` turns into weight noise. What one number does not say about a
+which ``photonjax.machines.meshes`` turns into weight noise. What one number does not say about a
 mesh's errors is listed there. Its light and parts cannot be priced from published numbers: no
 costs.
 """
