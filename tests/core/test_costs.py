@@ -1,16 +1,14 @@
-"""CoreCosts and DigitalAccelerator: validation that names the field, and the pytree."""
+"""CoreCosts: validation that names the field, and the pytree."""
 
 import dataclasses
 import math
 
 import jax
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from photonjax.hardware import CoreCosts
-from photonjax.machines import DigitalAccelerator
 
 LEAVES = [f.name for f in dataclasses.fields(CoreCosts) if f.metadata.get("leaf")]
 LIMITS = {f.name: f.metadata for f in dataclasses.fields(CoreCosts)}
@@ -54,29 +52,3 @@ def test_continuous_fields_are_leaves_and_the_rest_is_static():
     assert doubled.cores == 3 and not doubled.double_buffered
     assert doubled.weight_memory_bytes_per_s == 2e12
     assert jax.jit(lambda c: c.wavelength_m * 2)(costs) == pytest.approx(2 * 1550e-9)
-
-
-def test_accelerator_is_a_pytree():
-    chip = DigitalAccelerator({"int8": 2.0, "bfloat16": 1.0}, {"int8": 3.0}, power_w=4.0)
-    scaled = jax.tree.map(lambda x: 10 * x, chip)
-    assert scaled.rate("int8") == 20.0 and scaled.power_w == 40.0 and scaled.utilisation == 10.0
-    grad = jax.grad(lambda c: c.rate("int8") * c.power_w)(chip)
-    np.testing.assert_allclose([grad.rate("int8"), grad.power_w, grad.rate("bfloat16")], [4, 2, 0])
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "message"),
-    [
-        ({"ops_per_s": {"int9": 1.0}}, r"ops_per_s\['int9'\]: unknown precision; choose one of"),
-        ({"ops_per_s": {"int8": 0.0}}, r"ops_per_s\['int8'\] = 0.0 is outside"),
-        ({"mac_energy_j": {"int8": math.nan}}, r"mac_energy_j\['int8'\] = nan is outside"),
-        ({"utilisation": 0.0}, r"DigitalAccelerator.utilisation = 0.0 is outside"),
-        ({"utilisation": 1.1}, r"DigitalAccelerator.utilisation = 1.1 is outside"),
-        ({"power_w": -1.0}, r"DigitalAccelerator.power_w = -1.0 is outside"),
-    ],
-)
-def test_impossible_accelerators_are_refused(kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        DigitalAccelerator(**{"ops_per_s": {"int8": 1.0}, "mac_energy_j": {"int8": 1.0}, **kwargs})
-    with pytest.raises(TypeError, match="ops_per_s"):
-        DigitalAccelerator(1e12, {})
