@@ -97,7 +97,7 @@ def test_attention_keeps_its_scores_on_the_chip():
         assert estimate(product, fast).seconds == pytest.approx(64 * 8 * 2 / 16.0)
 
 
-def test_utilisation_is_what_the_bill_amounts_to():
+def test_utilisation_is_what_the_cost_amounts_to():
     big, small = workload(4000, 4000, 4000), workload(1, 4000, 4000)
     assert model_flop_utilisation(big, CHIP) == pytest.approx(0.5)
     assert model_flop_utilisation(small, CHIP) < 0.1  # waits for memory
@@ -143,7 +143,7 @@ def test_h100_at_half_utilisation_takes_twice_the_peak_energy():
     assert per_mac * 7.5e9 * chip.utilisation == pytest.approx(5.3e-3, rel=0.01)
 
 
-def test_bills_add_and_scale_with_their_floors():
+def test_breakdowns_add_and_scale_with_their_floors():
     a = estimate(workload(10, 10, 10), CHIP)
     b = estimate(workload(20, 10, 10, path="v"), CHIP)
     both = a + b * 2

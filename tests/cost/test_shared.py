@@ -180,7 +180,7 @@ def test_memory_levels_by_hand():
     joules = cost_of(PRODUCT, core=core).by_component()
     assert joules["memory: samples"] == 45 / 2 + 108
     assert joules["memory: fetches"] == 45 / 2 + 36
-    # 3 columns of 9 one-byte weights in 10 bytes: 3 pieces, so results go out thrice, come back twice
+    # 3 columns of 9 one-byte weights in 10 bytes: 3 pieces, so results go out three times and come back twice
     assert joules["memory: results"] == 2 * 20 * 5
     assert joules["memory: conversions"] == 2 * 20
     assert joules["memory: weights"] == 36

@@ -216,7 +216,7 @@ def test_comparison_adds_up_and_reads():
         compare(WORKLOAD, core, [])
 
 
-def test_comparison_plots_bills_and_tornado():
+def test_comparison_plots_costs_and_tornado():
     pytest.importorskip("matplotlib").use("Agg")
     core, chip = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
     found = compare(WORKLOAD, core, [Baseline("h100", chip)], digital=chip, samples=16)
