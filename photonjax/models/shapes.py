@@ -87,7 +87,18 @@ _SHAPES: dict[str, ModelConfig] = {
     "qwen3-8b": _qwen(4096, 12_288, 36, 32),
     "qwen3-32b": _qwen(5120, 25_600, 64, 64),
     "qwen3-30b-a3b": _qwen(2048, 768, 48, 32, num_kv_heads=4, num_experts=128, experts_per_token=8),
-    # google/gemma-3-{1b,4b,27b}-pt, of the larger two the text tower; arXiv 2503.19786, table 1
+    # google/gemma-3-{270m,1b,4b,27b}-pt, of the larger two the text tower; arXiv 2503.19786, table 1
+    "gemma-3-270m": _gemma(
+        640,
+        2048,
+        18,
+        4,
+        num_kv_heads=1,
+        vocab_size=262_144,
+        sliding_window=512,
+        query_scale=256**-0.5,
+        max_length=32_768,
+    ),
     "gemma-3-1b": _gemma(
         1152,
         6912,

@@ -175,6 +175,9 @@ def test_the_form_of_transformers_5_says_the_same(tmp_path):
     kinds = ["sliding_attention"] * 5 + ["full_attention"]
     newer["layer_types"] = (kinds * 5)[:26]
     assert huggingface_config(write(tmp_path, newer)) == named("gemma-3-1b")
+    experts = dict(PUBLISHED["qwen3-30b-a3b"])
+    experts["num_local_experts"] = experts.pop("num_experts")
+    assert huggingface_config(write(tmp_path, experts)) == named("qwen3-30b-a3b")
 
 
 @pytest.mark.parametrize(

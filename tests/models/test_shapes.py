@@ -28,6 +28,7 @@ PARAMETERS = {
     "qwen3-8b": 8_190_735_360,
     "qwen3-32b": 32_762_123_264,
     "qwen3-30b-a3b": 30_532_122_624,
+    "gemma-3-270m": 268_098_176,
     "gemma-3-1b": 999_885_952,
     "gemma-3-4b": 3_880_263_168,
     "gemma-3-27b": 27_009_346_304,
@@ -99,23 +100,23 @@ def test_without_a_window_nine_sixteenths_of_the_square_are_executed(tokens):
 def test_macs_equal_the_closed_form(name, tokens):
     """To the digit, for every family: grouped queries, windows, experts and the head."""
     c, batch = named(name), 2
-    inventory = prefill_workload(name, tokens=tokens, batch=batch)
-    assert inventory.unsupported == []
-    held = [site for site in inventory.matmuls if site.stationary]
+    workload = prefill_workload(name, tokens=tokens, batch=batch)
+    assert workload.unsupported == []
+    held = [site for site in workload.matmuls if site.stationary]
     assert sum(site.macs for site in held) == stationary(c, batch * tokens, batch)
     per_key = batch * c.num_heads * c.head_dim * 2  # both products
     windows = [c.sliding_window if c.local(i) else None for i in range(c.num_layers)]
     expected = per_key * sum(attended(tokens, batch * c.num_heads, window) for window in windows)
-    assert inventory.macs - sum(site.macs for site in held) == expected
+    assert workload.macs - sum(site.macs for site in held) == expected
 
 
 @pytest.mark.parametrize("tokens", [100, 1024])
 def test_gpt2_equals_its_closed_form(tokens):
     c = named("gpt2")
-    inventory = prefill_workload("gpt2", tokens=tokens, last_only=False)
+    workload = prefill_workload("gpt2", tokens=tokens, last_only=False)
     held = tokens * (c.num_layers * 12 * c.hidden_size**2 + c.hidden_size * c.vocab_size)
     dynamic = 2 * c.num_layers * c.hidden_size * attended(tokens, c.num_heads)
-    assert inventory.macs == held + dynamic
+    assert workload.macs == held + dynamic
 
 
 def test_logits_everywhere_add_the_head_at_every_position():
@@ -153,9 +154,9 @@ def test_405_billion_parameters_at_128k_make_a_small_program():
         return equations(jax.make_jaxpr(lambda s, t: nnx.merge(graph, s)(t))(state, shape).jaxpr)
 
     before = sum(a.nbytes for a in jax.live_arrays())
-    inventory = prefill_workload("llama-3-405b", tokens=131_072)
+    workload = prefill_workload("llama-3-405b", tokens=131_072)
     assert sum(a.nbytes for a in jax.live_arrays()) - before < 1 << 20
     assert size("llama-3-405b", 131_072) == size("llama-3-8b", 8192) < 1000
     # 405 billion parameters less the embedding table, once per token; attention on top
-    held = sum(site.macs for site in inventory.matmuls if site.stationary)
+    held = sum(site.macs for site in workload.matmuls if site.stationary)
     assert held == pytest.approx(131_072 * (405.85e9 - 2 * 128_256 * 16_384), rel=1e-3)

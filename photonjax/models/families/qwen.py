@@ -65,6 +65,7 @@ FAMILIES = [
                 **HF_KEYS,
                 "num_experts_per_tok": "experts_per_token",
                 "num_experts": "num_experts",
+                "num_local_experts": "num_experts",  # since transformers 5
                 "moe_intermediate_size": "intermediate_size",
                 "norm_topk_prob": "normalize_experts",
             },
