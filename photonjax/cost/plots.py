@@ -43,7 +43,7 @@ def plot_tornado(
 ) -> Any:
     """The ``top`` largest swings as bars about the value as set; returns the Matplotlib axes.
 
-    Numbers that do not move the result are left out.
+    Numbers that move the result by less than five percent are left out.
 
     Args:
       swings: of ``photonjax.cost.swings``.
@@ -53,14 +53,16 @@ def plot_tornado(
       top: how many.
     """
     axes = axes or _new_axes()
-    for swing in [s for s in swings if s.at_low != s.at_high][:top]:
-        name = f"{swing.machine}: {swing.field}"
-        for end, color in ((swing.at_low, "#4477aa"), (swing.at_high, "#cc6677")):
-            axes.barh([name], [end - value], left=[value], color=color)
+    shown = [s for s in swings if max(s.at_low, s.at_high) > 1.05 * min(s.at_low, s.at_high)][:top]
+    names = [f"{s.machine}: {s.field}" for s in shown]
+    for end, color in (("low", _COLORS[0]), ("high", _COLORS[1])):
+        widths = [getattr(s, f"at_{end}") - value for s in shown]
+        axes.barh(names, widths, left=value, color=color, label=f"number at its {end} end")
     axes.set_xscale("log")
     axes.axvline(value, color="black", linewidth=0.8)
-    axes.set_xlabel(f"{label}\nblue: number at its low end; red: at its high end")
+    axes.set_xlabel(label)
     axes.invert_yaxis()
+    axes.legend(fontsize="x-small", loc="lower right")
     return axes
 
 
