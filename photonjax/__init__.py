@@ -1,7 +1,7 @@
 """PhotonJAX: what happens to a transformer whose matrix products run on light.
 
 An optical prefill engine as one differentiable JAX program: cores with physical noise and
-quantization (:mod:`photonjax.hardware`), products on them (:mod:`photonjax.ops`), adapters for Flax
+quantization (:mod:`photonjax.core`), products on them (:mod:`photonjax.core`), adapters for Flax
 models (:mod:`photonjax.nn`), and what it all costs (:mod:`photonjax.cost`).
 """
 
@@ -9,7 +9,18 @@ import importlib
 from typing import Any
 
 from photonjax import cost, machines, nn
-from photonjax.hardware import CoreCosts, OpticalCore
+from photonjax.core import (
+    CoreCosts,
+    OpticalCore,
+    ProgrammedWeight,
+    QuantizedArray,
+    characterize,
+    optical_dot_general,
+    optical_einsum,
+    over_chips,
+    program,
+    quantize,
+)
 from photonjax.machines import DigitalAccelerator
 from photonjax.nn import nnx
 from photonjax.nn.calibrate import calibrate
@@ -22,16 +33,6 @@ from photonjax.nn.convert import (
     unprogram_weights,
 )
 from photonjax.nn.transform import optical
-from photonjax.ops import (
-    ProgrammedWeight,
-    QuantizedArray,
-    characterize,
-    optical_dot_general,
-    optical_einsum,
-    over_chips,
-    program,
-    quantize,
-)
 from photonjax.workload import MatmulSite, Workload, matmuls, trace_workload
 
 __all__ = [

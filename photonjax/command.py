@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from photonjax import cost, machines
-from photonjax.hardware.fields import get_field, set_fields
+from photonjax.core.fields import get_field, set_fields
 from photonjax.workload import Workload
 
 __all__ = ["main"]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from photonjax.hardware.core import OpticalCore
+from photonjax.core.core import OpticalCore
 
 Status = Literal["optical", "digital"]
 

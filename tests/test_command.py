@@ -9,8 +9,8 @@ import pytest
 
 from photonjax import machines
 from photonjax.command import main
+from photonjax.core import set_fields
 from photonjax.cost import estimate
-from photonjax.hardware import set_fields
 from photonjax.models.shapes import prefill_workload
 
 SMALL = ["cost", "--model", "smollm2-135m", "--context", "256", "--samples", "16"]

@@ -9,8 +9,8 @@ from flax import nnx
 import photonjax as pj
 from photonjax.rules import Site, check_rules
 
-A = pj.OpticalCore(rows=16, cols=16, bits_out=None)
-B = pj.OpticalCore(rows=32, cols=16, bits_in=6)
+A = pj.OpticalCore(rows=16, cols=16, adc={"bits": None})
+B = pj.OpticalCore(rows=32, cols=16, input={"bits": 6})
 
 
 class Model(nnx.Module):

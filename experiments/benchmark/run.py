@@ -28,7 +28,7 @@ import photonjax as pj
 from experiments.benchmark.config import Benchmark
 from experiments.harness import RunDirectory, UserError, peak_memory_bytes, track, user_errors
 from experiments.harness.inputs import load_model, make_core
-from photonjax.ops import arithmetic
+from photonjax.core import arithmetic
 from photonjax.tables import text_table
 
 LAST_BY_FIRST = (((1,), (0,)), ((), ()))
@@ -38,9 +38,9 @@ def benchmark(config: Benchmark) -> None:
     """The whole experiment."""
     with user_errors(ValueError, TypeError):
         core = make_core(config.core, {})
-    if core.bits_weight is None or core.bits_weight > 8:
+    if core.array.bits is None or core.array.bits > 8:
         raise UserError(
-            f"core: its weights have {core.bits_weight} bits; this compares products of 8 bits or fewer"
+            f"core: its weights have {core.array.bits} bits; this compares products of 8 bits or fewer"
         )
     run = RunDirectory("benchmark", config)
     sizes = list(itertools.product(config.product.tokens, config.product.shapes))
@@ -99,7 +99,7 @@ def product_row(core: pj.OpticalCore, tokens: int, k: int, n: int, repeats: int)
     bf16 = jax.jit(lambda x, w: lax.dot(x, w, preferred_element_type=jnp.float32))
     int8 = jax.jit(lambda x, w: lax.dot(x, w, preferred_element_type=jnp.int32))
     x8, x16, w16 = x.astype(jnp.int8), x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
-    quantized, programmed = pj.quantize(w, bits=core.bits_weight, axis=0), pj.program(w, core)
+    quantized, programmed = pj.quantize(w, bits=core.array.bits, axis=0), pj.program(w, core)
     times = interleave(
         {
             "float32": lambda: f32(x, w),

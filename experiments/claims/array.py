@@ -10,7 +10,7 @@ import photonjax as pj
 from experiments.claims.light import Need, need
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels
 from experiments.scaling.exponents import fit_exponent, local_exponents
-from photonjax.hardware import OpticalCore, set_fields
+from photonjax.core import OpticalCore, set_fields
 from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = (

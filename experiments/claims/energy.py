@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 import photonjax as pj
 from experiments.claims.light import need
 from experiments.claims.verdict import Row, Verdict, by_shares, panels
-from photonjax.hardware import get_field, set_fields
+from photonjax.core import get_field, set_fields
 from photonjax.machines import Number
 from photonjax.machines.converters import dac_exponential_w
 from photonjax.models.shapes import prefill_workload
@@ -52,11 +52,11 @@ def machine(name: str, bits: int) -> pj.cost.UncertainMachine:
     with that is claim 5.
 
     >>> core = machine("display-1024", 4).machine
-    >>> core.bits_in, round(core.photons)
+    >>> core.input.bits, round(core.photons)
     (4, 391)
     """
     known = pj.cost.UncertainMachine.named(name)
-    less = known.machine.bits_in - bits
+    less = known.machine.input.bits - bits
     if less == 0:
         return known
     rate = 1e9
@@ -65,7 +65,7 @@ def machine(name: str, bits: int) -> pj.cost.UncertainMachine:
         "costs.adc_energy_j": 2.0**-less,
         "costs.dac_energy_j": dac_exponential_w(bits, rate) / dac_exponential_w(bits + less, rate),
     }
-    changes: dict[str, Any] = {"bits_in": bits, "bits_weight": bits}
+    changes: dict[str, Any] = {"input.bits": bits, "array.bits": bits}
     changes |= {k: get_field(known.machine, k) * s for k, s in scale.items()}
     ranges = {k: _scaled(n, scale[k]) if k in scale else n for k, n in known.ranges.items()}
     return pj.cost.UncertainMachine(
@@ -151,8 +151,8 @@ def audit(config: DictConfig) -> Verdict:
                 draws[f"{name}, INT{bits}, {chip}"] = np.asarray(
                     ratios(drawn[name], chip)["advantage"]
                 )
-    verdict = by_shares([r["share_of_draws"] for r in rows], config.sure)
-    likely = max(rows, key=lambda r: r["share_of_draws"])
+    verdict = by_shares([r["fraction_of_draws"] for r in rows], config.sure)
+    likely = max(rows, key=lambda r: r["fraction_of_draws"])
     moved = decisive(programs[likely["program"]], likely, config.machine)
     return Verdict(
         number=4,
@@ -211,12 +211,12 @@ def _numbers(row: Any, best: Any, drawn: Any, chip: str, wanted: float) -> Row:
     return {
         "advantage": found["advantage"],
         **{f"advantage_{k}": v for k, v in spread.items()},
-        "share_of_draws": float(np.mean(advantage >= wanted)),
+        "fraction_of_draws": float(np.mean(advantage >= wanted)),
         "ceiling": found["ceiling"],
         "best_ends": float(ratios(best, chip)["advantage"]),
         "light_must_take": float(allowed / row[f"{chip} light"]) if allowed > 0 else None,
         "advantage_over_floor": found["advantage_over_floor"],
-        "share_over_floor": float(np.mean(floor >= wanted)),
+        "fraction_over_floor": float(np.mean(floor >= wanted)),
     }
 
 
@@ -237,10 +237,10 @@ def decisive(inventory: Workload, case: Row, name: str, most: int = 6) -> list[R
 
 def because(rows: list[Row], moved: list[Row], wanted: float, sure: float) -> str:
     """What decides it, from the rows; ``moved``: of the likeliest case, what moves it most."""
-    likely = max(rows, key=lambda r: r["share_of_draws"])
+    likely = max(rows, key=lambda r: r["fraction_of_draws"])
     blocked = [r for r in rows if r["ceiling"] < wanted]
-    certain = [r for r in rows if r["share_of_draws"] >= sure]
-    lost = [r for r in rows if 1 - r["share_of_draws"] >= sure]
+    certain = [r for r in rows if r["fraction_of_draws"] >= sure]
+    lost = [r for r in rows if 1 - r["fraction_of_draws"] >= sure]
     best = max(rows, key=lambda r: r["best_ends"])
     needed = [r for r in rows if r["light_must_take"] is not None]
     parts = []
@@ -250,7 +250,7 @@ def because(rows: list[Row], moved: list[Row], wanted: float, sure: float) -> st
             + "; ".join(f"{r['program']}, INT{r['bits']}, {r['against']}" for r in certain)
         )
     parts += [
-        f"P(ratio >= {wanted:g}) is at most {likely['share_of_draws']:.1%} ({likely['program']} "
+        f"P(ratio >= {wanted:g}) is at most {likely['fraction_of_draws']:.1%} ({likely['program']} "
         "tokens, "
         f"INT{likely['bits']}, against {likely['against']})",
         f"it fails in {len(lost)} of {len(rows)} cases (P at most {1 - sure:.0%}) and is open in "
@@ -274,7 +274,7 @@ def because(rows: list[Row], moved: list[Row], wanted: float, sure: float) -> st
             for m in moved[:4]
         ),
         "against the bare arithmetic floor P is at most "
-        f"{max(r['share_over_floor'] for r in rows):.1%}",
+        f"{max(r['fraction_over_floor'] for r in rows):.1%}",
     ]
     return "; ".join(parts)
 

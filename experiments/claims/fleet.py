@@ -85,7 +85,7 @@ def audit(config: DictConfig) -> Verdict:
         verdict=verdict,
         because=because(share, fleet, implied, rows, settings.factor),
         numbers={
-            "share_within_factor": share,
+            "fraction_within_factor": share,
             "watts": pj.cost.quantiles(fleet["watts"]),
             "dollars": pj.cost.quantiles(fleet["dollars"]),
             "as_set": middle,
@@ -139,7 +139,7 @@ def requests(config: DictConfig) -> list[Row]:
                     "tokens_in": length,
                     "tokens_out": answer,
                     "decode_batch": batch,
-                    "prefill_share": whole / total,
+                    "prefill_fraction": whole / total,
                     "off_if_light_were_free": (whole - rest) / total,
                     "off_at_ten_times_less": 0.9 * (whole - rest) / total,
                     "off_as_modelled": (whole - optical) / total,

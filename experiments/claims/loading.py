@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 import photonjax as pj
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
-from photonjax.hardware import OpticalCore, set_fields
+from photonjax.core import OpticalCore, set_fields
 from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = (

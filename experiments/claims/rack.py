@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 import photonjax as pj
 from experiments.claims.fleet import log_uniform
 from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
-from photonjax.hardware import OpticalCore, set_fields
+from photonjax.core import OpticalCore, set_fields
 from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = "It fits an air-cooled rack."
@@ -72,14 +72,14 @@ def audit(config: DictConfig) -> Verdict:
                     "servers_in_the_rack": int(servers),
                     "watts_as_set": servers * as_set,
                     **{f"watts_{k}": v for k, v in pj.cost.quantiles(servers * server).items()},
-                    "share_that_fits": float(np.mean(servers * server <= limits)),
+                    "fraction_that_fits": float(np.mean(servers * server <= limits)),
                     "photons_that_fit": fitting_photons(
                         core.photons, watts["laser"], others, limit.value / servers
                     ),
-                    "laser_share": watts["laser"] / as_set,
+                    "laser_fraction": watts["laser"] / as_set,
                 }
             )
-    verdict = by_shares([r["share_that_fits"] for r in rows], config.sure)
+    verdict = by_shares([r["fraction_that_fits"] for r in rows], config.sure)
     return Verdict(
         number=8,
         name="rack",
@@ -122,8 +122,8 @@ def fitting_photons(
 
 def because(rows: list[Row], photons: float) -> str:
     """What decides it."""
-    fits = max(rows, key=lambda r: r["share_that_fits"])
-    worst = min(rows, key=lambda r: r["share_that_fits"])
+    fits = max(rows, key=lambda r: r["fraction_that_fits"])
+    worst = min(rows, key=lambda r: r["fraction_that_fits"])
 
     def case(r: Row) -> str:
         room = r["photons_that_fit"]
@@ -136,7 +136,7 @@ def because(rows: list[Row], photons: float) -> str:
             f"{r['servers_in_the_rack']} server(s) of {r['arrays']} array(s): "
             f"{r['watts_as_set'] / 1e3:.3g} kW as set "
             f"(5 to 95 %: {r['watts_p5'] / 1e3:.3g} to {r['watts_p95'] / 1e3:.3g}), fits in "
-            f"{r['share_that_fits']:.0%} of "
+            f"{r['fraction_that_fits']:.0%} of "
             f"draws, with all else as set at {limit} (set: {photons:.2g})"
         )
 

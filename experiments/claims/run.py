@@ -72,7 +72,7 @@ def check(config: DictConfig) -> None:
             shapes.named(model)
     with user_errors(ValueError, prefix="machine: "):
         core = pj.machines.optical(config.machine)
-    if core.costs is None or core.photons is None or core.bits_in is None:
+    if core.costs is None or core.photons is None or core.input.bits is None:
         raise UserError(
             f"machine: {config.machine!r} lacks costs, photons or bits; take display-1024"
         )

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import photonjax as pj
 from experiments.claims.energy import split
 from experiments.design.quality import Surrogate
-from photonjax.hardware import OpticalCore, set_fields
+from photonjax.core import OpticalCore, set_fields
 from photonjax.machines import DigitalAccelerator
 from photonjax.workload import Workload
 
@@ -77,20 +77,24 @@ class Machine:
     def core(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> OpticalCore:
         """The core of a design."""
         clock, costs = jnp.exp(log_clock), self.base.costs
-        assert costs is not None and self.base.enob is not None and self.base.bits_in is not None
+        assert (
+            costs is not None
+            and self.base.adc.enob is not None
+            and self.base.input.bits is not None
+        )
         given = self.base.symbol_rate_hz
         faster = (1.0 + clock / self.corner_hz) / (1.0 + given / self.corner_hz)
-        thermal = [1.0 + 2.0 ** (e - self.corner_enob) for e in (enob, self.base.enob)]
-        sharper = 2.0 ** (enob - self.base.enob) * thermal[0] / thermal[1]
-        kept = self.base.bits_in
+        thermal = [1.0 + 2.0 ** (e - self.corner_enob) for e in (enob, self.base.adc.enob)]
+        sharper = 2.0 ** (enob - self.base.adc.enob) * thermal[0] / thermal[1]
+        kept = self.base.input.bits
         finer = 2.0 ** (choice.bits - kept) * kept / choice.bits
         return set_fields(
             self.base,
             {
                 "rows": choice.size,
                 "cols": choice.size,
-                "bits_in": choice.bits,
-                "bits_weight": choice.bits,
+                "input.bits": choice.bits,
+                "array.bits": choice.bits,
                 "photons": photons,
                 "symbol_rate_hz": clock,
                 "costs.cores": max(1, self.cells // choice.size**2),
@@ -101,7 +105,7 @@ class Machine:
 
     def thermal(self, choice: Choice, log_clock: Any) -> Any:
         """Receiver noise over shot noise, times photons."""
-        noise = self.base.receiver_noise_a_per_rthz or 0.0
+        noise = self.base.receiver.noise_a_per_rthz or 0.0
         return self.law.thermal(choice.size, noise, jnp.exp(log_clock))
 
     def cost(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> tuple[Any, Any]:

@@ -121,7 +121,7 @@ def make_machine(config: DictConfig, law: design_quality.Surrogate) -> Machine:
         base, beside = pj.machines.optical(config.machine), pj.machines.digital(config.beside)
         batch = max(1, -(-config.tokens_together // config.context))
         inventory = prefill_workload(config.language_model, tokens=config.context, batch=batch)
-    if base.costs is None or base.enob is None or base.bits_in is None:
+    if base.costs is None or base.adc.enob is None or base.input.bits is None:
         raise UserError(f"machine: {config.machine!r} lacks costs, ENOB or bits; take display-1024")
     return Machine.of(
         pj.cost.group_sites(inventory),
@@ -162,7 +162,7 @@ def compare(
         "grid_front": [{k: float(v[i]) for k, v in grid.items()} for i in theirs],
         "worst_gradient_over_grid": max(ratios, default=None),
         "best_gradient_over_grid": min(ratios, default=None),
-        "same_choice_share": float(np.mean(same)) if same else None,
+        "same_choice_fraction": float(np.mean(same)) if same else None,
         "most_a_grid_point_beats_ours_by": float(np.max(beaten)),
         "same_front": bool(
             ratios
@@ -205,7 +205,7 @@ def report(
         f"{'the same' if results['same_front'] else 'NOT the same'}: "
         f"by gradient {worst:.4f} of the grid's best at worst and {best:.4f} at best (tolerance "
         f"{config.same_within:g} above one; below one the grid's steps, {config.grid_within:g}); same "
-        f"array and bits in {results['same_choice_share']:.0%}"
+        f"array and bits in {results['same_choice_fraction']:.0%}"
         if worst is not None
         else "the grid keeps none of these floors",
         f"no point of the grid's front ({len(results['grid_front'])} points) beats ours by more "

@@ -10,8 +10,8 @@ layer multiplies non-negative inputs x (pixels, or what a ReLU left) by signed w
 * A detector counts ``N ~ Poisson(m sum_k a_k b_kn)`` photons, m of which one multiply at full scale
   contributes; ``N / m`` estimates ``sum a b``. That is the core's ``differential`` encoding with
   ``photon_statistics="poisson"``: where neither operand is negative, the second rail is dark and the
-  pair of detectors is one. ``bits_weight = 6`` gives levels of 1/31 of full scale on either side of
-  zero, hence 32 from 0 to 1. Activations are not quantized here (``bits_in``, ``bits_out`` are none): the
+  pair of detectors is one. ``array.bits = 6`` gives levels of 1/31 of full scale on either side of
+  zero, hence 32 from 0 to 1. Activations are not quantized here (``input.bits``, ``adc.bits`` are none): the
   published accuracies were computed so, though the network was trained with four bits.
 * The budget is a number of *incident* photons per multiply, the same for every input vector and layer:
   ``mean_k m a_k = n``, hence ``m = n K / sum_k a_k``, which differs from one vector to the next. The core's
@@ -23,7 +23,6 @@ layer multiplies non-negative inputs x (pixels, or what a ReLU left) by signed w
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -31,7 +30,7 @@ import jax
 import jax.numpy as jnp
 
 import photonjax as pj
-from photonjax.ops import Measurement, measured_dot_general
+from photonjax.core import Measurement, measured_dot_general
 
 
 class Layer(NamedTuple):
@@ -83,7 +82,7 @@ def scores(
     x = pixels
     for i, layer in enumerate(network):
         x = jax.nn.relu(x) if i else x
-        lit = dataclasses.replace(core, photons=photons_at_full_scale(x, incident))
+        lit = core.replace(photons=photons_at_full_scale(x, incident))
         x = product(lit, layer, x, jax.random.fold_in(key, i), dot_general)
     return x
 
@@ -91,16 +90,16 @@ def scores(
 # What of a core is about photons, and what it is in a machine that counts none.
 LIGHT: dict[str, Any] = {
     "photons": None,
-    "photon_statistics": "gaussian",
-    "receiver_noise_a_per_rthz": None,
-    "dark_current_a": None,
-    "saturation_electrons": None,
+    "encoding.photon_statistics": "gaussian",
+    "receiver.noise_a_per_rthz": None,
+    "receiver.dark_current_a": None,
+    "receiver.saturation_electrons": None,
 }
 
 
 def noiseless_scores(core: pj.OpticalCore, network: Network, pixels: jax.Array) -> jax.Array:
     """The ten outputs ``[n, 10]`` for images ``[n, 784]``: weights quantized, nothing counted."""
-    quiet = dataclasses.replace(core, **LIGHT)
+    quiet = core.replace(**LIGHT)
     x = pixels
     for i, layer in enumerate(network):
         x = product(quiet, layer, jax.nn.relu(x) if i else x)
@@ -109,7 +108,7 @@ def noiseless_scores(core: pj.OpticalCore, network: Network, pixels: jax.Array) 
 
 class Shown(NamedTuple):
     """What came of showing images: how many were recognised, and of each layer ``[layers]`` the photons
-    that its detectors counted on average (:class:`~photonjax.ops.Measurement`) and the multiplies."""
+    that its detectors counted on average (:class:`~photonjax.core.Measurement`) and the multiplies."""
 
     recognised: jax.Array
     electrons: jax.Array

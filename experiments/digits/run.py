@@ -124,10 +124,10 @@ def check(config: DictConfig) -> pj.OpticalCore:
         if not isinstance(config[key], str) and (config[key] is not None or key == "results_dir"):
             raise UserError(f"{key}: {config[key]!r} is not a path")
     core = make_core(config.core, {})
-    if core.encoding != "differential" or core.weight_scale != "per_tensor":
+    if core.encoding.kind != "differential" or core.array.scale != "per_tensor":
         raise UserError(
             "core.fields: photons are counted for intensities scaled as a whole; leave encoding at "
-            "differential and weight_scale at per_tensor"
+            "differential and array.scale at per_tensor"
         )
     if core.photons is None:
         raise UserError("core.fields.photons: is null; without light there is nothing to count")

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, ListConfig
 import photonjax as pj
 from experiments.harness import UserError, user_errors
 from photonjax import cost, models
-from photonjax.hardware import set_fields
+from photonjax.core import set_fields
 from photonjax.workload import MatmulSite
 
 LIGHT: dict[str, Callable[[MatmulSite], bool] | None] = {

@@ -92,8 +92,8 @@ def _shown(p: Row, b: Row) -> dict[str, str]:
         **_place(p, b),
         **joules,
         **_spread(b, "energy"),
-        "draws < 1": f"{b['share_of_draws_below_1']:.0%}",
-        "<= 0.1": f"{b['share_of_draws_at_most_0.1']:.0%}",
+        "draws < 1": f"{b['fraction_of_draws_below_1']:.0%}",
+        "<= 0.1": f"{b['fraction_of_draws_at_most_0.1']:.0%}",
         "to floor p50": _three(b["floor_ratio_p50"]),
     }
 

@@ -135,8 +135,8 @@ def point(
             spread = cost.quantiles(drawn[name][ratio], QUANTILES)
             line |= {f"{ratio}_ratio_{q}": value for q, value in spread.items()}
         samples = np.asarray(drawn[name]["energy"])
-        line["share_of_draws_below_1"] = float(np.mean(samples < 1))
-        line["share_of_draws_at_most_0.1"] = float(np.mean(samples <= 0.1))
+        line["fraction_of_draws_below_1"] = float(np.mean(samples < 1))
+        line["fraction_of_draws_at_most_0.1"] = float(np.mean(samples <= 0.1))
         baselines.append(line)
     return {
         "model": model,

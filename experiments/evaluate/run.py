@@ -42,8 +42,8 @@ from experiments.harness.inputs import (
     make_core,
     make_rules,
 )
+from photonjax.core import Measurement, arithmetic
 from photonjax.machines import DigitalAccelerator
-from photonjax.ops import Measurement, arithmetic
 from photonjax.tables import text_table
 
 
@@ -100,7 +100,7 @@ def climb(
         for name in track(group, "program", "cores"):
             with user_errors(ValueError, prefix=f"ladder.{name}: "):
                 optical, _ = pj.convert(model, rules[name])
-                if cores[name].bits_out is not None:
+                if cores[name].adc.bits is not None:
                     pj.calibrate(optical, sample, margin=config.calibration.margin)
                 pj.program_weights(optical)
             rungs[name] = Rung(optical)
@@ -237,7 +237,7 @@ def summarize(
         "photons_per_multiply": None,
         "worst_site": None,
         "worst_site_snr_db": None,
-        "adc_clipped_share": None,
+        "adc_clipped_fraction": None,
     }
     if sites:
         pooled = functools.reduce(Measurement.pool, sites.values())
@@ -246,7 +246,7 @@ def summarize(
             "photons_per_multiply": float(pooled.photons_per_multiply) or None,
             "worst_site": worst,
             "worst_site_snr_db": float(sites[worst].snr_db),
-            "adc_clipped_share": float(pooled.clipped_share),
+            "adc_clipped_fraction": float(pooled.clipped_fraction),
         }
     return row | dict(bill or {})
 
@@ -261,7 +261,7 @@ def write(run, config, text, rows, measured, bills, windows) -> None:
             "site": site,
             "snr_db": float(m.snr_db),
             "photons_per_multiply": float(m.photons_per_multiply),
-            "adc_clipped_share": float(m.clipped_share),
+            "adc_clipped_fraction": float(m.clipped_fraction),
             "adc_input_rms": float(m.raw_rms),
             "adc_input_peak": float(m.raw_peak),
         }
@@ -309,7 +309,7 @@ def readable(rows: list[dict[str, Any]]) -> str:
                 "photons/mult": show(row["photons_per_multiply"], ".3g"),
                 "worst SNR dB": show(row["worst_site_snr_db"], ".1f"),
                 "at site": row["worst_site"] or "-",
-                "clipped": show(row["adc_clipped_share"], ".1e"),
+                "clipped": show(row["adc_clipped_fraction"], ".1e"),
                 "tokens/s": f"{row['prefill_tokens_per_s']:.0f}",
                 "mJ/token p10-p90": spread,
             }

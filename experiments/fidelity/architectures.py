@@ -15,8 +15,8 @@ from typing import Any
 
 import photonjax as pj
 from experiments.fidelity.rows import DIFFERS, KEYS, REPRODUCED, Row
+from photonjax.core.costs import SharedCosts
 from photonjax.cost import CostEntry
-from photonjax.hardware.costs import SharedCosts
 from photonjax.machines.optical.albireo import albireo
 from photonjax.machines.optical.lightening_transformer import NUMBERS, lightening_transformer
 from photonjax.tables import text_table
@@ -199,7 +199,7 @@ def operand_reads_j(work: Workload) -> float:
     assert isinstance(core.costs, SharedCosts)
     buffer = next(m for m in core.costs.memories if m.name == "global buffer")
     bare = dataclasses.replace(buffer, results=0.0)
-    core = dataclasses.replace(core, costs=dataclasses.replace(core.costs, memories=(bare,)))
+    core = core.replace(costs=dataclasses.replace(core.costs, memories=(bare,)))
     inventory = pj.Workload([s for s in work.sites() if not s.stationary], [])
     joules = pj.cost.estimate(inventory, core, where=lambda site: True).by_component()
     return float(joules["memory: global buffer"])

@@ -97,7 +97,7 @@ def preset_rows() -> list[Row]:
             "adc_8bit_best",
             "adc_8bit_median",
             1e12 * float(costs.adc_energy_j),
-            f"best ... median; at ENOB {float(machine.enob):g}, above the class",
+            f"best ... median; at ENOB {float(machine.adc.enob):g}, above the class",
         ),
         range_row(
             "ADC energy, Lightening-Transformer's law at 8 bits",

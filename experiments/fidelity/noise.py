@@ -20,11 +20,10 @@ WAVELENGTH_M = 1550e-9
 # No converters: shot noise alone. Photons are counted one detector at a time (Poisson), so that the
 # law is found and not put in.
 COUNTING = pj.OpticalCore(
-    encoding="homodyne",
-    bits_in=None,
-    bits_weight=None,
-    bits_out=None,
-    photon_statistics="poisson",
+    encoding={"kind": "homodyne", "photon_statistics": "poisson"},
+    input={"bits": None},
+    array={"bits": None},
+    adc={"bits": None},
     photons=1.0,
 )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 import photonjax as pj
 from experiments.fidelity.rows import Row, derived_row, row
-from photonjax.ops import noise
+from photonjax.core import noise
 
 NOISE_A_PER_RTHZ = 5e-12
 RATE_HZ = 1e9
@@ -24,11 +24,11 @@ DETECTOR = pj.OpticalCore(
     rows=1,
     cols=1,
     encoding="offset",
-    bits_in=None,
-    bits_weight=None,
-    bits_out=None,
+    input={"bits": None},
+    array={"bits": None},
+    adc={"bits": None},
     photons=1.0,
-    receiver_noise_a_per_rthz=NOISE_A_PER_RTHZ,
+    receiver={"noise_a_per_rthz": NOISE_A_PER_RTHZ},
     symbol_rate_hz=RATE_HZ,
 )
 
@@ -37,7 +37,7 @@ def receiver_rows(samples: int, seed: int) -> list[Row]:
     """Published energies, in the convention they were made in and in ours."""
     rows = []
     # White noise over B = symbol rate instead of half of it: twice the variance.
-    whole = dataclasses.replace(DETECTOR, receiver_noise_a_per_rthz=math.sqrt(2) * NOISE_A_PER_RTHZ)
+    whole = DETECTOR.replace(receiver={"noise_a_per_rthz": math.sqrt(2) * NOISE_A_PER_RTHZ})
     for bits in BITS:
         electrons = needed_electrons(whole, bits)
         rows.append(

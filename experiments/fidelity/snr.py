@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,11 @@ REFERENCE_DB = 43.0
 
 # No converters: shot noise alone.
 ANALOG = pj.OpticalCore(
-    bits_in=None, bits_weight=None, bits_out=None, photons=1.0, shot_estimate="exact"
+    input={"bits": None},
+    array={"bits": None},
+    adc={"bits": None},
+    photons=1.0,
+    encoding={"shot_estimate": "exact"},
 )
 
 measure = jax.jit(
@@ -125,12 +128,12 @@ def _points(
     x32, w32 = jnp.asarray(x, jnp.float32), jnp.asarray(w, jnp.float32)
     signal, noise_at_one, light = closed_form(encoding, x, w)
     key = jax.random.fold_in(jax.random.key(seed), 3 * k + ENCODINGS.index(encoding))
-    core = dataclasses.replace(ANALOG, encoding=encoding, rows=k)
+    core = ANALOG.replace(encoding=encoding, rows=k)
     points = {}
     for i, (name, target) in enumerate(targets.items()):
         full_scale = target * noise_at_one / signal  # photons of a full-scale multiply
         found = measure(
-            dataclasses.replace(core, photons=float(full_scale)),
+            core.replace(photons=float(full_scale)),
             x32,
             w32,
             jax.random.fold_in(key, i),
@@ -149,7 +152,7 @@ def _points(
 def closed_form(encoding: str, x: np.ndarray, w: np.ndarray) -> tuple[float, float, float]:
     """Signal power, noise power at one photon per full-scale multiply, and the mean light per output.
 
-    Worked out here from counts on detectors, apart from :mod:`photonjax.ops.noise`. With a and b the
+    Worked out here from counts on detectors, apart from :mod:`photonjax.core.noise`. With a and b the
     operands over their full scales (each token's, each column's largest magnitude) and m photons per
     full-scale multiply, counts and variance of ``p = sum a b`` are
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import photonjax as pj
 from experiments.harness import settings
@@ -39,16 +39,10 @@ def make_core(
     group: settings.Core, fields: Mapping[str, Any], where: str = "core.fields"
 ) -> pj.OpticalCore:
     """The named machine of the core group with the group's fields and the rung's on top."""
-    core = pj.machines.optical(group.name)
-    changes = {k: v for k, v in {**group.fields, **fields}.items() if k != "only"}
-    known = {f.name for f in dataclasses.fields(core)}
-    for name in changes:
-        if name not in known:
-            raise UserError(
-                f"{where}: OpticalCore has no field {name!r}; it has {', '.join(sorted(known))}"
-            )
+    rung = {name: value for name, value in fields.items() if name != "only"}
+    changes = OmegaConf.to_container(OmegaConf.merge(dict(group.fields), rung))
     with user_errors(ValueError, TypeError, prefix=f"{where}: "):
-        return dataclasses.replace(core, **changes)
+        return pj.machines.optical(group.name).replace(**changes)
 
 
 def make_rules(rules: Any, only: str | None, core: pj.OpticalCore) -> list[pj.Rule]:

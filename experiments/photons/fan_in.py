@@ -1,7 +1,7 @@
 """How the photons that one multiply needs move with fan-in K, at a fixed signal-to-noise ratio.
 
 The argument. A product ``p = sum_k a_k b_k`` of normalised operands is detected with m photo-electrons
-per full-scale multiply. Shot noise (:mod:`photonjax.ops.noise`, ``differential``) gives p the variance
+per full-scale multiply. Shot noise (:mod:`photonjax.core.noise`, ``differential``) gives p the variance
 ``S / m`` with ``S = sum_k |a_k||b_k|``; what is really detected is ``m S`` electrons an output, so
 ``n = m S / K`` a multiply. Over many outputs::
 
@@ -40,7 +40,7 @@ from jax import lax
 from omegaconf import DictConfig
 
 import photonjax as pj
-from photonjax.ops import measured_dot_general
+from photonjax.core import measured_dot_general
 
 LAST_BY_FIRST = (((1,), (0,)), ((), ()))
 SITES = ("q_proj", "o_proj", "gate_proj", "down_proj")  # k, v see q's input, up sees gate's
@@ -87,10 +87,10 @@ def photons_at_unit_snr(x: jax.Array, w: jax.Array, key: jax.Array) -> jax.Array
     core = pj.OpticalCore(
         rows=w.shape[0],
         cols=w.shape[1],
-        bits_in=None,
-        bits_weight=None,
-        bits_out=None,
-        shot_estimate="exact",
+        input={"bits": None},
+        array={"bits": None},
+        adc={"bits": None},
+        encoding={"shot_estimate": "exact"},
         photons=DETECTED,
     )
 

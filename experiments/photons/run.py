@@ -37,7 +37,7 @@ from experiments.photons.fidelity import photon_rows as photon_rows
 from experiments.photons.light_curve import Curve, Points, scale_light
 from experiments.photons.settings import DIGITAL, check
 from experiments.photons.threshold import solve
-from photonjax.ops import Measurement
+from photonjax.core import Measurement
 
 NOT_FIELDS = ("only", "equal_snr")
 
@@ -52,9 +52,9 @@ def photons(config: DictConfig) -> None:
         for name, f in config.ladder.items()
     }
     for name, core in cores.items():
-        if core.photons != 1.0 or core.bits_out is not None:
+        if core.photons != 1.0 or core.adc.bits is not None:
             raise UserError(
-                f"ladder.{name}: photons must stay 1.0, which the solver scales, and bits_out null"
+                f"ladder.{name}: photons must stay 1.0, which the solver scales, and adc.bits null"
             )
     with RunDirectory("photons", config) as run:
         note(f"results: {run.path}")
@@ -78,7 +78,7 @@ def study(config: DictConfig, cores: Mapping[str, pj.OpticalCore], run: RunDirec
             bar.set_postfix_str(name)
             with user_errors(ValueError, prefix=f"ladder.{name}: "):
                 rung = light_up(config, model, core, config.ladder[name], text.windows)
-            rounded = core.bits_in is not None or core.bits_weight is not None
+            rounded = core.input.bits is not None or core.array.bits is not None
             curve = Curve(name, rung, points, text.windows, config, rounded=rounded)
             noise_free[name] = curve.perplexity()
             climb(config, curve, config.ladder[name], text.windows, found)
@@ -100,7 +100,7 @@ def light_up(
     optical, _ = pj.convert(model, [rule])
     if fields.get("equal_snr"):
         # Shot noise alone decides the spread: without rounding, which has an error of its own.
-        bare = dataclasses.replace(core, bits_in=None, bits_weight=None)
+        bare = core.replace(input={"bits": None}, array={"bits": None})
         unrounded, _ = pj.convert(model, [dataclasses.replace(rule, core=bare)])
         pj.program_weights(unrounded)
         start = config.solver.start

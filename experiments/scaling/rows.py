@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 import photonjax as pj
 from photonjax import cost, models
-from photonjax.hardware import set_fields
+from photonjax.core import set_fields
 from photonjax.machines import DigitalAccelerator
 from photonjax.workload import MatmulSite, Workload
 
@@ -107,8 +107,10 @@ def trace_row(inventory: Workload, core: pj.OpticalCore, machines: Machines) -> 
         "attention_macs": sum(s.macs for s in inventory.matmuls if not s.stationary),
         "light_macs": sum(s.macs for s in light),
         "symbols": sum(c.symbols for c in counts),
-        "conversions": sum(c.conversions for c in counts) if core.bits_out is not None else 0.0,
-        "samples": sum(c.inputs + c.weights for c in counts) if core.bits_in is not None else 0.0,
+        "conversions": sum(c.conversions for c in counts) if core.adc.bits is not None else 0.0,
+        "samples": sum(c.inputs + c.weights for c in counts)
+        if core.input.bits is not None
+        else 0.0,
         "weight_loads": sum(c.loads for c in counts),
         "memory_bytes": _memory_bytes(inventory, core, on_light),
     }
@@ -163,7 +165,7 @@ def switched(
         free |= {"weight_memory_energy_j_per_byte": 0.0, "weight_memory_bytes_per_s": None}
     if not converters:
         free |= {"dac_energy_j": 0.0, "adc_energy_j": 0.0}
-    return dataclasses.replace(core, costs=dataclasses.replace(costs, **free))
+    return core.replace(costs=dataclasses.replace(costs, **free))
 
 
 def _memory_bytes(inventory: Workload, core: pj.OpticalCore, on_light: OnLight) -> float:

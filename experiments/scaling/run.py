@@ -137,7 +137,7 @@ def make_sweeps(config: DictConfig, sizes: dict[str, list[int]]) -> list[Sweep]:
         photons = core.photons
         if photons is not None:
             photons = photons * (n / core.rows) ** config.matrix.photons_exponent
-        return dataclasses.replace(core, rows=n, cols=n, photons=photons)
+        return core.replace(rows=n, cols=n, photons=photons)
 
     for n in sizes["matrix.array"]:
         with user_errors(ValueError, TypeError, prefix="matrix.array: "):

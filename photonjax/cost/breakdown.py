@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from photonjax.hardware.pytree import leaf, register
+from photonjax.core.pytree import leaf, register
 
 __all__ = ["CostBreakdown", "CostEntry", "si"]
 
@@ -60,7 +60,7 @@ class CostBreakdown:
     title: str
     notes: tuple[str, ...]
     entries: tuple[CostEntry, ...] = leaf()
-    floor: CostBreakdown | None = leaf(None, optional=True)
+    floor: CostBreakdown | None = leaf(None)
 
     @property
     def joules(self) -> Any:

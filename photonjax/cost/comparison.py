@@ -8,12 +8,12 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
+from photonjax.core.fields import get_field
 from photonjax.cost.breakdown import CostBreakdown, si
 from photonjax.cost.digital import Precision
 from photonjax.cost.groups import group_table
 from photonjax.cost.plots import plot_breakdowns, plot_tornado, pyplot
 from photonjax.cost.uncertainty import Swing, UncertainMachine
-from photonjax.hardware.fields import get_field
 from photonjax.machines import sources
 from photonjax.tables import text_table
 from photonjax.workload import Workload
@@ -148,7 +148,8 @@ def _totals(found: Comparison) -> list[tuple[str, ...]]:
             return "-"
         core = found.core.machine
         return ", ".join(
-            "none" if b is None else str(b) for b in (core.bits_in, core.bits_weight, core.bits_out)
+            "none" if b is None else str(b)
+            for b in (core.input.bits, core.array.bits, core.adc.bits)
         )
 
     used = found.utilisation

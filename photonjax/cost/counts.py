@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from photonjax.hardware.core import OpticalCore
+from photonjax.core.core import OpticalCore
 from photonjax.workload import MatmulSite
 
 __all__ = ["RAILS", "Counts", "Rails", "arrays", "count", "number_bytes"]
@@ -88,18 +88,18 @@ def arrays(site: MatmulSite, core: OpticalCore) -> int:
     4
     """
     tiles = -(-site.K // core.rows) * -(-site.N // core.cols)
-    return site.batch * tiles * core.slices_weight
+    return site.batch * tiles * core.array.slices
 
 
 def count(site: MatmulSite, core: OpticalCore) -> Counts:
     """Uses of each kind of part by ``c = count batch`` products [T, K] x [K, N] (T = M).
 
-    With the fields of ``core`` and ``core.costs`` by their names, q = slices_in slices_weight averages
+    With the fields of ``core`` and ``core.costs`` by their names, q = input.slices array.slices averages
     passes for every symbol, and T', K', N' what of T, K, N is powered: as much as there is where the
     machine is ``gated``, else whole tiles (tt vectors, kt rows, nt cols),
 
         kt = ceil(K / rows), nt = ceil(N / cols), tt = ceil(T / vectors)
-        loads       = c kt nt slices_weight
+        loads       = c kt nt array.slices
         symbols     = c kt nt tt q
         inputs      = c q nt T' K' / input_sharing
         weights     = c q tt K' N'                  if streamed, else 0
@@ -110,11 +110,11 @@ def count(site: MatmulSite, core: OpticalCore) -> Counts:
         results     = c T N (2 p - 1),              p = ceil(cols K weight bytes / operand_buffer_bytes)
         parameters  = c K N                         if the site is stationary, else 0
 
-    and one after the other, with P cores and A = batch kt nt slices_weight arrays filled by each of the
+    and one after the other, with P cores and A = batch kt nt array.slices arrays filled by each of the
     site's executions,
 
         writes      = count ceil(A / P)
-        steps       = writes tt q / slices_weight;  symbols / P if streamed
+        steps       = writes tt q / array.slices;  symbols / P if streamed
 
     Every execution writes its tiles anew, weights or computed operands; a half-empty tile costs what
     a full one does, unless gated. A tile is on one core: where the last round, or the only one, has
@@ -122,7 +122,7 @@ def count(site: MatmulSite, core: OpticalCore) -> Counts:
     have an array: loads = parameters = writes = 0, and A / P counts as one round.
 
     Example:
-      >>> from photonjax.hardware import CoreCosts
+      >>> from photonjax.core import CoreCosts
       >>> site = MatmulSite("w", batch=1, M=3, K=5, N=9, count=1, dtype="int8", stationary=True)
       >>> counts = count(site, OpticalCore(rows=4, cols=8, costs=CoreCosts()))
       >>> counts.loads, counts.symbols, counts.conversions  # 2 x 2 tiles, 3 vectors
@@ -135,23 +135,23 @@ def count(site: MatmulSite, core: OpticalCore) -> Counts:
     assert costs is not None
     c, T, K, N = site.count * site.batch, site.M, site.K, site.N
     kt, nt, tt = -(-K // core.rows), -(-N // core.cols), -(-T // costs.vectors)
-    passes = core.slices_in * core.slices_weight * core.averages
+    passes = core.input.slices * core.array.slices * core.averages
     if costs.gated:
         on_t, on_k, on_n = T, K, N
     else:
         on_t, on_k, on_n = tt * costs.vectors, kt * core.rows, nt * core.cols
     runs = -(-kt // costs.accumulation)
     readouts = -(-runs // costs.readout_sharing)
-    offsets = passes * (N * readouts + K) if core.encoding == "offset" else 0
+    offsets = passes * (N * readouts + K) if core.encoding.kind == "offset" else 0
     pieces = 1
     if costs.operand_buffer_bytes is not None:
-        block = core.cols * K * number_bytes(core.bits_weight)
+        block = core.cols * K * number_bytes(core.array.bits)
         pieces = max(1, int(-(-block // costs.operand_buffer_bytes)))
     rounds = 1 if costs.resident else -(-arrays(site, core) // costs.cores)
     symbols = float(c * kt * nt * tt * passes)
-    steps = float(site.count * rounds * tt * passes // core.slices_weight)
+    steps = float(site.count * rounds * tt * passes // core.array.slices)
     return Counts(
-        loads=0.0 if costs.resident else float(c * kt * nt * core.slices_weight),
+        loads=0.0 if costs.resident else float(c * kt * nt * core.array.slices),
         symbols=symbols,
         inputs=float(c * passes * nt * on_t * on_k) / costs.input_sharing,
         weights=float(c * passes * tt * on_k * on_n) if costs.streamed else 0.0,

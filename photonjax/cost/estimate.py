@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from photonjax.core.core import OpticalCore
 from photonjax.cost.breakdown import CostBreakdown
 from photonjax.cost.digital import Precision, digital_cost
 from photonjax.cost.optical import optical_cost
-from photonjax.hardware.core import OpticalCore
 from photonjax.machines import DigitalAccelerator
 from photonjax.workload import MatmulSite, Workload
 

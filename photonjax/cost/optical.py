@@ -33,8 +33,8 @@ Streamed weights are neither written nor held, and take no load time; resident o
 were written before. A partial sum of 4 bytes is read and written in the activation memory for each
 addition: its time counts here, its energy is in accumulate_energy. Neglected: a site's first load,
 which nothing overlaps; what the digital side draws while light works, and laser and cells while it
-does not (gating over whole products). ``photons=None`` charges no laser, ``bits_in=None`` no DAC,
-``bits_out=None`` no ADC; numbers without bits travel as 32-bit ones.
+does not (gating over whole products). ``photons=None`` charges no laser, ``input.bits=None`` no DAC,
+``adc.bits=None`` no ADC; numbers without bits travel as 32-bit ones.
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ from typing import Any
 
 import numpy as np
 
+from photonjax.core.core import OpticalCore
+from photonjax.core.costs import PHOTON_J_M
+from photonjax.core.fields import get_field
 from photonjax.cost.breakdown import CostBreakdown, CostEntry
 from photonjax.cost.counts import RAILS, Counts, arrays, count, number_bytes
 from photonjax.cost.digital import Precision, digital_entries, maximum, other_notes, total
-from photonjax.hardware.core import OpticalCore
-from photonjax.hardware.costs import PHOTON_J_M
 from photonjax.machines.accelerator import DigitalAccelerator
 from photonjax.workload import MatmulSite, Workload
 
@@ -81,8 +82,8 @@ def optical_cost(
     rest = [s for s in workload.matmuls if not on_light(s)]
     _check_resident(light, core)
     notes = [*(f"not counted: {u}" for u in workload.unsupported), *workload.notes]
-    for field, part in (("photons", "laser"), ("bits_in", "DAC"), ("bits_out", "ADC")):
-        if getattr(core, field) is None:
+    for field, part in (("photons", "laser"), ("input.bits", "DAC"), ("adc.bits", "ADC")):
+        if get_field(core, field) is None:
             notes.append(f"{part} not charged: OpticalCore.{field} is None")
     written = [s for s in light if not s.stationary]
     if written and not core.costs.streamed:
@@ -148,7 +149,7 @@ def optical_entry(sites: Sequence[MatmulSite], core: OpticalCore) -> CostEntry:
         compute = maximum(compute, np.array(moved) / costs.activation_bytes_per_s)
     loading = writes * costs.load_time_s
     if stationary and costs.weight_memory_bytes_per_s is not None:
-        size = numbers * number_bytes(core.bits_weight)
+        size = numbers * number_bytes(core.array.bits)
         loading = maximum(loading, size / costs.weight_memory_bytes_per_s)
     waiting = maximum(loading - compute, 0.0) if costs.double_buffered else loading
     seconds = {"compute": total(compute), "load": total(waiting)}
@@ -160,14 +161,14 @@ def optical_entry(sites: Sequence[MatmulSite], core: OpticalCore) -> CostEntry:
         **_memories(uses, core),
     }
     if stationary:
-        parameter_bytes = uses.parameters * number_bytes(core.bits_weight)
+        parameter_bytes = uses.parameters * number_bytes(core.array.bits)
         joules["weight memory"] = parameter_bytes * costs.weight_memory_energy_j_per_byte
     return _with_static(CostEntry(path, "light", joules, seconds), costs.static_power_w)
 
 
 def _optics(uses: Counts, core: OpticalCore, seconds: Any) -> dict[str, Any]:
     """Laser, and the array's cells."""
-    costs, rails = core.costs, RAILS[core.encoding]
+    costs, rails = core.costs, RAILS[core.encoding.kind]
     assert costs is not None
     joules: dict[str, Any] = {}
     if core.photons is not None:
@@ -192,10 +193,10 @@ def _optics(uses: Counts, core: OpticalCore, seconds: Any) -> dict[str, Any]:
 
 def _electronics(uses: Counts, core: OpticalCore) -> dict[str, Any]:
     """Modulators, receivers and converters."""
-    costs, rails = core.costs, RAILS[core.encoding]
+    costs, rails = core.costs, RAILS[core.encoding.kind]
     assert costs is not None
-    driven = 0.0 if core.bits_in is None else uses.inputs
-    driven += 0.0 if core.bits_weight is None else uses.weights
+    driven = 0.0 if core.input.bits is None else uses.inputs
+    driven += 0.0 if core.array.bits is None else uses.weights
     joules = {
         "dac": driven * rails.inputs * costs.dac_energy_j,
         "modulator": (uses.inputs + uses.weights) * rails.inputs * costs.modulator_energy_j,
@@ -203,7 +204,7 @@ def _electronics(uses: Counts, core: OpticalCore) -> dict[str, Any]:
         "amplifier": uses.conversions * costs.amplifier_energy_j,
         "partial sums": uses.additions * costs.accumulate_energy_j,
     }
-    if core.bits_out is not None:
+    if core.adc.bits is not None:
         joules["adc"] = uses.conversions * costs.adc_energy_j
     return joules
 
@@ -212,11 +213,11 @@ def _activation_bytes(uses: Counts, core: OpticalCore, stationary: bool) -> floa
     """What the one memory of inputs and results reads and writes, partial sums aside [B]."""
     costs = core.costs
     assert costs is not None
-    moved = uses.fetched_inputs * number_bytes(core.bits_in) + uses.results * costs.result_bytes
+    moved = uses.fetched_inputs * number_bytes(core.input.bits) + uses.results * costs.result_bytes
     if costs.streamed:
-        moved += uses.weights * number_bytes(core.bits_weight)
+        moved += uses.weights * number_bytes(core.array.bits)
     elif not stationary:
-        moved += uses.fetched_weights * number_bytes(core.bits_weight)
+        moved += uses.fetched_weights * number_bytes(core.array.bits)
     return moved
 
 
@@ -224,7 +225,7 @@ def _memories(uses: Counts, core: OpticalCore) -> dict[str, Any]:
     """The levels of a memory hierarchy beside the arrays."""
     costs = core.costs
     assert costs is not None
-    input_bytes, weight_bytes = number_bytes(core.bits_in), number_bytes(core.bits_weight)
+    input_bytes, weight_bytes = number_bytes(core.input.bits), number_bytes(core.array.bits)
     joules: dict[str, Any] = {}
     for level in costs.memories:
         passed = (

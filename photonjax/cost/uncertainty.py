@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from photonjax.hardware.fields import get_field, set_fields
+from photonjax.core.fields import get_field, set_fields
 from photonjax.machines import Number, digital, optical, optical_names, sources
 
 __all__ = [

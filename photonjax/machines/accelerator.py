@@ -7,7 +7,7 @@ import math
 import numbers
 from typing import Any
 
-from photonjax.hardware.pytree import check_leaves, leaf, register
+from photonjax.core.pytree import check_leaves, leaf, register
 
 __all__ = ["DTYPE_BITS", "DigitalAccelerator"]
 
@@ -67,14 +67,14 @@ class DigitalAccelerator:
 
     ops_per_s: dict[str, Any] = leaf()
     mac_energy_j: dict[str, Any] = leaf()
-    vector_ops_per_s: Any = leaf(None, above=0.0, optional=True)
+    vector_ops_per_s: Any = leaf(None, above=0.0)
     transcendental_ops: Any = leaf(8.0, above=0.0)
-    bandwidth_bytes_per_s: Any = leaf(None, above=0.0, optional=True)
-    power_w: Any = leaf(None, above=0.0, optional=True)
+    bandwidth_bytes_per_s: Any = leaf(None, above=0.0)
+    power_w: Any = leaf(None, above=0.0)
     utilisation: Any = leaf(1.0, above=0.0, high=1.0)
-    energy_per_byte_j: Any = leaf(None, low=0.0, optional=True)
-    memory_bytes: Any = leaf(None, above=0.0, optional=True)
-    area_m2: Any = leaf(None, above=0.0, optional=True)
+    energy_per_byte_j: Any = leaf(None, low=0.0)
+    memory_bytes: Any = leaf(None, above=0.0)
+    area_m2: Any = leaf(None, above=0.0)
 
     def __post_init__(self) -> None:
         check_leaves(self)

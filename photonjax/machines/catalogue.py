@@ -15,7 +15,7 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from photonjax.hardware.core import OpticalCore
+from photonjax.core.core import OpticalCore
 from photonjax.machines.accelerator import DigitalAccelerator
 from photonjax.machines.named import NamedMachine
 from photonjax.machines.number import Number

@@ -35,7 +35,7 @@ element, so relative to the root mean square element
     error = sqrt(N (r + N i**2 / 2))                                        (``mesh_matrix_error``)
 
 *As weight noise.* The field counts in full scales, the largest element of a column. With the crest factor
-``k`` = largest over root mean square element, ``weight_noise = error / k`` (``mesh_weight_noise``).
+``k`` = largest over root mean square element, ``array.noise = error / k`` (``mesh_weight_noise``).
 
 *Scale.* A passive mesh has no singular value above 1: it holds ``W / s_max``. For a tile of independent
 elements of size w, ``s_max = w (sqrt(rows) + sqrt(cols))`` (Marchenko and Pastur), so an element of full
@@ -102,12 +102,12 @@ def mesh_weight_noise(
     splitter_error_rad: Any = 0.0,
     crest: float | None = None,
 ) -> Any:
-    """``OpticalCore.weight_noise`` of a matrix held by two meshes, in full scales of the largest element.
+    """``OpticalCore.array.noise`` of a matrix held by two meshes, in full scales of the largest element.
 
     Args:
       modes, phase_error_rad, splitter_error_rad: as for ``unitary_element_error``.
       crest: largest over root mean square element of what shares a full scale; by default that of one
-        column of ``modes`` normal weights (``weight_scale="per_tile"``).
+        column of ``modes`` normal weights (``array.scale="per_tile"``).
 
     Example:
       >>> import jax

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from photonjax.hardware.core import OpticalCore
-from photonjax.hardware.costs import CoreCosts
+from photonjax.core.core import OpticalCore
+from photonjax.core.costs import CoreCosts
 from photonjax.machines.accelerator import DigitalAccelerator
 from photonjax.machines.number import Number
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from photonjax.hardware.core import OpticalCore
-from photonjax.hardware.pytree import check_leaves, leaf, register
+from photonjax.core.core import OpticalCore
+from photonjax.core.pytree import check_leaves, leaf, register
 
 __all__ = ["Assembly", "Part"]
 
@@ -20,7 +20,7 @@ class Part:
       name: of the kind.
       group: under which the power split lists it.
       count: how many there are.
-      charged: the field of ``photonjax.hardware.costs.SharedCosts`` through which
+      charged: the field of ``photonjax.core.costs.SharedCosts`` through which
         it is charged. A field in joules gets ``each`` parts' power for one symbol's time, ``static_power_w``
         the power of all. Empty: it is charged through light or memory, or not at all.
       each: how many of them one use involves.

@@ -7,14 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
+from photonjax.core.measure import Measurement
 from photonjax.nn.nnx import (
     HardwareParam,
     optical_dots,
-    replace_unchecked,
     start_measuring,
     stop_measuring,
 )
-from photonjax.ops.measure import Measurement
 
 # Of a Measurement's vector.
 _RAW_PEAK, _INPUT_PEAK = (Measurement._fields.index(name) for name in ("raw_peak", "input_peak"))
@@ -30,7 +29,7 @@ def calibrate(model: nnx.Module, *inputs: Any, margin: float = 1.1) -> None:
 
     Runs the model once on the inputs, without noise and without ADCs, and sets each site's ADC range
     to ``margin`` times the largest magnitude that its ADC would have met; a site's tiles share a
-    range. Where a core's ``input_scale`` is ``"static"``, its full scale becomes ``margin`` times
+    range. Where a core's ``input.scale`` is ``"static"``, its full scale becomes ``margin`` times
     the largest input. Signals beyond saturate later, so the sample should be like the data to come.
 
     Args:
@@ -55,9 +54,9 @@ def calibrate(model: nnx.Module, *inputs: Any, margin: float = 1.1) -> None:
         raise ValueError("calibrate: the model has no optical products; convert it first")
     kept = [(dot.structure, dot.stream) for dot in dots]
     for dot in dots:
-        loose = {"input_scale": "per_tensor"} if dot.structure.input_scale == "static" else {}
-        dot.structure = replace_unchecked(
-            dot.structure, bits_out=None, enob=None, inl_lsb=None, **loose
+        loose = {"scale": "per_tensor"} if dot.structure.input.scale == "static" else {}
+        dot.structure = dot.structure.replace(
+            adc={"bits": None, "enob": None, "inl_lsb": None}, input=loose
         )
         dot.stream = nnx.data(None)
     start_measuring(model)
@@ -71,5 +70,5 @@ def calibrate(model: nnx.Module, *inputs: Any, margin: float = 1.1) -> None:
     for dot, values in zip(dots, found, strict=True):
         peak = margin * jnp.maximum(values, 1e-6)
         dot.adc_range = nnx.data(HardwareParam(peak[..., _RAW_PEAK]))
-        if dot.structure.input_scale == "static":
+        if dot.structure.input.scale == "static":
             dot.input_range = nnx.data(HardwareParam(peak[..., _INPUT_PEAK]))

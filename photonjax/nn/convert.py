@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from photonjax.hardware.core import OpticalCore
+from photonjax.core.core import OpticalCore
 from photonjax.nn import hooks
 from photonjax.nn.nnx import OpticalDot, hold, optical_dots, release, set_noise_key
 from photonjax.nn.sites import Product, products_of

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from photonjax.ops.dot import Weight, optical_dot_general
+from photonjax.core.dot import Weight, optical_dot_general
 
 
 def optical_conv_general_dilated(

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from photonjax.hardware.core import OpticalCore
+from photonjax.core.core import OpticalCore
+from photonjax.core.dot import optical_dot_general
 from photonjax.nn.transform import optical
-from photonjax.ops.dot import optical_dot_general
 from photonjax.rules import Rule, Site, check_rules
 
 _WITH_HOOK = (nn.Dense, nn.DenseGeneral)

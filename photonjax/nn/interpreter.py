@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 
-from photonjax.hardware.core import OpticalCore
+from photonjax.core.core import OpticalCore
 from photonjax.nn.control import CONTROL
 from photonjax.nn.products import PRODUCTS, product_of
 from photonjax.rules import Rule, Site, Status

@@ -8,8 +8,8 @@ import jax
 from flax import nnx
 from jax import lax
 
-from photonjax import ops
-from photonjax.hardware.core import OpticalCore
+from photonjax.core import optical_einsum
+from photonjax.core.core import OpticalCore
 from photonjax.nn.convolution import optical_conv_general_dilated
 from photonjax.nn.optical_dot import OpticalDot
 
@@ -54,7 +54,7 @@ class EinsumOp(nnx.Module):
         self, subscripts: str, x: jax.Array, w: jax.Array, out_sharding: Any = None, **kwargs: Any
     ) -> jax.Array:
         """``jnp.einsum(subscripts, x, w)`` with w held in the array."""
-        y = ops.optical_einsum(subscripts, x, w, dot_general=self.dot_general, **kwargs)
+        y = optical_einsum(subscripts, x, w, dot_general=self.dot_general, **kwargs)
         return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 

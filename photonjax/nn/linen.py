@@ -7,9 +7,9 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from photonjax.hardware.core import OpticalCore
+from photonjax.core.core import OpticalCore
+from photonjax.core.dot import DimensionNumbers, optical_dot_general
 from photonjax.nn.intercept import Interception, site_of
-from photonjax.ops.dot import DimensionNumbers, optical_dot_general
 from photonjax.rules import ConversionReport, Rule, Site
 from photonjax.workload import trace_workload
 
@@ -27,7 +27,7 @@ class OpticalDot(nn.Module):
     Attributes:
       core: the machine.
       adc_range: ADC full scale in units of the analog sum, if calibrated.
-      input_range: full scale of the input, for ``input_scale="static"``.
+      input_range: full scale of the input, for ``input.scale="static"``.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, photonjax as pj

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from photonjax.core.measure import Measurement
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.layers import (
     ConvOp,
@@ -26,9 +27,7 @@ from photonjax.nn.optical_dot import (
     SiteMeasurement,
     hold,
     release,
-    replace_unchecked,
 )
-from photonjax.ops.measure import Measurement
 
 __all__ = [
     "ConvOp",
@@ -46,7 +45,6 @@ __all__ = [
     "hold",
     "optical_dots",
     "release",
-    "replace_unchecked",
     "set_die",
     "set_hardware",
     "set_noise_key",
@@ -160,7 +158,7 @@ def start_measuring(model: nnx.Module) -> None:
 
 
 def stop_measuring(model: nnx.Module) -> dict[str, Measurement]:
-    """End measuring; the pooled :class:`~photonjax.ops.Measurement` per site path.
+    """End measuring; the pooled :class:`~photonjax.core.Measurement` per site path.
 
     Stacked layers appear one by one, under the paths they would have unrolled. Products that were
     never made are left out.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from photonjax import ops
-from photonjax.hardware.core import OpticalCore
-from photonjax.ops.dot import DimensionNumbers
-from photonjax.ops.measure import Measurement, measured_dot_general
+from photonjax.core import ProgrammedWeight, optical_dot_general, program
+from photonjax.core.core import OpticalCore
+from photonjax.core.dot import DimensionNumbers
+from photonjax.core.fields import leaf_names
+from photonjax.core.measure import Measurement, measured_dot_general
 
 
 class HardwareParam(nnx.Variable):
@@ -24,11 +24,11 @@ class SiteIndex(nnx.Variable):
 
 
 class SiteMeasurement(nnx.Variable):
-    """A :class:`~photonjax.ops.Measurement` as a vector, pooled over calls (float32 vector)."""
+    """A :class:`~photonjax.core.Measurement` as a vector, pooled over calls (float32 vector)."""
 
 
 class ProgrammedParam(nnx.Variable):
-    """One array of a :class:`~photonjax.ops.ProgrammedWeight`."""
+    """One array of a :class:`~photonjax.core.ProgrammedWeight`."""
 
 
 class OpticalDot(nnx.Module):
@@ -62,16 +62,13 @@ class OpticalDot(nnx.Module):
         site: int | jax.Array = 0,
         stack: tuple[int, ...] = (),
     ):
-        fields = {
-            name: jnp.broadcast_to(jnp.asarray(value, jnp.float32), stack)
-            for name, value in _continuous(core).items()
-            if value is not None
-        }
-        blank = {name: 0.0 if name in fields else None for name in _continuous(core)}
         seed = core.chip_seed  # an array cannot be part of a module's static structure
-        fixed = seed if isinstance(seed, int) else 0
-        self.structure = replace_unchecked(core, **blank, costs=None, chip_seed=fixed)
-        self.hardware = nnx.Dict({name: HardwareParam(v) for name, v in fields.items()})
+        bare = core.replace(costs=None, chip_seed=seed if isinstance(seed, int) else 0)
+        wide = [jnp.broadcast_to(jnp.asarray(v, jnp.float32), stack) for v in jax.tree.leaves(bare)]
+        self.structure = jax.tree.map(lambda _: ..., bare)
+        self.hardware = nnx.Dict(
+            {n: HardwareParam(v) for n, v in zip(leaf_names(bare), wide, strict=True)}
+        )
         self.site = SiteIndex(jnp.broadcast_to(jnp.asarray(site, jnp.uint32), stack))
         self.adc_range: nnx.Data[HardwareParam | None] = nnx.data(None)
         self.input_range: nnx.Data[HardwareParam | None] = nnx.data(None)
@@ -93,14 +90,9 @@ class OpticalDot(nnx.Module):
     @property
     def core(self) -> OpticalCore:
         """The core as it is at this site now (without costs)."""
-        present = {
-            name: variable[...]
-            for name, variable in self.hardware.items()
-            if getattr(self.structure, name) is not None
-        }
-        if self.chip is not None:
-            present["chip_seed"] = self.chip[...]
-        return replace_unchecked(self.structure, **present)
+        values = [self.hardware[name][...] for name in leaf_names(self.structure)]
+        core = jax.tree.unflatten(jax.tree.structure(self.structure), values)
+        return core if self.chip is None else core.replace(chip_seed=self.chip[...])
 
     def __call__(
         self,
@@ -135,7 +127,7 @@ class OpticalDot(nnx.Module):
         )
         held = w if self.held is None else _assemble(self.held, self.held_structure)
         if self.measurement is None:
-            return ops.optical_dot_general(
+            return optical_dot_general(
                 x, held, dimension_numbers, out_sharding=out_sharding, **options
             )
         y, measured = measured_dot_general(x, held, dimension_numbers, reference=w, **options)
@@ -144,28 +136,12 @@ class OpticalDot(nnx.Module):
         return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 
-def _continuous(core: OpticalCore) -> dict[str, Any]:
-    return {
-        f.name: getattr(core, f.name)
-        for f in dataclasses.fields(core)
-        if f.metadata.get("leaf") and f.name != "costs"
-    }
-
-
-def replace_unchecked(core: OpticalCore, **values: Any) -> OpticalCore:
-    """``dataclasses.replace`` without validation: values may be tracers or placeholders."""
-    copy = object.__new__(OpticalCore)
-    for field in dataclasses.fields(core):
-        object.__setattr__(copy, field.name, values.get(field.name, getattr(core, field.name)))
-    return copy
-
-
 def hold(dot: OpticalDot, weight: jax.Array, contracting: tuple[int, ...]) -> None:
     """Program a weight into the dot's array, so that calls need not quantize it again."""
     core, stack = dot.core, dot.site[...].shape
 
-    def one(w: jax.Array, site: jax.Array, core: OpticalCore) -> ops.ProgrammedWeight:
-        return ops.program(w, core, contracting=contracting, site=site)
+    def one(w: jax.Array, site: jax.Array, core: OpticalCore) -> ProgrammedWeight:
+        return program(w, core, contracting=contracting, site=site)
 
     for _ in stack:
         one = jax.vmap(one)
@@ -180,6 +156,6 @@ def release(dot: OpticalDot) -> None:
     dot.held, dot.held_structure = nnx.data(None), None
 
 
-def _assemble(held: nnx.Dict, structure: Any) -> ops.ProgrammedWeight:
+def _assemble(held: nnx.Dict, structure: Any) -> ProgrammedWeight:
     leaves = [held[f"part{i}"][...] for i in range(len(held))]
     return jax.tree.unflatten(structure, leaves)

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from photonjax.core.dot import optical_dot_general
 from photonjax.nn.convolution import optical_conv_general_dilated
-from photonjax.ops.dot import optical_dot_general
 
 PRODUCTS = ("dot_general", "conv_general_dilated")
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photonjax.hardware import CoreCosts
+from photonjax.core import CoreCosts
 
 LEAVES = [f.name for f in dataclasses.fields(CoreCosts) if f.metadata.get("leaf")]
 LIMITS = {f.name: f.metadata for f in dataclasses.fields(CoreCosts)}
+DEFAULTS = {f.name: f.default for f in dataclasses.fields(CoreCosts)}
 
 
 @given(st.sampled_from(LEAVES), st.sampled_from([-1.0, math.nan, math.inf, -math.inf]))
@@ -44,7 +45,7 @@ def test_wrong_kinds_are_refused(field, value, error):
 
 
 def test_continuous_fields_are_leaves_and_the_rest_is_static():
-    optional = {n: 1e12 for n in LEAVES if LIMITS[n].get("optional")}
+    optional = {n: 1e12 for n in LEAVES if DEFAULTS[n] is None}
     costs = CoreCosts(**optional, cores=3, double_buffered=False)
     leaves, tree = jax.tree.flatten(costs)
     assert len(leaves) == len(LEAVES)

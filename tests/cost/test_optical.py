@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photonjax import machines
+from photonjax.core import CoreCosts, OpticalCore
 from photonjax.cost import RAILS, estimate
-from photonjax.hardware import CoreCosts, OpticalCore
 from photonjax.workload import MatmulSite, Operation, Workload, trace_workload
 
 
@@ -87,7 +87,7 @@ def test_laser_energy_from_first_principles():
     photon = 1.2815e-19  # J at 1550 nm
     expected = 20 * 1000 * 100 * 50 * photon / 0.8 * 10**0.3 / 0.1
     assert joules["laser"] == pytest.approx(expected, rel=1e-4)
-    four = cost_of(site(20, 1000, 100), core=dataclasses.replace(core, encoding="differential"))
+    four = cost_of(site(20, 1000, 100), core=core.replace(encoding="differential"))
     assert four.by_component()["laser"] == pytest.approx(4 * expected, rel=1e-4)
 
 
@@ -176,7 +176,7 @@ def test_activations_and_partial_sums_wait_for_their_memory(bandwidth, seconds):
     core = dataclasses.replace(plain(rows=4, cols=8, **costs), encoding="homodyne", photons=1.0)
     cost = cost_of(site(5, 8, 2), core=core)  # 40 B in, 20 B out, 10 additions of 8 B: 140 B
     assert cost.seconds == seconds
-    free = cost_of(site(5, 8, 2), core=dataclasses.replace(core, costs=CoreCosts()))
+    free = cost_of(site(5, 8, 2), core=core.replace(costs=CoreCosts()))
     laser = cost.by_component()["laser"] / free.by_component()["laser"]
     assert laser == pytest.approx(seconds / 10.0)  # it stays on while the array waits
 
@@ -215,13 +215,13 @@ def test_where_and_the_digital_side():
 def test_costs_under_jit_and_vmap_and_beyond_32_bits():
     core = machines.optical("display-1024")
     big = site(1 << 20, 1 << 15, 1 << 17, count=1 << 10)
-    f = lambda photons: cost_of(big, core=dataclasses.replace(core, photons=photons))
+    f = lambda photons: cost_of(big, core=core.replace(photons=photons))
     exact = f(20.0)
     assert float(jax.jit(lambda p: f(p).joules)(20.0)) == pytest.approx(exact.joules, rel=1e-5)
     many = jax.vmap(lambda p: f(p).by_component()["laser"])(jnp.array([20.0, 40.0]))
     np.testing.assert_allclose(many / exact.by_component()["laser"], [1, 2], rtol=1e-5)
     traced = jax.jit(lambda c: cost_of(big, core=c))(
-        dataclasses.replace(core, photons=20.0)
+        core.replace(photons=20.0)
     )  # every leaf traced; a CostBreakdown comes back
     assert float(traced.joules) == pytest.approx(exact.joules, rel=1e-4)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from photonjax.core import CoreCosts, OpticalCore
+from photonjax.core.costs import Memory, SharedCosts
 from photonjax.cost import Counts, count, estimate
-from photonjax.hardware import CoreCosts, OpticalCore
-from photonjax.hardware.costs import Memory, SharedCosts
 from photonjax.workload import MatmulSite, Workload
 
 
@@ -153,7 +153,7 @@ def test_both_operands_are_modulated_and_nothing_is_loaded():
     assert joules["dac"] == 60 + 180 and joules["modulator"] == 2 * (60 + 180)
     assert not {"weight write", "weight hold"} & joules.keys()
     assert cost.by_component("seconds") == {"compute": 30 / 4, "load": 0.0}
-    rails = cost_of(PRODUCT, core=dataclasses.replace(core, encoding="differential"))
+    rails = cost_of(PRODUCT, core=core.replace(encoding="differential"))
     assert rails.by_component()["dac"] == 2 * (60 + 180)
 
 
@@ -176,7 +176,7 @@ def test_memory_levels_by_hand():
     kinds = ("samples", "fetches", "results", "conversions", "weights")
     levels = tuple(Memory(kind, 1.0, **{kind: 1.0}) for kind in kinds)
     core = machine(**SHARED, gated=True, memories=levels, result_bytes=2.0, operand_buffer_bytes=10)
-    core = dataclasses.replace(core, bits_in=4, bits_weight=8)
+    core = core.replace(input={"bits": 4}, array={"bits": 8})
     joules = cost_of(PRODUCT, core=core).by_component()
     assert joules["memory: samples"] == 45 / 2 + 108
     assert joules["memory: fetches"] == 45 / 2 + 36
@@ -187,7 +187,7 @@ def test_memory_levels_by_hand():
     dynamic = cost_of(dataclasses.replace(PRODUCT, stationary=False), core=core).by_component()
     assert dynamic["memory: weights"] == 0
     twice = (Memory("all", 3.0, **dict.fromkeys(kinds, 2.0)),)
-    core = dataclasses.replace(core, costs=dataclasses.replace(core.costs, memories=twice))
+    core = core.replace(costs=dataclasses.replace(core.costs, memories=twice))
     total = sum(joules[f"memory: {kind}"] for kind in kinds)
     assert cost_of(PRODUCT, core=core).by_component()["memory: all"] == pytest.approx(6 * total)
 
@@ -200,7 +200,7 @@ def test_flat_memory_of_a_streaming_machine():
 
 def test_slices_and_averages_are_passes():
     core = machine(vectors=2, dac_energy_j=1.0, accumulate_energy_j=1.0, load_energy_j=1.0)
-    sliced = dataclasses.replace(core, slices_in=2, slices_weight=3, averages=4)
+    sliced = core.replace(input={"slices": 2}, array={"slices": 3}, averages=4)
     a, b = (count(PRODUCT, c) for c in (core, sliced))
     for name in ("symbols", "inputs", "detections", "conversions"):
         assert getattr(b, name) == 24 * getattr(a, name)

@@ -23,7 +23,7 @@ def cost_of(core, sites=SITES):
 
 
 def with_costs(core, **values):
-    return dataclasses.replace(core, costs=dataclasses.replace(core.costs, **values))
+    return core.replace(costs=dataclasses.replace(core.costs, **values))
 
 
 SLOW = with_costs(machines.optical("display-1024"), laser_idle_fraction=0.5)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from photonjax import machines
+from photonjax.core import get_field, set_fields
 from photonjax.cost import (
     Baseline,
     UncertainMachine,
@@ -19,7 +20,6 @@ from photonjax.cost import (
     quantiles,
     swings,
 )
-from photonjax.hardware import get_field, set_fields
 from photonjax.machines import Number
 from photonjax.workload import MatmulSite, Operation, Workload
 
@@ -162,7 +162,7 @@ def test_swings_are_the_ends_of_one_range_at_a_time():
 def test_only_continuous_fields_vary():
     ranges = UncertainMachine.named("display-1024").ranges
     assert "costs.load_time_s" in ranges
-    assert not {"rows", "cols", "bits_out", "costs.cores"} & set(ranges)
+    assert not {"rows", "cols", "adc.bits", "costs.cores"} & set(ranges)
     assert all(n.low is not None for n in ranges.values())
 
 
@@ -171,9 +171,7 @@ def test_comparison_shares_a_chip_between_both_sides():
     digital_only = lambda site: (
         False
     )  # the core does nothing: the ratio is that of static power only
-    core = dataclasses.replace(
-        core, machine=set_fields(core.machine, {"costs.static_power_w": 0.0}), ranges={}
-    )
+    core = core.replace(machine=set_fields(core.machine, {"costs.static_power_w": 0.0}), ranges={})
     found = compare(
         WORKLOAD, core, [Baseline("h100", chip)], digital=chip, where=digital_only, samples=64
     )

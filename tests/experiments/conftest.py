@@ -24,9 +24,10 @@ from experiments.evaluate.config import Evaluate
 from photonjax.models import Decoder, DecoderConfig, save_huggingface
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-NOISE_FREE = "photons: null, receiver_noise_a_per_rthz: null, laser_rin_db_hz: null, enob: null"
+NOISE_FREE = "photons: null, receiver: {noise_a_per_rthz: null}, source: {rin_db_hz: null}"
 LADDER = (
-    f"ladder={{int16-no-adc: {{{NOISE_FREE}, bits_in: 16, bits_weight: 16, bits_out: null}}, "
+    f"ladder={{int16-no-adc: {{{NOISE_FREE}, "
+    "adc: {enob: null, bits: null}, input: {bits: 16}, array: {bits: 16}}, "
     "noisy: {photons: 3e4}}"
 )
 

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photonjax import machines
-from photonjax.hardware import CoreCosts, get_field, set_fields
+from photonjax.core import CoreCosts, get_field, measured_dot_general, set_fields
 from photonjax.machines import Number, catalogue, converters
 from photonjax.machines.optical.albireo import albireo
 from photonjax.machines.optical.lightening_transformer import lightening_transformer
-from photonjax.ops import measured_dot_general
 
 PARTS = [
     "lightening-transformer",
@@ -45,7 +44,7 @@ def test_every_number_has_an_entry(name):
     table, machine = machines.sources(name), _build(name)
     found = dict(_fields(machine))
     free = {"chip_seed"}  # which die, not a property
-    free |= {"averages", "slices_in", "slices_weight"}  # how it is driven
+    free |= {"averages", "input.slices", "array.slices"}  # how it is driven
     if name == "ideal":  # its parts cost nothing: the defaults of CoreCosts
         free |= {f"costs.{k}" for k, _ in _fields(CoreCosts())}
     if name == "300-fJ-per-MAC":  # no whole chip
@@ -102,7 +101,7 @@ def test_a_machine_is_found_by_its_file_alone(tmp_path, monkeypatch):
     catalogue.machines_of.cache_clear()
     try:
         core = machines.optical("toy-16")
-        assert (core.rows, core.encoding, core.costs.cores) == (16, "offset", 2)
+        assert (core.rows, core.encoding.kind, core.costs.cores) == (16, "offset", 2)
         assert "toy-16" in machines.optical_names()
         assert machines.sources("toy-16")["rows"].source == "a test"
     finally:
@@ -116,8 +115,8 @@ def test_files_can_be_imported_beside_the_functions_of_the_same_names():
 
 def test_ideal_core_has_no_noise_and_no_converter_at_the_output():
     core = machines.optical("ideal")
-    assert (core.bits_in, core.bits_weight, core.bits_out) == (16, 16, None)
-    assert not core.dynamic and core.weight_noise is None
+    assert (core.input.bits, core.array.bits, core.adc.bits) == (16, 16, None)
+    assert not core.dynamic and core.array.noise is None
 
 
 # Albireo's ADC range is not published, and its sums, with their offsets, want a calibrated one.
@@ -128,14 +127,14 @@ def test_every_core_multiplies(name):
     key = jax.random.key(2)
     _, m = measured_dot_general(x, w, numbers, core=machines.optical(name), key=key)
     assert 5 < float(m.snr_db) < 100
-    assert float(m.clipped_share) < 0.02
+    assert float(m.clipped_fraction) < 0.02
 
 
 def test_the_crossbar_is_the_one_that_is_charged():
     core = machines.optical("coherent-crossbar")
-    charged = lightening_transformer(bits=core.bits_in).core()
-    for field in ("rows", "cols", "encoding", "bits_in", "bits_weight", "bits_out"):
-        assert getattr(core, field) == getattr(charged, field)
+    charged = lightening_transformer(bits=core.input.bits).core()
+    for field in ("rows", "cols", "encoding", "input.bits", "array.bits", "adc.bits"):
+        assert get_field(core, field) == get_field(charged, field)
     assert core.photons == pytest.approx(charged.photons)
     assert core.symbol_rate_hz == charged.symbol_rate_hz
 
@@ -145,7 +144,7 @@ def test_machines_of_parts_are_named(name):
     bits = 4 if name == "lightening-transformer" else 8
     build = {"albireo": albireo}.get(name, lambda: lightening_transformer(bits))
     machine = build()
-    assert machines.optical(name) == machine.core() and machines.optical(name).bits_in == bits
+    assert machines.optical(name) == machine.core() and machines.optical(name).input.bits == bits
     if name == "albireo":
         assert machines.optical(name).costs.area_m2 is None  # not published part by part
     else:
@@ -204,10 +203,10 @@ def test_fields_are_found_and_set_by_dotted_name():
 def test_a_ring_bank_holds_together():
     core = machines.optical("microring-bank")
     # parked half-way to the next channel: what it drops there is its extinction
-    spacing = float(core.resonance_detuning)
+    spacing = float(core.array.resonance_detuning)
     assert 3.41 < spacing < 4.61  # linewidths
-    assert 10 ** (-core.extinction_db / 10) == pytest.approx(1 / (1 + spacing**2))
-    assert core.crosstalk_rows == pytest.approx(1 / (1 + 4 * spacing**2))
+    assert 10 ** (-core.input.extinction_db / 10) == pytest.approx(1 / (1 + spacing**2))
+    assert core.array.crosstalk_rows == pytest.approx(1 / (1 + 4 * spacing**2))
     assert core.symbol_rate_hz < 1e12 / (spacing * core.rows)  # narrower than the line
 
 

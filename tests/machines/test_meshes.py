@@ -1,6 +1,5 @@
 """Meshes and ring banks: the formulas against simulated interferometers and resonators."""
 
-import dataclasses
 import functools
 
 import jax
@@ -8,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from photonjax.hardware import OpticalCore
+from photonjax.core import OpticalCore, measured_dot_general
 from photonjax.machines import meshes, rings
-from photonjax.ops import measured_dot_general
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 
@@ -197,10 +195,10 @@ def test_weight_noise_of_a_core_disturbs_a_product_as_meshes_do():
     right = np.einsum("tk,mkn->mtn", x, wanted)
     wrong = np.einsum("tk,mckn->mctn", x, fixed) - right[:, None]
     simulated = 10 * np.log10(np.mean(right**2) / np.mean(wrong**2))
-    core = OpticalCore(rows=n, cols=n, bits_in=None, bits_weight=None, bits_out=None)
-    core = dataclasses.replace(
-        core, weight_scale="per_tile", weight_noise=meshes.mesh_weight_noise(n, *errors)
+    core = OpticalCore(
+        rows=n, cols=n, input={"bits": None}, array={"bits": None}, adc={"bits": None}
     )
+    core = core.replace(array={"scale": "per_tile", "noise": meshes.mesh_weight_noise(n, *errors)})
     numbers = (((1,), (0,)), ((), ()))
     signal = error = 0.0
     for w in wanted:

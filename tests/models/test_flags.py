@@ -182,7 +182,9 @@ def test_optical_products_with_a_window_cap_and_scale(scan_layers):
     """Attention on light goes over the whole square: the same masks, caps and scale."""
     config = dataclasses.replace(GEMMA, query_scale=0.3, num_layers=2)
     model = make(config, scan_layers=scan_layers)
-    wide = pj.OpticalCore(bits_in=None, bits_weight=None, bits_out=None, photons=None)
+    wide = pj.OpticalCore(
+        input={"bits": None}, array={"bits": None}, adc={"bits": None}, photons=None
+    )
     optical, report = pj.convert(model, [pj.Rule("*", wide, dynamic=True)])
     assert not report.digital
     np.testing.assert_allclose(forward(optical, TOKENS), forward(model, TOKENS), atol=2e-4)

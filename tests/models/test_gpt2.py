@@ -75,7 +75,9 @@ def test_scanned_equals_unrolled(remat):
 @pytest.mark.parametrize("scan_layers", [False, True])
 def test_conversion_by_rules(scan_layers):
     model = make(scan_layers=scan_layers)
-    wide = pj.OpticalCore(bits_in=None, bits_weight=None, bits_out=None, photons=None)
+    wide = pj.OpticalCore(
+        input={"bits": None}, array={"bits": None}, adc={"bits": None}, photons=None
+    )
     rules = [pj.Rule("head", None), pj.Rule("*", wide, dynamic=True)]
     optical, report = pj.convert(model, rules)
     layers = ["layers/block"] if scan_layers else ["layers/0", "layers/1"]

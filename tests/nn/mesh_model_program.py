@@ -15,7 +15,12 @@ import photonjax as pj
 from photonjax.models import Decoder, DecoderConfig
 
 CORE = pj.OpticalCore(
-    rows=24, cols=24, photons=200.0, laser_rin_db_hz=-140.0, weight_noise=0.01, enob=7.0
+    rows=24,
+    cols=24,
+    photons=200.0,
+    source={"rin_db_hz": -140.0},
+    array={"noise": 0.01},
+    adc={"enob": 7.0},
 )
 CONFIG = DecoderConfig(
     vocab_size=64, hidden_size=32, intermediate_size=64, num_layers=2, num_heads=8,

@@ -13,7 +13,7 @@ import photonjax as pj
 from photonjax.models import Decoder, DecoderConfig, stack_layers
 from photonjax.nn.convert import program_weights, unprogram_weights
 
-CORE = pj.OpticalCore(rows=64, cols=32, photons=200.0, weight_noise=0.01, enob=7.0)
+CORE = pj.OpticalCore(rows=64, cols=32, photons=200.0, array={"noise": 0.01}, adc={"enob": 7.0})
 OTHER = pj.OpticalCore(rows=8, cols=8)
 CONFIG = DecoderConfig(
     vocab_size=61, hidden_size=24, intermediate_size=40, num_layers=2, num_heads=4,
@@ -191,7 +191,7 @@ class Zoo(nnx.Module):
 
 def test_other_layers():
     model, x = Zoo(nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (5, 3, 4))
-    ideal = dataclasses.replace(OTHER, bits_in=None, bits_weight=None, bits_out=None)
+    ideal = OTHER.replace(input={"bits": None}, array={"bits": None}, adc={"bits": None})
     optical, report = pj.convert(model, [pj.Rule("*", ideal)])
     status = {site.path: site.status for site in report.sites}
     for path in ("general", "einsum", "out", "attention/query", "attention/out"):
@@ -199,7 +199,7 @@ def test_other_layers():
     assert status["conv"] == "optical"
     assert [site.path for site in report.digital] == ["attention/scores", "attention/values"]
     np.testing.assert_allclose(optical(x), model(x), rtol=2e-4, atol=1e-5)  # float32, other order
-    coarse, _ = pj.convert(model, [pj.Rule("*", dataclasses.replace(OTHER, bits_weight=3))])
+    coarse, _ = pj.convert(model, [pj.Rule("*", OTHER.replace(array={"bits": 3}))])
     assert jnp.abs(coarse(x) - model(x)).max() > 1e-3
     program_weights(coarse)
     assert jnp.isfinite(coarse(x)).all()

@@ -12,7 +12,7 @@ from jax import lax
 
 import photonjax as pj
 
-CORE = pj.OpticalCore(rows=16, cols=16, photons=100.0, bits_out=None)
+CORE = pj.OpticalCore(rows=16, cols=16, photons=100.0, adc={"bits": None})
 MATRIX = (((1,), (0,)), ((), ()))
 X = jax.random.normal(jax.random.key(0), (6, 24))
 
@@ -101,8 +101,8 @@ def test_counts_advance_under_jit_and_values_do_not_retrace():
     silent = layer(X)
     # 1e10 times the photons: 1e5 times less noise
     assert jnp.abs(quiet - silent).max() < 1e-4 * jnp.abs(first - silent).max()
-    with pytest.raises(ValueError, match="core has no laser_rin_db_hz .*photons"):
-        pj.nnx.set_hardware(layer, laser_rin_db_hz=-140.0)
+    with pytest.raises(ValueError, match="core has no source.rin_db_hz .*photons"):
+        pj.nnx.set_hardware(layer, **{"source.rin_db_hz": -140.0})
 
 
 def test_gradients_for_parameters_and_hardware():
@@ -126,14 +126,14 @@ def test_gradients_for_parameters_and_hardware():
     difference = (at(102.0) - at(98.0)) / 4
     assert slope["photons"] == pytest.approx(difference, rel=0.02)  # float32 losses, 4 % apart
     # the core's other values have no effect here
-    assert slope["adc_range"] == 0 and slope["symbol_rate_hz"] == 0
+    assert slope["adc.range"] == 0 and slope["symbol_rate_hz"] == 0
 
 
 def test_static_errors_follow_site_and_chip():
-    core = pj.OpticalCore(rows=32, cols=32, weight_noise=0.05, bits_out=None)
+    core = pj.OpticalCore(rows=32, cols=32, array={"noise": 0.05}, adc={"bits": None})
 
     def product(site=0, **fields):
-        dot = pj.nnx.OpticalDot(dataclasses.replace(core, **fields), site=site)
+        dot = pj.nnx.OpticalDot(core.replace(**fields), site=site)
         return np.asarray(dot(X, jnp.ones((24, 8)), MATRIX))
 
     np.testing.assert_array_equal(product(), product())

@@ -12,7 +12,9 @@ from flax import linen as nn
 import photonjax as pj
 
 CORE = pj.OpticalCore(rows=16, cols=16, photons=1e3)
-EXACT = pj.OpticalCore(rows=64, cols=64, bits_in=None, bits_weight=None, bits_out=None)
+EXACT = pj.OpticalCore(
+    rows=64, cols=64, input={"bits": None}, array={"bits": None}, adc={"bits": None}
+)
 TOKENS = jnp.arange(10).reshape(2, 5)
 
 
@@ -202,7 +204,7 @@ def test_nn_jit_is_not_poisoned(digital_first):
     model = Compiled()
     held = model.init(jax.random.key(0), x)
     coarse, fine = (
-        pj.linen.Optical(model, (pj.Rule("jitted/*", pj.OpticalCore(bits_weight=bits)),))
+        pj.linen.Optical(model, (pj.Rule("jitted/*", pj.OpticalCore(array={"bits": bits})),))
         for bits in (3, 8)
     )
     inner, outer = held["params"]["jitted"]["inner"], held["params"]["outer"]

@@ -12,8 +12,10 @@ from photonjax.nn.convert import revert
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
-CORE = pj.OpticalCore(rows=16, cols=16, photons=200.0, weight_noise=0.02, bits_out=None)
-IDEAL = pj.OpticalCore(rows=16, cols=16, bits_in=None, bits_weight=None, bits_out=None)
+CORE = pj.OpticalCore(rows=16, cols=16, photons=200.0, array={"noise": 0.02}, adc={"bits": None})
+IDEAL = pj.OpticalCore(
+    rows=16, cols=16, input={"bits": None}, array={"bits": None}, adc={"bits": None}
+)
 KEY = jax.random.key(4)
 X = jax.random.normal(jax.random.key(0), (5, 12))
 LAYERS = 3

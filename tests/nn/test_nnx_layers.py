@@ -17,9 +17,11 @@ from photonjax.nn.convert import program_weights, revert, unprogram_weights
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
-IDEAL = pj.OpticalCore(rows=128, cols=64, bits_in=None, bits_weight=None, bits_out=None)
-NOISY = pj.OpticalCore(rows=64, cols=64, photons=50.0, weight_noise=0.02, bits_out=None)
-LIT = pj.OpticalCore(rows=64, cols=64, photons=50.0, bits_out=None)
+IDEAL = pj.OpticalCore(
+    rows=128, cols=64, input={"bits": None}, array={"bits": None}, adc={"bits": None}
+)
+NOISY = pj.OpticalCore(rows=64, cols=64, photons=50.0, array={"noise": 0.02}, adc={"bits": None})
+LIT = pj.OpticalCore(rows=64, cols=64, photons=50.0, adc={"bits": None})
 KEY = jax.random.key(11)
 
 

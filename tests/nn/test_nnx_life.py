@@ -11,7 +11,7 @@ from flax import nnx
 import photonjax as pj
 from photonjax.nn.convert import revert
 
-CORE = pj.OpticalCore(rows=16, cols=16, photons=500.0, weight_noise=0.01, bits_out=None)
+CORE = pj.OpticalCore(rows=16, cols=16, photons=500.0, array={"noise": 0.01}, adc={"bits": None})
 X = jax.random.normal(jax.random.key(0), (32, 6))
 Y = jnp.tanh(X @ jax.random.normal(jax.random.key(1), (6, 3)))
 

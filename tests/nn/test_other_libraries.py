@@ -22,7 +22,9 @@ import photonjax as pj
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
 CORE = pj.OpticalCore(rows=32, cols=32, photons=1e3)
-EXACT = pj.OpticalCore(rows=64, cols=64, bits_in=None, bits_weight=None, bits_out=None)
+EXACT = pj.OpticalCore(
+    rows=64, cols=64, input={"bits": None}, array={"bits": None}, adc={"bits": None}
+)
 KEY = jax.random.key(7)
 X = jax.random.normal(jax.random.key(1), (5, 8))
 DIGITAL = lambda x, w, path: x @ w
@@ -286,7 +288,7 @@ def test_equinox_scans_over_layers():
             x = jnp.tanh(jax.vmap(jax.tree.map(lambda a: a[i], stack))(x))  # noqa: B023
         return x
 
-    die = pj.OpticalCore(rows=32, cols=32, photons=1e3, weight_noise=0.02)
+    die = pj.OpticalCore(rows=32, cols=32, photons=1e3, array={"noise": 0.02})
     rules = [pj.Rule("weight", die)]
     a, b = (eqx.filter_jit(pj.optical(f, rules))(KEY, stack, X) for f in (scanned, unrolled))
     np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)

@@ -12,7 +12,9 @@ from jax.experimental import pallas as pl
 import photonjax as pj
 
 NOISY = pj.OpticalCore(rows=16, cols=16, photons=1e3)
-EXACT = pj.OpticalCore(rows=64, cols=64, bits_in=None, bits_weight=None, bits_out=None)
+EXACT = pj.OpticalCore(
+    rows=64, cols=64, input={"bits": None}, array={"bits": None}, adc={"bits": None}
+)
 KEY = jax.random.key(7)
 LAST = (((1,), (0,)), ((), ()))
 
@@ -93,7 +95,7 @@ def test_every_primitive_is_entered():
     np.testing.assert_allclose(g(None, params(), X), wanted, rtol=1e-4, atol=1e-5)
     # and every one of them is really on light: none is left as it was when its core is coarse
     for path in ("in", "layers/w", "kernel", "td,sd->ts"):
-        coarse = pj.OpticalCore(bits_in=2, bits_weight=2, bits_out=None)
+        coarse = pj.OpticalCore(input={"bits": 2}, array={"bits": 2}, adc={"bits": None})
         one = pj.optical(everything, [pj.Rule(path, coarse, dynamic=True)])
         assert np.abs(one(None, params(), X) - wanted).max() > 1e-3, path
 
@@ -124,7 +126,11 @@ def test_jit_vmap_keys():
 def test_dies():
     """Layers of a scan are different cells; a weight used again in each turn is the same ones."""
     core = pj.OpticalCore(
-        rows=64, cols=64, bits_in=None, bits_weight=None, bits_out=None, weight_noise=0.05
+        rows=64,
+        cols=64,
+        input={"bits": None},
+        array={"bits": None, "noise": 0.05},
+        adc={"bits": None},
     )
     w = jnp.eye(16)
     apart = pj.optical(

@@ -12,7 +12,9 @@ from photonjax.nn.convolution import optical_conv_general_dilated
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
-EXACT = pj.OpticalCore(rows=64, cols=64, bits_in=None, bits_weight=None, bits_out=None)
+EXACT = pj.OpticalCore(
+    rows=64, cols=64, input={"bits": None}, array={"bits": None}, adc={"bits": None}
+)
 NOISY = pj.OpticalCore(rows=16, cols=16, photons=1e3)
 KEY = jax.random.key(3)
 

@@ -13,7 +13,9 @@ import pytest
 import photonjax as pj
 
 P = jax.sharding.PartitionSpec
-EXACT = pj.OpticalCore(rows=64, cols=64, bits_in=None, bits_weight=None, bits_out=None)
+EXACT = pj.OpticalCore(
+    rows=64, cols=64, input={"bits": None}, array={"bits": None}, adc={"bits": None}
+)
 NOISY = pj.OpticalCore(rows=64, cols=64, photons=1e3)
 
 

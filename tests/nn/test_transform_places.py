@@ -12,7 +12,7 @@ KEY = jax.random.key(5)
 X = jax.random.normal(jax.random.key(1), (5, 16))
 W = jax.random.normal(jax.random.key(2), (3, 16, 16)) / 4
 # Noise of every call, and errors of the die.
-CORE = pj.OpticalCore(rows=16, cols=16, photons=1e3, weight_noise=0.02)
+CORE = pj.OpticalCore(rows=16, cols=16, photons=1e3, array={"noise": 0.02})
 
 
 def scanned(p, x):
@@ -154,7 +154,14 @@ def test_a_module_is_matched_by_its_path():
 def test_reductions_of_ones_own_are_not_calls():
     """`lax.reduce` has a jaxpr of as many operands as itself."""
     f = lambda p, x: lax.reduce(x @ p["a"], jnp.float32(0), lambda a, b: a * b + a + b, (1,))
-    g = pj.optical(f, [pj.Rule("a", pj.OpticalCore(bits_in=None, bits_weight=None, bits_out=None))])
+    g = pj.optical(
+        f,
+        [
+            pj.Rule(
+                "a", pj.OpticalCore(input={"bits": None}, array={"bits": None}, adc={"bits": None})
+            )
+        ],
+    )
     p = {"a": W[0] / 10}
     np.testing.assert_allclose(jax.jit(g)(None, p, X), f(p, X), rtol=1e-4, atol=1e-5)
 

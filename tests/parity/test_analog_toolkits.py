@@ -20,7 +20,7 @@ import pytest
 from scipy import stats
 
 import photonjax as pj
-from photonjax.ops import noise
+from photonjax.core import noise
 
 pytestmark = pytest.mark.parity
 
@@ -29,13 +29,13 @@ T, K, N = 64, 96, 40
 STEPS = 254  # of 8 bits: -127 ... 127
 RANGE = 3.0  # static full scale of the inputs
 ADC = 128 / 127
-PLAIN = pj.OpticalCore(rows=K, cols=N, bits_in=8, bits_weight=None, bits_out=None)
-STATIC = dict(input_scale="static", input_range=RANGE)
+PLAIN = pj.OpticalCore(rows=K, cols=N, input={"bits": 8}, array={"bits": None}, adc={"bits": None})
+STATIC = dict(input={"scale": "static", "range": RANGE})
 
 
 def core(**changes):
     return pj.OpticalCore(
-        **{f: getattr(PLAIN, f) for f in ("rows", "cols", "bits_in", "bits_weight", "bits_out")}
+        **{f: getattr(PLAIN, f) for f in ("rows", "cols", "input.bits", "array.bits", "adc.bits")}
         | changes
     )
 
@@ -155,9 +155,9 @@ def test_lightning_static_input_range(lightning):
     assert 0.001 < (np.abs(x) > RANGE).mean() < 0.02
     theirs = run(lightning(w, input_range=RANGE), x)
     assert_same(product(core(**STATIC), x, w), theirs)
-    assert_same(product(core(input_scale="static"), x, w, input_range=RANGE), theirs)
+    assert_same(product(core(input={"scale": "static"}), x, w, input_range=RANGE), theirs)
     assert (
-        np.abs(product(core(bits_in=None, **STATIC), x, w) - theirs).max()
+        np.abs(product(core(input={"bits": None}, **STATIC), x, w) - theirs).max()
         > 1e-4 * np.abs(theirs).max()
     )
 
@@ -173,8 +173,10 @@ def test_lightning_weight_steps(lightning, bits):
     """Weights quantized per column."""
     x, w = operands(weight_bits=bits)
     theirs = run(lightning(w, weight_steps=2**bits - 2), x)
-    assert_same(product(core(bits_weight=bits), x, w), theirs)
-    assert_same(product(core(bits_weight=bits), x, pj.program(w, core(bits_weight=bits))), theirs)
+    assert_same(product(core(array={"bits": bits}), x, w), theirs)
+    assert_same(
+        product(core(array={"bits": bits}), x, pj.program(w, core(array={"bits": bits}))), theirs
+    )
 
 
 def test_lightning_weight_steps_of_the_whole_matrix(lightning):
@@ -182,7 +184,7 @@ def test_lightning_weight_steps_of_the_whole_matrix(lightning):
     x, _ = operands()
     w = levels(rng, (K, N), 0, spread=30).astype(np.float32) / 127
     theirs = run(lightning(w, weight_steps=STEPS, per_tensor=True), x)
-    assert_same(product(core(bits_weight=8, weight_scale="per_tensor"), x, w), theirs)
+    assert_same(product(core(array={"bits": 8, "scale": "per_tensor"}), x, w), theirs)
 
 
 def test_lightning_tiles(lightning):
@@ -192,7 +194,7 @@ def test_lightning_tiles(lightning):
     w = np.concatenate([levels(rng, (K // 3, N), 0) * rng.uniform(0.3, 3) for _ in range(3)], 0)
     x, w = x.astype(np.float32), w.astype(np.float32)
     theirs = run(lightning(w, weight_steps=STEPS, tile=K // 3), x)
-    tiled = core(rows=K // 3, bits_weight=8, input_scale="per_tile", weight_scale="per_tile")
+    tiled = core(rows=K // 3, array={"bits": 8, "scale": "per_tile"}, input={"scale": "per_tile"})
     assert_same(product(tiled, x, w), theirs)
 
 
@@ -201,10 +203,10 @@ def test_lightning_output_steps(lightning, bound):
     """254 output steps over ``bound`` times the full scales of inputs and column; some clip at 2."""
     x, w = operands(static=True, weight_bits=8)
     theirs = run(lightning(w, input_range=RANGE, weight_steps=STEPS, bound=bound), x)
-    converted = core(bits_weight=8, bits_out=8, **STATIC)
+    converted = core(array={"bits": 8}, adc={"bits": 8}, **STATIC)
     ours = product(converted, x, w, adc_range=bound * ADC)
     step = RANGE * np.abs(w).max(0) * bound / 127
-    analog = product(core(bits_weight=8, **STATIC), x, w)
+    analog = product(core(array={"bits": 8}, **STATIC), x, w)
     clipped = (np.abs(analog) > bound * RANGE * np.abs(w).max(0)).mean()
     assert clipped > 0.01 if bound == 2 else clipped == 0
     lowest = ours / step < -127.5
@@ -219,9 +221,12 @@ def test_lightning_injected_weight_noise(lightning, monkeypatch):
     torch = pytest.importorskip("torch")
     x, w = operands(static=True)
     largest, sigma, bound = np.abs(w).max(0), 0.03, 14.0
-    noisy = core(weight_noise=sigma, bits_out=8, **STATIC)
+    noisy = core(array={"noise": sigma}, adc={"bits": 8}, **STATIC)
     held = pj.optical_dot_general(
-        np.eye(K, dtype=np.float32), w, NUMBERS, core=core(bits_in=None, weight_noise=sigma)
+        np.eye(K, dtype=np.float32),
+        w,
+        NUMBERS,
+        core=core(input={"bits": None}, array={"noise": sigma}),
     )
     error = (np.asarray(held) - w) / (sigma * largest)
     assert abs(error.std() - 1) < 5 / np.sqrt(2 * error.size)
@@ -232,14 +237,14 @@ def test_lightning_injected_weight_noise(lightning, monkeypatch):
         return torch.tensor(error.T.copy())
 
     monkeypatch.setattr(module, "randn_like", inject)
-    theirs = run(lightning(w, input_range=RANGE, bound=bound, weight_noise=sigma), x)
+    theirs = run(lightning(w, input={"range": RANGE}, bound=bound, array={"noise": sigma}), x)
     assert drawn == [(N, K)]
-    analog = product(core(weight_noise=sigma, **STATIC), x, w)
+    analog = product(core(array={"noise": sigma}, **STATIC), x, w)
     step = RANGE * largest * bound / 127
     assert_same_codes(product(noisy, x, w, adc_range=bound * ADC), theirs, step, analog)
     # and the analog sums themselves, without the converter's steps
     monkeypatch.setattr(module, "randn_like", inject)
-    assert_same(analog, run(lightning(w, input_range=RANGE, weight_noise=sigma), x))
+    assert_same(analog, run(lightning(w, input={"range": RANGE}, array={"noise": sigma}), x))
 
 
 @pytest.mark.parametrize("bits", [None, 8])
@@ -248,9 +253,9 @@ def test_lightning_weight_noise_distribution(lightning, bits):
     sigma, copies = 0.03, 20
     _, w = operands(weight_bits=bits)
     eye = np.eye(K, dtype=np.float32)
-    noisy = core(bits_in=None, bits_weight=bits, weight_noise=sigma)
-    still = product(core(bits_in=None, bits_weight=bits), eye, w)
-    layer = lightning(w, weight_steps=STEPS if bits else 0, weight_noise=sigma)
+    noisy = core(input={"bits": None}, array={"bits": bits, "noise": sigma})
+    still = product(core(input={"bits": None}, array={"bits": bits}), eye, w)
+    layer = lightning(w, weight_steps=STEPS if bits else 0, array={"noise": sigma})
     layer.rpu_config.forward.inp_res = -1
     ours = np.stack([product(noisy, eye, w, site=site) - still for site in range(copies)])
     theirs = np.stack([run(layer, eye) - still for _ in range(copies)])
@@ -265,10 +270,10 @@ def test_lightning_gradients(lightning):
     torch = pytest.importorskip("torch")
     x, w = operands(static=True, weight_bits=8)
     bound = 2.0
-    converted = core(bits_weight=8, bits_out=8, **STATIC)
+    converted = core(array={"bits": 8}, adc={"bits": 8}, **STATIC)
     # The last step counts as clipped from its middle on here, from its end on there: left out.
     codes = np.abs(
-        product(core(bits_weight=8, **STATIC), x, w) / (RANGE * np.abs(w).max(0) * bound / 127)
+        product(core(array={"bits": 8}, **STATIC), x, w) / (RANGE * np.abs(w).max(0) * bound / 127)
     )
     inside = (codes < 126.9) | (codes > 128.1)
     assert inside.mean() > 0.97 and (codes > 128.1).any()
@@ -333,7 +338,7 @@ def test_aihwkit_steps(aihwkit, static):
     bound = 10.0
     ranges = STATIC if static else {}
     theirs = run(aihwkit(w, input_range=RANGE if static else None, bound=bound), x)
-    ours = product(core(bits_out=8, **ranges), x, w, adc_range=bound * ADC)
+    ours = product(core(adc={"bits": 8}, **ranges), x, w, adc_range=bound * ADC)
     full = RANGE if static else np.abs(x).max(1, keepdims=True)
     step = full * np.abs(w).max(0) * bound / 127
     lowest = ours / step < -127.5
@@ -343,9 +348,9 @@ def test_aihwkit_steps(aihwkit, static):
 
 def output_noise_core(sigma, **changes):
     """A core whose receivers give each output the standard deviation sigma, in units of ``p``."""
-    lit = core(photons=1e12, receiver_noise_a_per_rthz=1.0, **changes)
+    lit = core(photons=1e12, receiver={"noise_a_per_rthz": 1.0}, **changes)
     density = sigma / float(np.sqrt(noise.receiver_variance(lit)))
-    return core(photons=1e12, receiver_noise_a_per_rthz=density, **changes)
+    return core(photons=1e12, receiver={"noise_a_per_rthz": density}, **changes)
 
 
 def test_aihwkit_output_noise(aihwkit):
@@ -368,9 +373,9 @@ def test_aihwkit_weight_noise(aihwkit):
     sigma, copies = 0.0175, 20
     _, w = operands()
     w = w / np.abs(w).max(0)  # columns of one size: per column and per tile are the same
-    layer = aihwkit(w, inputs=-1, weight_noise=sigma)
+    layer = aihwkit(w, inputs=-1, array={"noise": sigma})
     eye = np.eye(K, dtype=np.float32)
-    noisy = core(bits_in=None, weight_scale="per_tensor", weight_noise=sigma)
+    noisy = core(input={"bits": None}, array={"scale": "per_tensor", "noise": sigma})
     ours = np.stack([product(noisy, eye, w, site=site) - w for site in range(copies)])
     theirs = []
     for _ in range(copies):
@@ -420,11 +425,11 @@ def test_crosssim_steps(crosssim, bound):
     x, _ = operands(static=True)
     w = (levels(np.random.default_rng(6), (K, N), 0) * 0.01).astype(np.float32)
     theirs = crosssim(x, w, bound=bound)
-    scaled = dict(bits_weight=8, weight_scale="per_tensor", **STATIC)
+    scaled = dict(array={"bits": 8, "scale": "per_tensor"}, **STATIC)
     analog = product(core(**scaled), x, w)
     if bound is None:
         return assert_same(analog, theirs)
-    ours = product(core(bits_out=8, **scaled), x, w, adc_range=bound * ADC)
+    ours = product(core(adc={"bits": 8}, **scaled), x, w, adc_range=bound * ADC)
     step = RANGE * np.abs(w).max() * bound / 127
     lowest = ours / step < -127.5
     assert lowest.any() == (bound == 2)
@@ -438,7 +443,7 @@ def test_crosssim_programming_error(crosssim):
     w = w / np.abs(w).max()
     eye = np.eye(K, dtype=np.float32) * RANGE
     sigma = 2 * np.sqrt(2) * error  # the cells' full scale stands for a weight of 2
-    options = dict(weight_scale="per_tensor", bits_in=None, weight_noise=sigma)
+    options = dict(array={"scale": "per_tensor", "noise": sigma}, input={"bits": None})
     ours = np.stack([product(core(**options), eye, w, site=s) for s in range(copies)]) / RANGE - w
     np.random.seed(0)  # CrossSim draws from numpy's global state  # noqa: NPY002
     theirs = [crosssim(eye, w, input_bits=0, cell_bits=0, error=error) for _ in range(copies)]

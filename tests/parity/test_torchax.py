@@ -26,8 +26,10 @@ import photonjax as pj
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
 
-CORE = pj.OpticalCore(rows=16, cols=16, photons=1e3, weight_noise=0.02)
-EXACT = pj.OpticalCore(rows=64, cols=64, bits_in=None, bits_weight=None, bits_out=None)
+CORE = pj.OpticalCore(rows=16, cols=16, photons=1e3, array={"noise": 0.02})
+EXACT = pj.OpticalCore(
+    rows=64, cols=64, input={"bits": None}, array={"bits": None}, adc={"bits": None}
+)
 KEY = jax.random.key(7)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from photonjax.hardware.core import OpticalCore
-from photonjax.hardware.costs import Memory, SharedCosts
+from photonjax.core.core import OpticalCore
+from photonjax.core.costs import Memory, SharedCosts
 from photonjax.machines.named import NamedMachine
 from photonjax.machines.number import Number
 from photonjax.machines.parts import Assembly, Part
@@ -130,9 +130,9 @@ def albireo() -> Assembly:
         rows=units * rows,
         cols=groups,
         encoding="offset",
-        bits_in=d["bits"],
-        bits_weight=d["bits"],
-        bits_out=d["bits"],
+        input={"bits": d["bits"]},
+        array={"bits": d["bits"]},
+        adc={"bits": d["bits"]},
         symbol_rate_hz=rate,
         costs=SharedCosts(
             vectors=d["vectors"],

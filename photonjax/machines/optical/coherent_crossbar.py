@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from photonjax.hardware.costs import PHOTON_J_M
+from photonjax.core.costs import PHOTON_J_M
 from photonjax.machines.named import optical_machine
 from photonjax.machines.number import Number, assumed
 
@@ -31,10 +31,10 @@ def _crossbar_photons(bits: int) -> float:
 NUMBERS = {
     "rows": Number(12, "wavelengths", f"{_LT_BASE}, core.num_wavelength"),
     "cols": Number(12, "outputs", f"{_LT_BASE}, core.width, core.height"),
-    "bits_in": Number(4, "bits", f"{_LT_BASE}; high: Dota_B_8bit.yaml", 4, 8),
-    "bits_weight": Number(4, "bits", f"{_LT_BASE}; high: Dota_B_8bit.yaml", 4, 8),
-    "bits_out": Number(4, "bits", f"{_LT_BASE}, act_bit; high: Dota_B_8bit.yaml", 4, 8),
-    "adc_range": assumed(
+    "input.bits": Number(4, "bits", f"{_LT_BASE}; high: Dota_B_8bit.yaml", 4, 8),
+    "array.bits": Number(4, "bits", f"{_LT_BASE}; high: Dota_B_8bit.yaml", 4, 8),
+    "adc.bits": Number(4, "bits", f"{_LT_BASE}, act_bit; high: Dota_B_8bit.yaml", 4, 8),
+    "adc.range": assumed(
         0.5, "sqrt(rows)", "over three standard deviations of normal operands", 0.1, 4.0
     ),
     "photons": Number(
@@ -45,14 +45,14 @@ NUMBERS = {
         _crossbar_photons(4),
         _crossbar_photons(8),
     ),
-    "receiver_noise_a_per_rthz": assumed(
+    "receiver.noise_a_per_rthz": assumed(
         1e-11,
         "A/sqrt(Hz)",
         "not in the published model; -25 dBm at a Q of 7 over 2.5 GHz is 9e-12",
         3e-12,
         3e-11,
     ),
-    "input_relative_noise": Number(
+    "input.relative_noise": Number(
         math.sqrt(2 * 0.015**2 + math.radians(1) ** 4 / 2),
         "",
         f"{_LT}, software_model/scripts: magnitudes 0.03 and phase 2 degrees, each two standard deviations "
@@ -61,7 +61,7 @@ NUMBERS = {
         math.sqrt(2) * 0.015,
         math.sqrt(2) * 0.04,
     ),
-    "output_relative_noise": Number(
+    "receiver.relative_noise": Number(
         0.025,
         "",
         f"{_LT}, software_model/ops: 0.05, two standard deviations; theirs comes after all tiles",
@@ -73,6 +73,6 @@ MACHINES = (
     optical_machine(
         "coherent-crossbar",
         NUMBERS,
-        {"encoding": "homodyne", "input_curve": "sin2", "weight_curve": "sin2", "costs": None},
+        {"encoding": "homodyne", "input.curve": "sin2", "array.curve": "sin2", "costs": None},
     ),
 )

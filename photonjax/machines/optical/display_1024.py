@@ -31,11 +31,11 @@ NUMBERS = {
         1024,
         2048,
     ),
-    "bits_in": Number(8, "bits", "Lumai Iris Nova: INT4, INT8 (second-hand)"),
-    "bits_weight": Number(8, "bits", "Lumai Iris Nova: INT4, INT8 (second-hand)"),
-    "bits_out": assumed(10, "bits", "two more than the ENOB at least", 8, 12),
-    "enob": assumed(8.5, "bits", "survey's 7.2-8.2 at 1-12 GS/s, slow end", 7.0, 10.0),
-    "adc_range": assumed(
+    "input.bits": Number(8, "bits", "Lumai Iris Nova: INT4, INT8 (second-hand)"),
+    "array.bits": Number(8, "bits", "Lumai Iris Nova: INT4, INT8 (second-hand)"),
+    "adc.bits": assumed(10, "bits", "two more than the ENOB at least", 8, 12),
+    "adc.enob": assumed(8.5, "bits", "survey's 7.2-8.2 at 1-12 GS/s, slow end", 7.0, 10.0),
+    "adc.range": assumed(
         1.0, "sqrt(rows)", "wide enough not to clip; sites are calibrated", 0.1, 4.0
     ),
     "photons": assumed(
@@ -45,8 +45,8 @@ NUMBERS = {
         1e3,
         1e6,
     ),
-    "receiver_noise_a_per_rthz": assumed(5e-12, "A/sqrt(Hz)", "a good 1 GHz TIA", 1e-12, 2e-11),
-    "laser_rin_db_hz": assumed(-150.0, "dB/Hz", "a quiet semiconductor laser", -160.0, -140.0),
+    "receiver.noise_a_per_rthz": assumed(5e-12, "A/sqrt(Hz)", "a good 1 GHz TIA", 1e-12, 2e-11),
+    "source.rin_db_hz": assumed(-150.0, "dB/Hz", "a quiet semiconductor laser", -160.0, -140.0),
     "symbol_rate_hz": assumed(
         1e9, "Hz", "clock not published; PACE runs its data at 1 GHz", 1e8, 1e10
     ),

@@ -12,10 +12,10 @@ _EXACT = "an ideal part"
 NUMBERS = {
     "rows": assumed(1024, "inputs", "as display-1024", 64, 4096),
     "cols": assumed(1024, "outputs", "as display-1024", 64, 4096),
-    "bits_in": Number(16, "bits", _EXACT),
-    "bits_weight": Number(16, "bits", _EXACT),
-    "bits_out": Number(None, "bits", "no ADC"),
-    "adc_range": Number(1.0, "sqrt(rows)", "unused: no ADC"),
+    "input.bits": Number(16, "bits", _EXACT),
+    "array.bits": Number(16, "bits", _EXACT),
+    "adc.bits": Number(None, "bits", "no ADC"),
+    "adc.range": Number(1.0, "sqrt(rows)", "unused: no ADC"),
     "symbol_rate_hz": Number(1e9, "Hz", "as display-1024; costs nothing here"),
 }
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import math
 
-from photonjax.hardware.core import OpticalCore
-from photonjax.hardware.costs import PHOTON_J_M, Memory, SharedCosts
+from photonjax.core.core import OpticalCore
+from photonjax.core.costs import PHOTON_J_M, Memory, SharedCosts
 from photonjax.machines.converters import adc_linear_w, dac_exponential_w
 from photonjax.machines.named import NamedMachine
 from photonjax.machines.number import Number
@@ -249,9 +249,9 @@ def lightening_transformer(bits: int = 4) -> Assembly:
         rows=d["wavelengths"],
         cols=size,
         encoding="homodyne",
-        bits_in=bits,
-        bits_weight=bits,
-        bits_out=bits,
+        input={"bits": bits},
+        array={"bits": bits},
+        adc={"bits": bits},
         photons=received_w / rate / photon_j / d["wavelengths"],
         symbol_rate_hz=rate,
         costs=SharedCosts(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from photonjax.hardware.costs import PHOTON_J_M
+from photonjax.core.costs import PHOTON_J_M
 from photonjax.machines.converters import adc_linear_w, dac_exponential_w
 from photonjax.machines.named import optical_machine
 from photonjax.machines.number import Number, assumed
@@ -41,13 +41,13 @@ NUMBERS = {
         64,
     ),
     "cols": assumed(_RINGS, "banks", "square, as its inputs; low: a network of four nodes", 4, 64),
-    "bits_in": assumed(8, "bits", "as display-1024", 4, 10),
-    "bits_weight": assumed(
+    "input.bits": assumed(8, "bits", "as display-1024", 4, 10),
+    "array.bits": assumed(
         8, "bits", f"of a heater's drive; high: precision of 9.0, {_ZHANG}", 5, 9
     ),
-    "bits_out": assumed(10, "bits", "as display-1024", 8, 12),
-    "enob": assumed(8.0, "bits", "survey's 7.2-8.2 at 1-12 GS/s", 7.0, 9.0),
-    "adc_range": assumed(
+    "adc.bits": assumed(10, "bits", "as display-1024", 8, 12),
+    "adc.enob": assumed(8.0, "bits", "survey's 7.2-8.2 at 1-12 GS/s", 7.0, 9.0),
+    "adc.range": assumed(
         1.0, "sqrt(rows)", "wide enough not to clip; sites are calibrated", 0.1, 4.0
     ),
     "photons": assumed(
@@ -57,11 +57,11 @@ NUMBERS = {
         5e3,
         5e5,
     ),
-    "receiver_noise_a_per_rthz": assumed(5e-12, "A/sqrt(Hz)", "as display-1024", 1e-12, 2e-11),
-    "channel_rin_db_hz": assumed(
+    "receiver.noise_a_per_rthz": assumed(5e-12, "A/sqrt(Hz)", "as display-1024", 1e-12, 2e-11),
+    "source.channel_rin_db_hz": assumed(
         -150.0, "dB/Hz", "a quiet semiconductor laser; high: a comb's line", -160.0, -135.0
     ),
-    "weight_noise": assumed(
+    "array.noise": assumed(
         2 / 2**8.5,
         "full scale",
         f"accuracy of 8.5 bits, {_ZHANG}, taken for the range of 2 over the standard deviation; low: 9.3, "
@@ -69,21 +69,21 @@ NUMBERS = {
         2 / 2**9.3,
         2 / 2**5,
     ),
-    "resonance_detuning": assumed(
+    "array.resonance_detuning": assumed(
         _RING_SPACING,
         "half linewidths",
         "a weight of zero is parked half-way to the next channel",
         2.0,
         2 * _RING_SPACING,
     ),
-    "extinction_db": assumed(
+    "input.extinction_db": assumed(
         10 * math.log10(1 + _RING_SPACING**2),
         "dB",
         "what a ring parked there still drops, 1/(1 + d**2) (derived); inputs taken to be no worse",
         10.0,
         30.0,
     ),
-    "crosstalk_rows": assumed(
+    "array.crosstalk_rows": assumed(
         ring_crosstalk(_RING_SPACING),
         "",
         f"ring_crosstalk(133/32) (derived); low: finesse 368 over 64 lines; high: 3.41 linewidths, {_TAIT}",
@@ -164,7 +164,7 @@ MACHINES = (
         NUMBERS,
         {
             "encoding": "differential",
-            "weight_curve": "lorentzian",
+            "array.curve": "lorentzian",
             "costs.double_buffered": False,
         },
     ),

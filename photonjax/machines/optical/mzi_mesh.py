@@ -26,17 +26,17 @@ NUMBERS = {
         256,
     ),
     "cols": assumed(64, "outputs", "square, as its inputs", 4, 256),
-    "bits_in": assumed(8, "bits", "as display-1024", 4, 10),
-    "bits_weight": Number(None, "bits", "phases are quantized, elements are not: see weight_noise"),
-    "bits_out": assumed(10, "bits", "as display-1024", 8, 12),
-    "enob": assumed(8.5, "bits", "as display-1024", 7.0, 10.0),
-    "adc_range": assumed(
+    "input.bits": assumed(8, "bits", "as display-1024", 4, 10),
+    "array.bits": Number(None, "bits", "phases are quantized, elements are not: see array.noise"),
+    "adc.bits": assumed(10, "bits", "as display-1024", 8, 12),
+    "adc.enob": assumed(8.5, "bits", "as display-1024", 7.0, 10.0),
+    "adc.range": assumed(
         1.0, "sqrt(rows)", "wide enough not to clip; sites are calibrated", 0.1, 4.0
     ),
     "photons": assumed(
         1e3, "photons of a full-scale multiply", "8 bits of a sum of 64; not published", 10.0, 1e5
     ),
-    "weight_noise": assumed(
+    "array.noise": assumed(
         mesh_weight_noise(64, 0.01, 0.01),
         "full scale",
         "mesh_weight_noise(64, 0.01, 0.01): phases and splitters off by 0.01 rad, not corrected; low: phases "
@@ -45,7 +45,7 @@ NUMBERS = {
         mesh_weight_noise(64, 0.003),
         mesh_weight_noise(64, 0.02, 0.02),
     ),
-    "laser_rin_db_hz": assumed(-150.0, "dB/Hz", "as display-1024", -160.0, -140.0),
+    "source.rin_db_hz": assumed(-150.0, "dB/Hz", "as display-1024", -160.0, -140.0),
     "symbol_rate_hz": assumed(
         1e9,
         "Hz",
@@ -61,8 +61,8 @@ MACHINES = (
         NUMBERS,
         {
             "encoding": "quadrature",
-            "input_curve": "sin2",
-            "weight_scale": "per_tile",
+            "input.curve": "sin2",
+            "array.scale": "per_tile",
             "costs": None,
         },
     ),

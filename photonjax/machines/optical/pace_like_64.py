@@ -18,13 +18,13 @@ _CLIP = "wide enough not to clip; sites are calibrated"
 NUMBERS = {
     "rows": Number(64, "inputs", f"{_PACE} (second-hand)"),
     "cols": Number(64, "outputs", f"{_PACE} (second-hand)"),
-    "bits_in": assumed(8, "bits", "the ENOB, rounded up; low: spins", 2, 8),
-    "bits_weight": assumed(8, "bits", "the ENOB, rounded up", 4, 8),
-    "bits_out": assumed(
+    "input.bits": assumed(8, "bits", "the ENOB, rounded up; low: spins", 2, 8),
+    "array.bits": assumed(8, "bits", "the ENOB, rounded up", 4, 8),
+    "adc.bits": assumed(
         8, "bits", "the ENOB, rounded up; the machine compares with thresholds", 8, 12
     ),
-    "enob": Number(7.61, "bits", f"{_PACE}: of its multiply-accumulate (second-hand)"),
-    "adc_range": assumed(
+    "adc.enob": Number(7.61, "bits", f"{_PACE}: of its multiply-accumulate (second-hand)"),
+    "adc.range": assumed(
         1.0,
         "sqrt(rows)",
         f"{_CLIP}; high: the ENOB counts from the largest possible sum",

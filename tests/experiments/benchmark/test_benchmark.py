@@ -49,8 +49,8 @@ def test_times_are_taken_in_turn(benchmark):
 
 
 def test_a_mode_that_cannot_be(benchmark):
-    wrong = "modes.cores.odd={slices_in: 99}"
-    with pytest.raises(harness.UserError, match="modes.cores.odd.*slices_in"):
+    wrong = "modes.cores.odd={input: {slices: 99}}"
+    with pytest.raises(harness.UserError, match="modes.cores.odd.*input.slices"):
         benchmark.mode_rows(config(*MODES, wrong))
 
 

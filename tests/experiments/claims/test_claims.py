@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import photonjax as pj
-from photonjax.hardware import set_fields
+from photonjax.core import set_fields
 from photonjax.models import DecoderConfig
 from photonjax.models.shapes import prefill_workload
 from photonjax.workload import MatmulSite, Workload

@@ -84,12 +84,12 @@ def counted_in_numpy(network, x, incident, rng):
     for i, (weights, biases) in enumerate(network):
         weights, x = np.asarray(weights, np.float64), np.maximum(x, 0) if i else x
         low, span = weights.min(), np.ptp(weights)
-        open_share = np.round(31 * (weights - low) / span) / 31
+        open_fraction = np.round(31 * (weights - low) / span) / 31
         top = np.where(x.max(1, keepdims=True) > 0, x.max(1, keepdims=True), 1)
         light = (
             incident * x.shape[1] * (x / top) / np.maximum((x / top).sum(1, keepdims=True), 1e-30)
         )
-        counts = rng.poisson(light @ open_share)
+        counts = rng.poisson(light @ open_fraction)
         photons.append(counts.mean() / x.shape[1])
         per_photon = top * span * (x / top).sum(1, keepdims=True) / (incident * x.shape[1])
         x = per_photon * counts + low * x.sum(1, keepdims=True) + np.asarray(biases)
@@ -133,8 +133,8 @@ def test_one_layer_counts_as_poisson_does(modules, core, network):
 
     weights, biases = (np.asarray(values, np.float64) for values in network[0])
     low, span, top = weights.min(), np.ptp(weights), image.max()
-    open_share = np.round(31 * (weights - low) / span) / 31
-    signal = (image / top) @ open_share
+    open_fraction = np.round(31 * (weights - low) / span) / 31
+    signal = (image / top) @ open_fraction
     full_scale = incident * 784 / (image / top).sum()
     mean = top * span * signal + low * image.sum() + biases
     variance = (top * span) ** 2 * signal / full_scale

@@ -62,7 +62,9 @@ def test_the_grid_is_complete_and_consistent(done):
         for ratio in ("energy", "floor", "time"):
             spread = [value[f"{ratio}_ratio_{q}"] for q in ("p10", "p50", "p90")]
             assert spread == sorted(spread)
-        assert 0 <= value["share_of_draws_at_most_0.1"] <= value["share_of_draws_below_1"] <= 1
+        assert (
+            0 <= value["fraction_of_draws_at_most_0.1"] <= value["fraction_of_draws_below_1"] <= 1
+        )
 
 
 def test_it_says_what_compare_says(done):

@@ -115,7 +115,7 @@ def test_numbers_make_sense(first, checkpoint, corpus):
     assert 0 < noisy["photons_per_multiply"] < 3e4
     assert 5 < noisy["worst_site_snr_db"] < 45
     assert noisy["kl_nats"] > wide["kl_nats"] >= 0
-    assert 0 <= noisy["adc_clipped_share"] < 0.05
+    assert 0 <= noisy["adc_clipped_fraction"] < 0.05
     spread = [noisy[f"joules_per_token_p{p}"] for p in (10, 50, 90)]
     assert 0 < spread[0] < spread[1] < spread[2]
 

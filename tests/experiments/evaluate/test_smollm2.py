@@ -17,8 +17,8 @@ from photonjax.data.corpora.wikipedia import SAMPLE
 from photonjax.models import load_gguf, tokenizer_from_gguf
 
 pytestmark = pytest.mark.network
-NO_ADC = dict(bits_out=None, enob=None)
-NOISE_FREE = dict(photons=None, receiver_noise_a_per_rthz=None, laser_rin_db_hz=None)
+NO_ADC = dict(adc={"bits": None, "enob": None})
+NOISE_FREE = dict(photons=None, receiver={"noise_a_per_rthz": None}, source={"rin_db_hz": None})
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_one_window(real_artifact):
     core = dataclasses.replace(pj.machines.optical("display-1024"), **NO_ADC)
 
     def put_on_light(**fields: object) -> nnx.Module:
-        optical, report = pj.convert(model, [pj.Rule("*", dataclasses.replace(core, **fields))])
+        optical, report = pj.convert(model, [pj.Rule("*", core.replace(**fields))])
         assert sum(site.layers for site in report.optical) == 30 * 7 + 1
         pj.program_weights(optical)
         return optical
@@ -56,7 +56,7 @@ def test_one_window(real_artifact):
     seen.digital = _perplexity(_logits(model, window), window)
     assert 18.5 < seen.digital < 23  # 20.70 seen
 
-    wide = put_on_light(**NOISE_FREE, bits_in=16, bits_weight=16)
+    wide = put_on_light(**NOISE_FREE, input={"bits": 16}, array={"bits": 16})
     seen.int16 = _perplexity(_logits(wide, window), window)
     assert seen.int16 == pytest.approx(seen.digital, rel=1e-3)
     del wide

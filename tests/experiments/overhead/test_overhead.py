@@ -50,7 +50,7 @@ def test_runs(overhead, tmp_path: pathlib.Path, capsys):
 
 def test_the_function_by_hand_is_the_one_transformed(overhead):
     """The two draw the same noise, so that they can be compared number by number."""
-    core = pj.OpticalCore(rows=16, cols=16, photons=1e3, bits_out=None)
+    core = pj.OpticalCore(rows=16, cols=16, photons=1e3, adc={"bits": None})
     x = jax.random.normal(jax.random.key(0), (4, 8))
     (hand, params), (converted, _) = overhead.function_pair(core, 1, 8, 2)
     weights = jax.tree.map(lambda w: jax.random.normal(jax.random.key(w.size), w.shape), params)

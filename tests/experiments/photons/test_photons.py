@@ -400,7 +400,7 @@ def test_rows_for_the_table_of_published_values(first, ours, monkeypatch, tmp_pa
         ("ladder={a: {only: 3}}", "ladder.a.only: 3"),
         ("ladder={a: {equal_snr: 3}}", "ladder.a.equal_snr: 3"),
         ("ladder={a: {photons: 3}}", "photons must stay 1.0"),
-        ("ladder={a: {bits_out: 8}}", "bits_out null"),
+        ("ladder={a: {adc: {bits: 8}}}", "adc.bits null"),
         ("ladder={a: {row: 3}}", "'row'"),
         ("ladder={a: {only: nothing}}", "rule 'nothing' matches no product"),
         ("seed=-1", "seed: -1"),

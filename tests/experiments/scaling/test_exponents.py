@@ -11,7 +11,7 @@ import pytest
 
 import photonjax as pj
 from photonjax import cost, models
-from photonjax.hardware import CoreCosts
+from photonjax.core import CoreCosts
 from photonjax.models.attention import SEGMENTS
 
 CHIP = pj.machines.digital("h100-sxm")
@@ -38,7 +38,7 @@ def rows_of(ours):
 
 def display(**costs) -> pj.OpticalCore:
     core = pj.machines.optical("display-1024")
-    return dataclasses.replace(core, costs=dataclasses.replace(core.costs, **costs))
+    return core.replace(costs=dataclasses.replace(core.costs, **costs))
 
 
 # Fits --------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_what_is_switched_off_costs_nothing(ex):
 
 def test_memory_traffic_by_hand(ex):
     """8 vectors through 8 x 8 weights on a 4 x 4 array: inputs twice, results, weights, two sums each."""
-    core = pj.OpticalCore(rows=4, cols=4, bits_in=8, bits_weight=8, costs=CoreCosts())
+    core = pj.OpticalCore(rows=4, cols=4, input={"bits": 8}, array={"bits": 8}, costs=CoreCosts())
     machines = ex.Machines(core, CHIP)
     (row,) = ex.sweep("N", [8], lambda n: ex.matrix_program(n, tokens=8), machines)
     inputs, results, weights, sums = 2 * 8 * 8, 2 * 8 * 8, 8 * 8, 8 * 8 * 8

@@ -1,0 +1,216 @@
+"""An optical core: one array of light modulators that multiplies a vector by a matrix each symbol."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from photonjax.core.adc import ADC
+from photonjax.core.array import Array
+from photonjax.core.costs import CoreCosts
+from photonjax.core.encoding import Encoding
+from photonjax.core.fields import set_fields
+from photonjax.core.modulator import Input
+from photonjax.core.pytree import (
+    Scalar,
+    check_fields,
+    child,
+    leaf,
+    refuse_unknown,
+    register,
+    static,
+    static_or_leaf,
+)
+from photonjax.core.receiver import Receiver
+from photonjax.core.source import Source
+
+Sampler = Literal["mixed", "threefry"]
+
+
+@refuse_unknown
+@register
+@dataclasses.dataclass(frozen=True)
+class OpticalCore:
+    """What a matrix product meets on its way through light.
+
+    An ``[T, K] x [K, N]`` product is cut into tiles of ``rows`` x ``cols``. Each tile's analog sum
+    ``p = sum_k a_k b_kn`` of normalised inputs and weights (``a``, ``b`` in [-1, 1]) is detected and
+    digitised on its own; the digitised partial sums are added digitally.
+
+    The object is a pytree. Continuous fields are leaves, so ``jax.grad``, ``jax.vmap`` and
+    ``jax.jit`` work over them; the others are static. ``None`` removes a source (or a converter)
+    from the traced program, which also makes it free.
+
+    Its stages are classes of their own, whose fields are documented there. The constructor takes each as
+    itself or as a mapping of its fields; :meth:`replace` takes dotted names too.
+
+    Attributes:
+      rows: inputs of the array: at most this many products are summed in the analog domain.
+      cols: outputs of the array; columns of one tile share a symbol, hence its laser fluctuation.
+      encoding: how signed numbers become light (:class:`~photonjax.core.encoding.Encoding`, or its
+        ``kind`` alone).
+      source: the laser (:class:`~photonjax.core.source.Source`).
+      input: input modulators (:class:`~photonjax.core.modulator.Input`).
+      array: cells that hold the weights (:class:`~photonjax.core.array.Array`).
+      receiver: detectors and amplifiers (:class:`~photonjax.core.receiver.Receiver`).
+      adc: converters (:class:`~photonjax.core.adc.ADC`).
+      photons: mean *detected* photo-electrons per multiply at full scale (``|a| = |b| = 1``), summed
+        over the detectors involved. ``None``: no shot noise, and a receiver without noise.
+      symbol_rate_hz: vector-matrix products per second; the detector integrates for its inverse.
+      averages: every symbol is repeated this often, and its digitised results averaged.
+      sampler: ``mixed`` (counter-based, cheap) or ``threefry`` (bit-identical to
+        ``jax.random.normal``); see :mod:`photonjax.core.random`.
+      chip_seed: which die: static errors are drawn from it and from the site's name. An integer is
+        static; an integer array is a leaf of its own, so that dies can be mapped over.
+      costs: what the machine takes in energy and time (:class:`~photonjax.core.costs.CoreCosts`);
+        ``None`` if only accuracy is asked for.
+
+    Raises:
+      ValueError, TypeError: on construction, naming the field, its value and what is allowed.
+
+    Example:
+      >>> import photonjax as pj
+      >>> core = pj.OpticalCore(rows=256, cols=256, encoding="homodyne", photons=100.0, adc={"bits": 6})
+      >>> core.replace(photons=1e4, **{"adc.bits": 10}).adc.bits
+      10
+      >>> pj.OpticalCore(adc={"bits": 99})
+      Traceback (most recent call last):
+      ...
+      ValueError: OpticalCore.adc.bits = 99 is outside 1 ... 16
+    """
+
+    rows: int = static(1024, low=1, high=1 << 16)
+    cols: int = static(1024, low=1, high=1 << 16)
+    encoding: Encoding = child(Encoding)
+    source: Source = child(Source)
+    input: Input = child(Input)
+    array: Array = child(Array)
+    receiver: Receiver = child(Receiver)
+    adc: ADC = child(ADC)
+    photons: Scalar | None = leaf(None, above=0.0)
+    symbol_rate_hz: Scalar = leaf(1e9, above=0.0)
+    averages: int = static(1, low=1, high=1 << 12)
+    sampler: Sampler = static("mixed")
+    chip_seed: Any = static_or_leaf(0)
+    costs: CoreCosts | None = leaf(None)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            rows: int = ...,
+            cols: int = ...,
+            encoding: Encoding | Mapping[str, Any] | str = ...,
+            source: Source | Mapping[str, Any] = ...,
+            input: Input | Mapping[str, Any] = ...,
+            array: Array | Mapping[str, Any] = ...,
+            receiver: Receiver | Mapping[str, Any] = ...,
+            adc: ADC | Mapping[str, Any] = ...,
+            photons: Scalar | None = ...,
+            symbol_rate_hz: Scalar = ...,
+            averages: int = ...,
+            sampler: Sampler = ...,
+            chip_seed: Any = ...,
+            costs: CoreCosts | None = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if "child" in field.metadata:
+                made = _made(field.metadata["child"], field.name, getattr(self, field.name))
+                object.__setattr__(self, field.name, made)
+        check_fields(self)
+        seed = self.chip_seed
+        if not hasattr(seed, "dtype"):
+            if isinstance(seed, bool) or not isinstance(seed, int):
+                raise TypeError(f"OpticalCore.chip_seed = {seed!r} is not an integer")
+            if not 0 <= seed < 2**32:
+                raise ValueError(f"OpticalCore.chip_seed = {seed} is outside 0 ... {2**32 - 1}")
+        if self.costs is not None and not isinstance(self.costs, CoreCosts):
+            raise TypeError(f"OpticalCore.costs = {self.costs!r} is not a CoreCosts")
+        self._check_light()
+
+    def _check_light(self) -> None:
+        """What stages need of each other."""
+        lit = {
+            "receiver.noise_a_per_rthz": "it is measured against the light",
+            "receiver.dark_current_a": "it is measured against the light",
+            "receiver.saturation_electrons": "it is a number of detected electrons",
+        }
+        present = [n for n in lit if getattr(self.receiver, n.partition(".")[2]) is not None]
+        for name in present:
+            if self.photons is None:
+                raise ValueError(
+                    f"OpticalCore.{name} is set but photons is None: {lit[name]}; set photons too"
+                )
+        poisson = self.encoding.photon_statistics == "poisson"
+        if poisson and self.photons is None:
+            raise ValueError(
+                "OpticalCore.encoding.photon_statistics = 'poisson' needs photons; it is None"
+            )
+        if self.encoding.kind == "quadrature" and (present or poisson):
+            what = present[0] if present else "encoding.photon_statistics = 'poisson'"
+            raise ValueError(
+                f"OpticalCore.{what} has no meaning with encoding.kind 'quadrature': a strong local "
+                "oscillator drowns the receiver's own noise; leave it out"
+            )
+        extinction, db = self.input.extinction, self.input.extinction_db
+        if extinction != "balanced" and (db is None or self.encoding.kind != "differential"):
+            raise ValueError(
+                f"OpticalCore.input.extinction = {extinction!r} needs input.extinction_db and "
+                f"encoding.kind 'differential'; they are {db!r} and {self.encoding.kind!r}"
+            )
+
+    def replace(self, **changes: Any) -> OpticalCore:
+        """The core with other values.
+
+        Args:
+          changes: fields by name; those of a stage by dotted name (``**{"adc.bits": 10}``) or as a
+            mapping of those that change (``adc={"bits": 10}``).
+
+        Raises:
+          ValueError, TypeError: there is no such field, or the value is not allowed.
+
+        Example:
+          >>> import photonjax as pj
+          >>> pj.OpticalCore().replace(photons=1e3, input={"bits": 6}, **{"adc.enob": 7.5}).input.bits
+          6
+        """
+        if isinstance(changes.get("encoding"), str):
+            changes["encoding"] = {"kind": changes["encoding"]}
+        return set_fields(self, changes)
+
+    @property
+    def disturbs_inputs(self) -> bool:
+        """Whether inputs get an error of their own at each symbol."""
+        sources = (self.input.noise, self.input.relative_noise, self.source.channel_rin_db_hz)
+        return any(s is not None for s in sources) or self.input.extinction == "dither"
+
+    @property
+    def disturbs_weights(self) -> bool:
+        """Whether the die moves weights off their levels."""
+        array = self.array
+        sources = (array.noise, array.seconds_since_programming, array.dead_fraction)
+        more = (array.stuck_fraction, array.crosstalk_rows, array.crosstalk_cols)
+        uneven = array.curve != "linear" or self.input.extinction != "balanced"
+        return any(s is not None for s in (*sources, *more)) or uneven
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether any noise is drawn anew at each call, so that a ``key`` makes a difference."""
+        sources = (self.photons, self.source.rin_db_hz, self.adc.enob, self.receiver.relative_noise)
+        return any(s is not None for s in sources) or self.disturbs_inputs
+
+
+def _made(kind: type, name: str, value: Any) -> Any:
+    """A stage from itself, a mapping of its fields, or (encoding) its kind."""
+    if kind is Encoding and isinstance(value, str):
+        return Encoding(value)  # type: ignore[arg-type]
+    if isinstance(value, Mapping):
+        return kind(**value)
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"OpticalCore.{name} = {value!r}; give a {kind.__name__} or a mapping of its fields"
+        )
+    return value

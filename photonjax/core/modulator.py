@@ -1,0 +1,193 @@
+"""Inputs as the array meets them: scaled, quantized, cut into digits, and disturbed at every symbol.
+
+With ``a`` the values meant, in full scales, one symbol after the other down the rows of ``[T, K]``:
+
+* Memory: a modulator of bandwidth B follows its drive as ``da/dt = 2 pi B (drive - a)``. From the
+  last symbol's value, its mean over a symbol tau is ``a_t + r (a_(t-1) - a_t)``,
+  ``r = (1 - exp(-x)) / x``, ``x = 2 pi B tau``: what an integrating detector sees. The first symbol
+  follows a = 0. ``x >> 1`` is assumed of the memory of memories.
+* Noise: ``a + sqrt(s_in**2 + s_rel**2 v**2) eps`` with one draw per input and symbol: every column sees
+  the same error. ``v`` is the light modulated: ``a``, and ``c + a`` for ``offset`` (c as in
+  :mod:`photonjax.core.noise`). ``s_rel**2`` is
+  ``relative_noise**2`` plus, for lines of their own laser, ``RIN / (2 tau)``
+  (:func:`photonjax.core.noise.laser_sigma`; in ``homodyne`` both fields of a product come from the
+  same line, so that their product goes with its intensity).
+* Floor: a rail that is on passes at least ``e = 10**(-extinction_db / 10)``. ``floor``: magnitudes
+  below become e. ``dither``: they become ``+-e``, the sign drawn at each symbol so that the mean is
+  right, ``P(+) = (1 + a/e) / 2``, and the variance ``e**2 - a**2``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from photonjax.core import levels, noise
+from photonjax.core.pytree import Scalar, leaf, stage, static
+from photonjax.core.quantize import rounded
+
+if TYPE_CHECKING:
+    from photonjax.core.core import OpticalCore
+
+InputScale = Literal["per_token", "per_tensor", "per_tile", "static"]
+Extinction = Literal["balanced", "floor", "dither"]
+
+
+@stage
+class Input:
+    """The modulators that inputs pass.
+
+    Attributes:
+      bits: converter resolution; ``None`` leaves inputs continuous (float32).
+      slices: bit slicing: inputs of ``bits`` are sent as this many digits of ``ceil(bits / slices)``
+        bits, each in passes of its own with noise and ADC of their own, and put together digitally.
+      scale: what full scale means: the largest magnitude of each token, of the tensor, of each token
+        within a k-tile (block floating point), or a fixed ``range``.
+      range: full scale of ``x`` for ``scale="static"``; a site may have its own.
+      power_of_two_scale: round scales found in the operand up to powers of two (shared exponents, no
+        multiplier); a given range stays as it is.
+      curve: transmission against drive: ``linear``, ``sin2`` (Mach-Zehnder), ``lorentzian`` (ring
+        resonance, see ``resonance_detuning``).
+      lookup: whether drives are looked up from the inverse curve: then levels are spaced evenly in
+        drive, not in value. Without, values are distorted by the curve.
+      resonance_detuning: of ``lorentzian`` modulators at zero drive, in half linewidths.
+      extinction: what finite ``extinction_db`` does to small values. ``balanced``: every rail leaks,
+        the leaks cancel between rails, their shot noise stays. ``floor``: a rail that is on cannot go
+        below the floor, the other is shut elsewhere: small magnitudes become the floor. ``dither``:
+        those take the floor with a random sign, so that they are right on average.
+        The last two for ``differential`` only.
+      extinction_db: ratio of a modulator's largest to its smallest transmission [dB], inputs and
+        weights alike.
+      noise: standard deviation of the dynamic error of each input symbol, in full scales.
+      relative_noise: the same in proportion to the modulated value.
+      bandwidth_hz: modulators follow their drive with this 3 dB bandwidth, so that a symbol
+        remembers the one before [Hz].
+    """
+
+    bits: int | None = static(8, low=2, high=16)
+    slices: int = static(1, low=1, high=8)
+    scale: InputScale = static("per_token")
+    range: Scalar | None = leaf(None, above=0.0)
+    power_of_two_scale: bool = static(False)
+    curve: levels.Curve = static("linear")
+    lookup: bool = static(True)
+    resonance_detuning: Scalar | None = leaf(None, low=0.1, high=1e3)
+    extinction: Extinction = static("balanced")
+    extinction_db: Scalar | None = leaf(None, low=1.0, high=100.0)
+    noise: Scalar | None = leaf(None, low=0.0, high=0.5)
+    relative_noise: Scalar | None = leaf(None, low=0.0, high=0.5)
+    bandwidth_hz: Scalar | None = leaf(None, above=0.0)
+
+    def __post_init__(self) -> None:
+        levels.check_converter(self)
+
+    @property
+    def levels(self) -> int | None:
+        """Largest level: integers of ``-levels ... levels``."""
+        return None if self.bits is None else 2 ** (self.bits - 1) - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """``[T, K]`` inputs in units of a pass's levels (:func:`photonjax.core.levels.unit_of`).
+
+    ``slices``: what is modulated in each pass; ``meant``: what the digital side takes it for;
+    ``scales``: full scale for each k-tile, ``[T, 1]`` or ``[1, 1]``.
+    """
+
+    slices: list[jax.Array]
+    meant: list[jax.Array]
+    scales: list[jax.Array]
+
+
+def modulate(core: OpticalCore, x: jax.Array, input_range: Any = None) -> Inputs:
+    """Scale, clip, quantize and cut inputs ``[T, K]``; no noise yet."""
+    terms, rows, clip = x.shape[1], core.rows, False
+    tiles = -(-terms // rows)
+    if core.input.scale == "per_tile":
+        scales = [
+            levels.scale_of(core.input, x[:, t * rows : (t + 1) * rows], (1,)) for t in range(tiles)
+        ]
+        wide = [jnp.broadcast_to(s, (x.shape[0], rows)) for s in scales]
+        full = jnp.concatenate(wide, axis=1)[:, :terms]
+    elif core.input.scale == "static":
+        known = core.input.range if input_range is None else input_range
+        if known is None:
+            raise ValueError(
+                "input.scale = 'static' but no input range is known: set OpticalCore.input.range, "
+                "pass input_range, or calibrate the model"
+            )
+        full, clip = jnp.reshape(jnp.asarray(known, jnp.float32), (1, 1)), True
+        # Other scales carry NaN and infinity of the inputs to the result; integers would hide them.
+        full = jnp.where(jnp.isfinite(x).all(axis=1, keepdims=True), full, jnp.nan)
+        scales = [full] * tiles
+    else:
+        full = levels.scale_of(core.input, x, (1,) if core.input.scale == "per_token" else None)
+        scales = [full] * tiles
+    exact = levels.modulated(core.input, core.encoding.kind, x, full, clip=clip)
+    meant = exact
+    if core.input.curve != "linear" and not core.input.lookup:
+        meant = levels.modulated(core.input, core.encoding.kind, x, full, straight=True, clip=clip)
+    cut = (core.input.bits or 0, core.input.slices)
+    return Inputs(levels.digits(exact, *cut), levels.digits(meant, *cut), scales)
+
+
+def analog(core: OpticalCore) -> bool:
+    """Whether modulated inputs lie off the grid of levels."""
+    smooth = core.input.curve != "linear" or core.input.bandwidth_hz is not None
+    return smooth or core.disturbs_inputs or core.input.extinction != "balanced"
+
+
+def disturb(core: OpticalCore, a: jax.Array, key: jax.Array | None) -> jax.Array:
+    """One pass of inputs, in levels, with the memory and the noise of their modulators."""
+    unit = levels.unit_of(core.input.bits, core.input.slices)
+    if core.input.extinction != "balanced":
+        draw = None
+        if core.input.extinction == "dither" and key is not None:
+            draw = noise.uniforms(core, jax.random.fold_in(key, 1), *a.shape)
+        a = at_floor(core, a, unit, draw)
+    if core.input.bandwidth_hz is not None:
+        x = 2 * jnp.pi * core.input.bandwidth_hz / core.symbol_rate_hz
+        memory = -jnp.expm1(-x) / x
+        before = jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]])
+        a = a + rounded(memory * (before - a))
+    sources = (core.input.noise, core.input.relative_noise, core.source.channel_rin_db_hz)
+    if key is None or all(s is None for s in sources):
+        return a
+    rows, terms = a.shape
+    draw = noise.deviates(noise.draws(core, key, rows, terms, 1)[0])
+    fixed: Any = 0.0 if core.input.noise is None else core.input.noise
+    if core.input.relative_noise is None and core.source.channel_rin_db_hz is None:
+        return a + rounded(unit * fixed * draw)
+    relative: Any = 0.0
+    if core.input.relative_noise is not None:
+        relative = relative + rounded(core.input.relative_noise**2)
+    if core.source.channel_rin_db_hz is not None:
+        relative = relative + noise.intensity_variance(
+            core.source.channel_rin_db_hz, core.symbol_rate_hz
+        )
+    lit = rounded(unit * (1 + 2 * noise.leak(core))) + a if core.encoding.kind == "offset" else a
+    variance = rounded((unit * fixed) ** 2) + rounded(relative * rounded(lit * lit))
+    return a + rounded(noise.safe_sqrt(variance) * draw)
+
+
+def at_floor(core: OpticalCore, a: jax.Array, unit: int, draw: jax.Array | None) -> jax.Array:
+    """Small magnitudes as rails of finite extinction make them; ``draw`` uniform in (0, 1) to dither.
+
+    By ``a`` the derivative is that of the identity; a value on the floor moves with the floor, a
+    dithered one does not: its mean stays.
+    """
+    least = unit * 10 ** (-core.input.extinction_db / 10)
+    below = jnp.abs(a) < least
+    positive = a >= 0 if draw is None else 2 * draw < 1 + a / least
+    if core.input.extinction == "dither" and draw is None:
+        return a  # its mean
+    floored = jnp.where(below, jnp.where(positive, least, -least), a)
+    through = a + jax.lax.stop_gradient(floored - a)
+    if core.input.extinction == "dither":
+        return through
+    moved = least - jax.lax.stop_gradient(least)  # nought, but for its derivative
+    return through + jnp.where(below, jnp.where(positive, moved, -moved), 0.0)

@@ -1,0 +1,197 @@
+"""Frozen dataclasses as pytrees: continuous fields are leaves, everything else is static.
+
+``jax.tree_util.register_dataclass`` rebuilds objects through ``__init__``, which would run validation
+on gradients and on tracers (the gradient of a loss in ``photons`` may well be negative). Here the
+constructor validates and the pytree machinery does not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import math
+import numbers
+import typing
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import jax
+
+T = TypeVar("T", bound=type)
+
+Scalar = Any
+"""A real number, or whatever JAX puts in its place: an array, a tracer."""
+
+
+def leaf(default: Any = dataclasses.MISSING, **limits: Any) -> Any:
+    """A dataclass field that JAX differentiates, maps and traces.
+
+    ``limits`` may hold ``low``, ``high`` and ``above`` (exclusive lower limit); they are checked when the
+    object is constructed from plain numbers. A field whose default is None may be None.
+    """
+    return dataclasses.field(default=default, metadata={"leaf": True, **limits})
+
+
+def static(default: Any, **limits: Any) -> Any:
+    """A field that is part of a compiled program. Its annotation says what it may be: an integer between
+    ``low`` and ``high``, a boolean, or one of the strings of a ``Literal``; None where it says so."""
+    return dataclasses.field(default=default, metadata={"static": True, **limits})
+
+
+def static_or_leaf(default: Any) -> Any:
+    """A field that is static while it is a plain Python value, and a leaf once it is an array."""
+    return dataclasses.field(default=default, metadata={"either": True})
+
+
+def child(kind: type) -> Any:
+    """A field that holds a pytree of class ``kind``, by default one of its defaults."""
+    return dataclasses.field(default_factory=kind, metadata={"leaf": True, "child": kind})
+
+
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(leaf, static))
+def stage(cls: T) -> T:
+    """Make a class one of the stages that light passes in an :class:`~photonjax.OpticalCore`.
+
+    It becomes a frozen dataclass and a pytree (:func:`register`), checked on construction. Its errors
+    name its fields as the core does: ``OpticalCore.adc.bits``.
+    """
+    cls.title = f"OpticalCore.{cls.__name__.lower()}"  # type: ignore[attr-defined]
+    further = cls.__dict__.get("__post_init__")
+
+    def check(self: Any) -> None:
+        check_fields(self)
+        if further is not None:
+            further(self)
+
+    cls.__post_init__ = check  # type: ignore[attr-defined]
+    return refuse_unknown(register(dataclasses.dataclass(frozen=True)(cls)))
+
+
+def register(cls: T) -> T:
+    """Register a frozen dataclass as a pytree whose leaves are the fields made by :func:`leaf`."""
+    names = [f.name for f in dataclasses.fields(cls)]
+    leaves = tuple(f.name for f in dataclasses.fields(cls) if f.metadata.get("leaf"))
+    either = tuple(f.name for f in dataclasses.fields(cls) if f.metadata.get("either"))
+    static = tuple(n for n in names if n not in leaves and n not in either)
+
+    def flatten_with_keys(obj: Any):
+        values, aux = flatten(obj)
+        keys = [jax.tree_util.GetAttrKey(n) for n in (*leaves, *aux[0])]
+        return list(zip(keys, values, strict=True)), aux
+
+    def flatten(obj: Any):
+        """Children, and (fields of ``either`` among them, the static rest)."""
+        arrays = tuple(n for n in either if not isinstance(getattr(obj, n), (int, float, str)))
+        fixed = (*static, *(n for n in either if n not in arrays))
+        children = [getattr(obj, n) for n in (*leaves, *arrays)]
+        return children, (arrays, tuple((n, getattr(obj, n)) for n in fixed))
+
+    def unflatten(aux: Any, children: Any):
+        obj: Any = object.__new__(cls)
+        arrays, fixed = aux
+        for name, value in zip((*leaves, *arrays), children, strict=True):
+            object.__setattr__(obj, name, value)
+        for name, value in fixed:
+            object.__setattr__(obj, name, value)
+        return obj
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
+
+
+def refuse_unknown(cls: T) -> T:
+    """Let the constructor of a dataclass name the fields that there are, where it is given another."""
+    build = cls.__init__  # type: ignore[misc]
+
+    @functools.wraps(build)
+    def init(self: Any, *args: Any, **values: Any) -> None:
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise TypeError(unknown_field(self, name, known))
+        build(self, *args, **values)
+
+    cls.__init__ = init  # type: ignore[misc]
+    return cls
+
+
+def unknown_field(obj: Any, name: str, known: Iterable[str]) -> str:
+    """The error message for a field that there is not: similar ones, in the stages too, and all of them."""
+    paths = [*known]
+    for field in dataclasses.fields(obj) if dataclasses.is_dataclass(obj) else ():
+        if "child" in field.metadata:
+            inner = dataclasses.fields(field.metadata["child"])
+            paths += [f"{field.name}.{f.name}" for f in inner]
+    ends = {path.rpartition(".")[2] for path in paths}
+    close = difflib.get_close_matches(name, ends, n=1) or difflib.get_close_matches(
+        name, paths, n=1
+    )
+    near = [path for path in paths if path in close or path.rpartition(".")[2] in close]
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    return f"{title_of(obj)} has no field {name!r}{hint}; known: {', '.join(known) or 'none'}"
+
+
+def title_of(obj: Any) -> str:
+    """How errors name an object: its class, or where in an ``OpticalCore`` it stands."""
+    return getattr(obj, "title", type(obj).__name__)
+
+
+def check_fields(obj: Any) -> None:
+    """Raise for a field of :func:`static` or :func:`leaf` that its annotation and limits do not allow."""
+    hints = _hints(type(obj))
+    for field in dataclasses.fields(obj):
+        if field.metadata.get("static"):
+            _check_static(f"{title_of(obj)}.{field.name}", getattr(obj, field.name), field, hints)
+    check_leaves(obj)
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _check_static(name: str, value: Any, field: Any, hints: dict[str, Any]) -> None:
+    kinds = typing.get_args(hints[field.name]) or (hints[field.name],)
+    if value is None and type(None) in kinds:
+        return
+    if int in kinds:
+        low, high = field.metadata["low"], field.metadata["high"]
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} = {value!r} is not an integer")
+        if not low <= value <= high:
+            raise ValueError(f"{name} = {value} is outside {low} ... {high}")
+    elif bool in kinds:
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} = {value!r} is not True or False")
+    elif value not in kinds:
+        raise ValueError(f"{name} = {value!r}; choose one of {', '.join(kinds)}")
+
+
+def check_leaves(obj: Any) -> None:
+    """Raise for a plain number outside the limits of its field; arrays pass."""
+    for field in dataclasses.fields(obj):
+        if not field.metadata.get("leaf"):
+            continue
+        value, limits = getattr(obj, field.name), field.metadata
+        name, allowed = f"{title_of(obj)}.{field.name}", _allowed(field)
+        if value is None:
+            if field.default is not None:
+                raise ValueError(f"{name} is None; give a number ({allowed})")
+            continue
+        if isinstance(value, (bool, str, bytes)):
+            raise TypeError(f"{name} = {value!r} is not a number ({allowed})")
+        if not isinstance(value, numbers.Real):
+            continue  # an array, a tracer, or a nested pytree
+        number = float(value)
+        low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
+        above = limits.get("above", -math.inf)
+        if not (low <= number <= high and number > above and math.isfinite(number)):
+            raise ValueError(f"{name} = {value!r} is outside {allowed}")
+
+
+def _allowed(field: Any) -> str:
+    limits = field.metadata
+    opening = f"({limits['above']}" if "above" in limits else f"[{limits.get('low', '-inf')}"
+    closing = f"{limits['high']}]" if "high" in limits else "inf)"
+    return f"{opening}, {closing}" + (", or None to leave it out" if field.default is None else "")

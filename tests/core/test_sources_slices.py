@@ -1,0 +1,278 @@
+"""Bit slices and repeated symbols: digits, recomposition, and what noise makes of both."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import photonjax as pj
+from photonjax.core import levels
+
+pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
+
+NUMBERS = (((1,), (0,)), ((), ()))
+ENCODINGS = ["differential", "offset", "homodyne"]
+SAMPLES = 100_000
+# A variance estimated from n normal draws scatters by sqrt(2/n): five of these, 2.2 %.
+CLOSE = 5 * np.sqrt(2 / SAMPLES)
+DIGITAL = pj.OpticalCore(
+    rows=32,
+    cols=32,
+    input={"bits": 8},
+    array={"bits": 8},
+    adc={"bits": None},
+    encoding={"shot_estimate": "exact"},
+)
+
+
+@functools.partial(jax.jit, static_argnames="samples")
+def repeated(core, a, b, key, samples=SAMPLES):
+    x = jnp.broadcast_to(a, (samples, a.size))
+    return pj.optical_dot_general(x, b, NUMBERS, core=core, key=key)
+
+
+@jax.jit
+def product(core, x, w, key=None):
+    return pj.optical_dot_general(x, w, NUMBERS, core=core, key=key)
+
+
+def outputs(core, a, b, seed=0):
+    y = repeated(core, np.asarray(a, "f4"), np.asarray(b, "f4"), jax.random.key(seed))
+    return np.asarray(y, np.float64)
+
+
+def operands(K, N, bits, seed=0):
+    """A token and a matrix on the grid of ``bits``, full scale 1."""
+    q = 2 ** (bits - 1) - 1
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(-q, q + 1, K) / q, rng.integers(-q, q + 1, (K, N)) / q
+    a[0], b[0] = 1, (-1) ** np.arange(N)
+    return a, b
+
+
+def slices_of(values, bits, slices):
+    """Balanced digits in full scales of a pass, and what full scale of each pass is worth, anew."""
+    if slices == 1:
+        return [values], [1.0]
+    q, base = 2 ** (bits - 1) - 1, 2 ** int(np.ceil(bits / slices))
+    rest, digits, worths = np.round(values * q), [], []
+    for i in range(slices):
+        higher = np.round(rest / base) if i < slices - 1 else 0 * rest
+        digits.append((rest - base * higher) / (base / 2))
+        worths.append(base**i * (base / 2) / q)
+        rest = higher
+    np.testing.assert_allclose(
+        sum(d * w for d, w in zip(digits, worths, strict=True)), values, atol=1e-12
+    )
+    return digits, worths
+
+
+def assert_moments(found, mean, covariance):
+    sigma = np.sqrt(np.diag(covariance))
+    assert (np.abs(found.mean(0) - mean) < 5 * sigma / np.sqrt(len(found)) + 2e-5).all()
+    scale = np.outer(sigma, sigma)
+    np.testing.assert_allclose(np.cov(found.T) / scale, covariance / scale, atol=CLOSE)
+
+
+KINDS = [(bits, slices) for bits in range(2, 17) for slices in range(1, min(bits, 9))]
+
+
+@pytest.mark.parametrize("bits", range(2, 17))
+def test_digits_of_every_integer(bits):
+    values = np.arange(-(2 ** (bits - 1)) + 1, 2 ** (bits - 1), dtype=np.float32)
+    for slices in (s for b, s in KINDS if b == bits):
+        found = [
+            np.asarray(d, np.float64) for d in levels.digits(jnp.asarray(values), bits, slices)
+        ]
+        base = 2 ** -(-bits // slices)
+        assert len(found) == slices and all((d == d.round()).all() for d in found)
+        assert (sum(d * base**i for i, d in enumerate(found)) == values).all()
+        unit = levels.unit_of(bits, slices)
+        assert max(np.abs(d).max() for d in found) <= unit
+        assert slices == 1 or unit == base // 2
+        worths, full = levels.worths_of(bits, slices), 2 ** (bits - 1) - 1
+        np.testing.assert_allclose(worths, [base**i * unit / full for i in range(slices)])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(KINDS), st.data())
+def test_digits_add_up_under_differentiation(kind, data):
+    """The sum of digits has the value and the derivative of the integer."""
+    bits, slices = kind
+    q = 2 ** (bits - 1) - 1
+    value = data.draw(st.integers(-q, q))
+    base = 2 ** -(-bits // slices)
+    whole = lambda v: sum(
+        d * float(base) ** i for i, d in enumerate(levels.digits(v, bits, slices))
+    )
+    total, slope = jax.value_and_grad(whole)(jnp.float32(value))
+    assert total == value and slope == 1
+
+
+@pytest.mark.parametrize(
+    "encoding, bits, slices_in, slices_weight",
+    [
+        ("differential", 8, 2, 1),
+        ("differential", 8, 2, 2),
+        ("offset", 8, 1, 3),
+        ("homodyne", 8, 1, 2),
+        ("differential", 5, 3, 2),
+        ("differential", 12, 3, 2),
+    ],
+)
+def test_slices_change_nothing_without_noise(encoding, bits, slices_in, slices_weight):
+    core = DIGITAL.replace(encoding=encoding, input={"bits": bits}, array={"bits": bits})
+    rng = np.random.default_rng(2)
+    x, w = rng.normal(size=(20, 40)).astype("f4"), rng.normal(size=(40, 7)).astype("f4")
+    whole = product(core, x, w)
+    sliced = product(
+        core.replace(input={"slices": slices_in}, array={"slices": slices_weight}), x, w
+    )
+    size = np.abs(x).max(1, keepdims=True) * np.abs(w).max(0)
+    # on one rail the biases of 40 full scales are added and subtracted
+    largest = 40 * size if encoding == "offset" else np.abs(x) @ np.abs(w)
+    assert (np.abs(np.asarray(sliced) - whole) < 1e-6 * largest).all()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(
+    "bits, slices_in, slices_weight", [(8, 2, 2), (8, 3, 1), (6, 1, 2), (4, 2, 3)]
+)
+def test_every_pass_has_noise_of_its_own(bits, slices_in, slices_weight, encoding):
+    """Variances of the passes' digits add up, each times the square of what the pass is worth: of shot
+    noise, of the receiver, of inputs and of the laser, each the largest once."""
+    K = 24
+    core = DIGITAL.replace(encoding=encoding, input={"bits": bits}, array={"bits": bits})
+    core = core.replace(input={"slices": slices_in}, array={"slices": slices_weight})
+    a, b = operands(K, 3, bits)
+    passes = [
+        (v * w, a_digit[:, None], b_digit)
+        for a_digit, v in zip(*slices_of(a, bits, slices_in), strict=True)
+        for b_digit, w in zip(*slices_of(b, bits, slices_weight), strict=True)
+    ]
+
+    def total(of_pass):
+        return sum(worth**2 * of_pass(u, v) for worth, u, v in passes)
+
+    def shot(u, v):
+        light = {
+            "differential": np.abs(u) * np.abs(v),
+            "offset": 4 * (1 + u) * (1 + v),
+            "homodyne": (u**2 + v**2) / 2,
+        }[encoding]
+        return np.diag(light.sum(0))
+
+    lit = 1 if encoding == "offset" else 0
+    detectors = 16 if encoding == "offset" else 2
+    for seed, (m, current, sigma, rin) in enumerate(
+        [
+            (5.0, 0.0, 0.0, -250.0),
+            (1e3, 2e-11, 0.0, -250.0),
+            (1e6, 0.0, 0.03, -250.0),
+            (1e6, 0.0, 0.0, -115.0),
+        ]
+    ):
+        fields = dict(
+            photons=m,
+            receiver={"noise_a_per_rthz": current},
+            input={"noise": sigma},
+            source={"rin_db_hz": rin},
+        )
+        charge = (current / 1.602176634e-19) ** 2 / 2e9
+        intensity = 10 ** (rin / 10) * 5e8
+        expected = total(lambda u, v, m=m: shot(u, v) / m)
+        expected = expected + total(lambda u, v, c=charge, m=m: detectors * c / m**2 * np.eye(3))
+        expected = expected + sigma**2 * total(lambda u, v: (lit + v).T @ (lit + v))
+        expected = expected + intensity * total(
+            lambda u, v: np.outer(*[((lit + u) * (lit + v)).sum(0)] * 2)
+        )
+        found = outputs(core.replace(**fields), a, b, seed)
+        assert_moments(found, (a[:, None] * b).sum(0), expected)
+
+
+@pytest.mark.parametrize("adc.bits", [4, 6])
+def test_every_pass_is_converted_by_itself(bits_out):
+    """Exactly the converter's rounding of each pass, put together digitally; 12 inputs are two k-tiles."""
+    core = DIGITAL.replace(rows=7, adc={"bits": bits_out}, input={"slices": 2}, array={"slices": 2})
+    b = operands(12, 5, 8)[1]
+    x = np.stack([operands(12, 1, 8, seed)[0] for seed in range(50)])
+    half, expected, sure = 2 ** (bits_out - 1), 0.0, True
+    for a_digit, v in zip(*slices_of(x, 8, 2), strict=True):
+        for b_digit, w in zip(*slices_of(b, 8, 2), strict=True):
+            for tile in (slice(0, 7), slice(7, 12)):
+                full = np.sqrt(tile.stop - tile.start)
+                code = a_digit[:, tile] @ b_digit[tile] / full * half
+                sure = sure & (np.abs(code - np.floor(code) - 0.5) > 1e-4)
+                expected = expected + v * w * np.clip(np.round(code), -half, half - 1) * full / half
+    found = np.asarray(product(core, x.astype("f4"), b.astype("f4")))
+    assert sure.mean() > 0.8
+    np.testing.assert_allclose(found[sure], expected[sure], atol=1e-5)
+
+
+@pytest.mark.parametrize("bits, slices", [(8, 2), (8, 3), (6, 2), (4, 2)])
+def test_the_cells_of_every_slice_have_errors_of_their_own(bits, slices):
+    sigma, K, N = 0.01, 32, 2000
+    core = DIGITAL.replace(input={"bits": bits}, array={"bits": bits, "noise": sigma}, cols=N)
+    b = operands(K, N, bits)[1]
+    read = np.eye(K, dtype="f4")
+    for slices_in in (1, 2) if (bits, slices) == (8, 2) else (1,):
+        sliced = core.replace(input={"slices": slices_in}, array={"slices": slices})
+        error = np.asarray(product(sliced, read, b.astype("f4"))) - b
+        expected = sigma**2 * sum(w**2 for w in slices_of(b, bits, slices)[1])
+        assert abs(error.var() / expected - 1) < 5 * np.sqrt(2 / error.size)
+        assert abs(error.mean()) < 5 * np.sqrt(expected / error.size)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_repeated_symbols_average_dynamic_noise(encoding):
+    """Variance over n, of all dynamic sources together, of columns and between them."""
+    core = DIGITAL.replace(encoding=encoding)
+    a, b = operands(16, 3, 8)
+    lit = 1 if encoding == "offset" else 0
+    gain, detectors = (16, 1) if encoding == "offset" else (1, 2)
+    light = {
+        "differential": np.abs(a)[:, None] * np.abs(b),
+        "offset": 4 * (1 + a)[:, None] * (1 + b),
+        "homodyne": ((a**2)[:, None] + b**2) / 2,
+    }[encoding].sum(0)
+    seen = ((lit + a)[:, None] * (lit + b)).sum(0)
+    for seed, (n, m, current, rin, sigma) in enumerate(
+        [
+            (1, 20.0, 1e-13, -120.0, 0.02),
+            (2, 20.0, 1e-13, -120.0, 0.02),
+            (4, 2.0, 0.0, -150.0, 0.0),
+            (4, 1e3, 5e-12, -110.0, 0.001),
+            (4, 1e6, 0.0, -150.0, 0.05),
+        ]
+    ):
+        fields = dict(
+            photons=m,
+            receiver={"noise_a_per_rthz": current},
+            source={"rin_db_hz": rin},
+            input={"noise": sigma},
+        )
+        charge = (current / 1.602176634e-19) ** 2 / 2e9
+        alone = np.diag(light / m + detectors * gain * charge / m**2)
+        alone = alone + 10 ** (rin / 10) * 5e8 * np.outer(seen, seen)
+        alone = alone + sigma**2 * (lit + b).T @ (lit + b)
+        found = outputs(core.replace(averages=n, **fields), a, b, seed)
+        assert_moments(found, (a[:, None] * b).sum(0), alone / n)
+
+
+def test_repeated_symbols_do_not_average_a_die():
+    fields = dict(
+        array={"noise": 0.05},
+        receiver={"gain_error": 0.05, "offset_error": 0.02},
+        adc={"inl_lsb": 1.0, "bits": 8},
+    )
+    core = DIGITAL.replace(**fields)
+    a, b = operands(16, 40, 8)
+    x, w = a[None].astype("f4"), b.astype("f4")
+    once = product(core, x, w)
+    for n in (2, 3):
+        np.testing.assert_allclose(product(core.replace(averages=n), x, w), once, atol=1e-5)
+    assert np.abs(np.asarray(once) - a @ b).max() > 0.1
