@@ -84,7 +84,7 @@ def load_model(config: settings.Model) -> tuple[models.Decoder, Any]:
         options = dict(scan_layers=config.scan_layers, dtype=jnp.float32)
         if path.is_dir():
             return models.load_huggingface(path, **options), models.load_tokenizer(path)
-        return models.load_gguf(path, **options), models.tokenizer_from_gguf(path)
+        return models.load_gguf(path, **options), models.load_tokenizer(path)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from photonjax.models.abstract import abstract_model
 from photonjax.models.config import DecoderConfig, RopeScaling
 from photonjax.models.decoder import Decoder
-from photonjax.models.gguf import gguf_config, load_gguf
+from photonjax.models.gguf import load_gguf
 from photonjax.models.gpt2 import GPT2, GPT2Config
-from photonjax.models.huggingface import huggingface_config, load_huggingface, save_huggingface
-from photonjax.models.load import load, packaged_names
+from photonjax.models.huggingface import load_huggingface, save_huggingface
+from photonjax.models.load import load, load_config, packaged_names
 from photonjax.models.shapes import named, names, prefill_workload
-from photonjax.models.tokenizer import load_tokenizer, tokenizer_from_gguf
+from photonjax.models.tokenizer import load_tokenizer
 from photonjax.models.weights import CheckpointError, stack_layers, unstack_layers
 
 __all__ = [
@@ -19,9 +19,8 @@ __all__ = [
     "GPT2Config",
     "RopeScaling",
     "abstract_model",
-    "gguf_config",
-    "huggingface_config",
     "load",
+    "load_config",
     "load_gguf",
     "load_huggingface",
     "load_tokenizer",
@@ -31,6 +30,5 @@ __all__ = [
     "prefill_workload",
     "save_huggingface",
     "stack_layers",
-    "tokenizer_from_gguf",
     "unstack_layers",
 ]

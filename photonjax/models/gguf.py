@@ -38,7 +38,7 @@ def gguf_config(path: str | PathLike[str]) -> ModelConfig:
 
 
 def load_gguf(
-    path: str | PathLike[str], *, scan_layers: bool = False, dtype: Any = jnp.float32
+    path: str | PathLike[str], *, scan_layers: bool = True, dtype: Any = jnp.float32
 ) -> Any:
     """A model from a GGUF file, its tensors dequantized.
 
@@ -47,7 +47,7 @@ def load_gguf(
 
     Args:
       path: of the .gguf file.
-      scan_layers: stack the layers and scan over them.
+      scan_layers: stack the layers and scan over them: programs compile in the time of one layer.
       dtype: of the weights and of the products' operands, float32 or bfloat16.
 
     Raises:

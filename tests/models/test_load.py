@@ -6,6 +6,7 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from photonjax import data, models
 
@@ -49,3 +50,12 @@ def test_a_packaged_model_by_name():
     logits = [m(jnp.asarray([ids]), last_only=True) for m in (model, again)]
     np.testing.assert_array_equal(*logits)
     assert tokenizer.decode([int(logits[0].argmax())]) == " Paris"
+
+
+def test_a_configuration_alone(tmp_path):
+    """Of a directory; of GGUF files, in families/."""
+    config = models.DecoderConfig(
+        vocab_size=8, hidden_size=4, intermediate_size=8, num_layers=1, num_heads=2
+    )
+    models.save_huggingface(models.Decoder(config, rngs=nnx.Rngs(0)), tmp_path)
+    assert models.load_config(tmp_path) == config

@@ -4,7 +4,7 @@ import gguf
 import pytest
 from tokenizers import pre_tokenizers
 
-from photonjax.models import CheckpointError, load_tokenizer, tokenizer_from_gguf
+from photonjax.models import CheckpointError, load_tokenizer
 
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 MERGES = ["Ġ t", "h e", "Ġt he", "1 2", "Ġ 1", "Ġ Ġ"]
@@ -46,7 +46,7 @@ def path(tmp_path):
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe"])
 def test_text_comes_back(tmp_path, pre, text):
-    tokenizer = tokenizer_from_gguf(write(tmp_path / "t.gguf", pre=pre))
+    tokenizer = load_tokenizer(write(tmp_path / "t.gguf", pre=pre))
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
 
 
@@ -57,25 +57,25 @@ def test_merges_and_digits_one_by_one(path):
 
 
 def test_without_the_digit_rule_numbers_merge(tmp_path):
-    tokenizer = tokenizer_from_gguf(write(tmp_path / "t.gguf", pre="gpt-2"))
+    tokenizer = load_tokenizer(write(tmp_path / "t.gguf", pre="gpt-2"))
     assert tokenizer.encode("12 1").tokens == ["12", "Ġ1"]
 
 
 def test_special_tokens_are_one_token_and_skipped_in_decoding(path):
-    tokenizer = tokenizer_from_gguf(path)
+    tokenizer = load_tokenizer(path)
     encoded = tokenizer.encode("<|im_start|>the<own>")
     assert encoded.tokens == ["<|im_start|>", "t", "he", "<own>"]
     assert tokenizer.decode(encoded.ids) == "the<own>"
 
 
 def test_bos_where_the_file_asks_for_it(tmp_path):
-    tokenizer = tokenizer_from_gguf(write(tmp_path / "t.gguf", bos=1))
+    tokenizer = load_tokenizer(write(tmp_path / "t.gguf", bos=1))
     assert tokenizer.encode("the").tokens == ["<|im_start|>", "t", "he"]
     assert tokenizer.encode("the", add_special_tokens=False).tokens == ["t", "he"]
 
 
 def test_json_file_and_directory(path, tmp_path):
-    tokenizer = tokenizer_from_gguf(path)
+    tokenizer = load_tokenizer(path)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     for place in (tmp_path, tmp_path / "tokenizer.json", path):
         assert load_tokenizer(place).encode(TEXTS[1]).ids == tokenizer.encode(TEXTS[1]).ids
@@ -162,7 +162,7 @@ def test_pieces_without_their_scores(tmp_path):
 )
 def test_refuses_by_name(tmp_path, options, name):
     with pytest.raises(CheckpointError, match=name):
-        tokenizer_from_gguf(write(tmp_path / "t.gguf", **options))
+        load_tokenizer(write(tmp_path / "t.gguf", **options))
 
 
 def test_no_tokenizer(tmp_path):

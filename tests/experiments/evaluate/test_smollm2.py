@@ -14,7 +14,7 @@ from flax import nnx
 import photonjax as pj
 from photonjax import data
 from photonjax.data.corpora.wikipedia import SAMPLE
-from photonjax.models import load_gguf, tokenizer_from_gguf
+from photonjax.models import load_gguf, load_tokenizer
 
 pytestmark = pytest.mark.network
 NO_ADC = dict(adc={"bits": None, "enob": None})
@@ -41,7 +41,7 @@ def test_one_window(real_artifact):
     gguf = real_artifact("smollm2-135m-instruct")
     real_artifact(SAMPLE)
     corpus = data.load_corpus("wikipedia-sample", progress=False)
-    tokens = data.tokenize(corpus, tokenizer_from_gguf(gguf), limit=1024)
+    tokens = data.tokenize(corpus, load_tokenizer(gguf), limit=1024)
     window = jnp.asarray(data.windows(tokens, 1024)[0], jnp.int32)
     model = load_gguf(gguf, scan_layers=True)
     core = dataclasses.replace(pj.machines.optical("display-1024"), **NO_ADC)

@@ -10,7 +10,6 @@ import pytest
 from flax import nnx
 from safetensors import numpy as safetensors
 
-from photonjax.models import huggingface_config
 from photonjax.models.config_json import read_config
 from photonjax.models.weights import Layout, parameter_shapes
 
@@ -139,14 +138,3 @@ def assert_same():
             np.testing.assert_allclose(ours[...], theirs[...], rtol, rtol, err_msg=str(path))
 
     return check
-
-
-@pytest.fixture
-def config_of(tmp_path):
-    """The configuration of a config.json."""
-
-    def read(raw):
-        (tmp_path / "config.json").write_text(json.dumps(raw))
-        return huggingface_config(tmp_path)
-
-    return read

@@ -2,7 +2,7 @@
 
 import pytest
 
-from photonjax.models import CheckpointError, RopeScaling, gguf_config, load_gguf, load_huggingface
+from photonjax.models import CheckpointError, RopeScaling, load_config, load_gguf, load_huggingface
 
 FAMILIES = {
     "gemma": (dict(model_type="gemma", head_dim=12), {}),
@@ -71,31 +71,31 @@ def test_both_files_make_the_same(write, assert_same, family, scan_layers):
 
 def test_gemma_3_says_its_pattern_in_three_ways(write):
     _, without = write("gemma3")
-    expected = gguf_config(without)
+    expected = load_config(without)
     assert expected.global_every == 6 and expected.local_rope_theta == 1e4
     layers = [True] * 5 + [False, True]
     assert (
-        gguf_config(write("gemma3", **{"attention.sliding_window_pattern": layers})[1]) == expected
+        load_config(write("gemma3", **{"attention.sliding_window_pattern": layers})[1]) == expected
     )
     own = {"attention.sliding_window_pattern": 3, "rope.freq_base_swa": 500.0}
-    config = gguf_config(write("gemma3", **own)[1])
+    config = load_config(write("gemma3", **own)[1])
     assert (config.global_every, config.local_rope_theta) == (3, 500.0)
     wrong = {"attention.sliding_window_pattern": [False, True, True, False, False, True, True]}
     with pytest.raises(CheckpointError, match="sliding_window_pattern="):
-        gguf_config(write("gemma3", **wrong)[1])
+        load_config(write("gemma3", **wrong)[1])
 
 
 def test_only_global_layers_are_scaled(write):
     keys = {"rope.scaling.type": "linear", "rope.scaling.factor": 8.0}
-    config = gguf_config(write("gemma3", **keys)[1])
+    config = load_config(write("gemma3", **keys)[1])
     assert config.rope_scaling == RopeScaling(factor=8.0) and config.local_rope_theta == 1e4
 
 
 @pytest.mark.parametrize(("family", "layers"), [("gemma2", 46), ("gemma3", 62)])
 def test_the_27b_models_divide_by_the_width_of_a_head(write, family, layers):
     """Hidden 32 over 4 heads; others, by the size of a head, 12."""
-    assert gguf_config(write(family)[1]).query_scale == 12**-0.5
-    assert gguf_config(write(family, block_count=layers)[1]).query_scale == 8**-0.5
+    assert load_config(write(family)[1]).query_scale == 12**-0.5
+    assert load_config(write(family, block_count=layers)[1]).query_scale == 8**-0.5
 
 
 @pytest.mark.parametrize(

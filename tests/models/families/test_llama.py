@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from photonjax.models import CheckpointError, RopeScaling, gguf_config, load_gguf, load_huggingface
+from photonjax.models import CheckpointError, RopeScaling, load_config, load_gguf, load_huggingface
 
 LLAMA_3 = dict(
     rope_type="llama3",
@@ -58,7 +58,7 @@ def test_both_files_make_the_same(
 
 def test_old_files_leave_the_base_out(raw, huggingface, as_gguf, metadata):
     _, tensors = huggingface(raw)
-    assert gguf_config(as_gguf("llama", tensors, metadata(raw))).rope_theta == 10_000
+    assert load_config(as_gguf("llama", tensors, metadata(raw))).rope_theta == 10_000
 
 
 def test_the_scaling_of_llama_3(raw, huggingface, as_gguf, metadata, assert_same):
@@ -74,13 +74,13 @@ def test_the_scaling_of_llama_3(raw, huggingface, as_gguf, metadata, assert_same
         metadata(raw, **{"rope.freq_base": 5e5}),
         extra={"rope_freqs.weight": divisors},
     )
-    config = gguf_config(write(theirs))
+    config = load_config(write(theirs))
     assert config == load_huggingface(folder).config
     assert load_gguf(write(theirs)).config.rope_scaling.factor == 8
-    assert gguf_config(write(np.ones_like(theirs))).rope_scaling is None
+    assert load_config(write(np.ones_like(theirs))).rope_scaling is None
     for wrong in (theirs[::-1].copy(), theirs[1:].copy(), np.full_like(theirs, np.nan)):
         with pytest.raises(CheckpointError, match="rope_freqs.weight"):
-            gguf_config(write(wrong))
+            load_config(write(wrong))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_the_scaling_of_llama_3(raw, huggingface, as_gguf, metadata, assert_same
 def test_positions_divided_by_a_factor(raw, huggingface, as_gguf, metadata, keys):
     _, tensors = huggingface(raw)
     path = as_gguf("llama", tensors, metadata(raw, **keys))
-    assert gguf_config(path).rope_scaling == RopeScaling(factor=4.0)
+    assert load_config(path).rope_scaling == RopeScaling(factor=4.0)
 
 
 @pytest.mark.parametrize(
