@@ -1,9 +1,10 @@
 """From documents to token windows, with a count of what was used.
 
-There are two ways, and documents are encoded one by one without special tokens in both.
+There are two ways, and documents are encoded one by one.
 
 - `document_windows` spreads the windows over several documents, each window within one document: a
-  sample of the corpus, not of its first page.
+  sample of the corpus, not of its first page. Where the tokenizer puts a token before every text
+  (Gemma's `<bos>`), so does every window: without it such a model predicts far worse.
 - `tokenize` joins the documents by the tokens of a separator, a blank line unless another is asked
   for (it may be a special token, such as `<|endoftext|>`), and `windows` cuts that one stream:
   window i is tokens[i·stride : i·stride + length]. By default windows do not overlap, and tokens
@@ -143,7 +144,8 @@ def document_windows(
 
     Args:
       dataset: rows with a column `text`, one document each.
-      tokenizer: a `tokenizers.Tokenizer`; no special tokens are added.
+      tokenizer: a `tokenizers.Tokenizer`. What it puts before every text, every window starts with;
+        the tokens of the text are then as many fewer, in the sizes above too.
       length: tokens in a window.
       count: how many windows.
       documents: over how many documents to spread them; `count` when left out, one window of each.
@@ -169,20 +171,25 @@ def document_windows(
         raise ValueError(f"documents is {documents}; it must be at most count, {count} windows")
     _check_text(dataset)
     each = -(-count // documents)
+    start = _start(tokenizer)
+    size = length - start.size
+    if size < 1:
+        raise ValueError(f"length is {length}; it must be at least {start.size + 1}")
     found: list[np.ndarray] = []
     characters = 0
     for row in dataset:
         text = row["text"] or ""
-        tokens = _encode(tokenizer, text, each * length)
-        if tokens.size == each * length:
-            found.append(tokens.reshape(each, length))
+        tokens = _encode(tokenizer, text, each * size)
+        if tokens.size == each * size:
+            starts = np.broadcast_to(start, (each, start.size))
+            found.append(np.concatenate([starts, tokens.reshape(each, size)], axis=1))
             characters += len(text)
         if len(found) == documents:
             break
     if len(found) < documents:
         raise ValueError(
             f"the corpus is too short: {len(found):,} of {len(dataset):,} documents have "
-            f"{each * length:,} tokens or more ({each:,} windows of {length:,}), but {documents:,} "
+            f"{each * size:,} tokens or more ({each:,} windows of {size:,}), but {documents:,} "
             "are asked for"
         )
     batch = np.stack(found, axis=1).reshape(-1, length)[:count]
@@ -194,6 +201,13 @@ def _check_text(dataset: datasets.Dataset) -> None:
         raise ValueError(
             f"the corpus has no column 'text'; there are {', '.join(dataset.column_names)}"
         )
+
+
+def _start(tokenizer: tokenizers.Tokenizer) -> np.ndarray:
+    """The special tokens that a tokenizer puts before every text."""
+    plain, special = (tokenizer.encode("a", add_special_tokens=flag).ids for flag in (False, True))
+    before = next((i for i in range(len(special)) if special[i : i + len(plain)] == plain), 0)
+    return np.asarray(special[:before], np.int32)
 
 
 def _encode(tokenizer: tokenizers.Tokenizer, text: str, wanted: int | None) -> np.ndarray:

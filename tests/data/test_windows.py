@@ -180,6 +180,24 @@ def test_one_window_of_each_document_unless_told_otherwise(tokenizer):
     assert one.tolist() == windows(tokenize(Corpus(corpus.texts[:1]), tokenizer), 8)[:3].tolist()
 
 
+def test_every_window_starts_as_a_text_does(tokenizer):
+    """With the tokens that the tokenizer puts before a text; those after it are left out."""
+    from tokenizers import processors
+
+    texts = ["the light " * 20, "that bends " * 20]
+    plain, _ = document_windows(Corpus(texts), tokenizer, 7, count=4, documents=2)
+    end = tokenizer.token_to_id("<|endoftext|>")
+    own = type(tokenizer).from_str(tokenizer.to_str())
+    own.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A <|endoftext|>", special_tokens=[("<|endoftext|>", end)]
+    )
+    batch, _ = document_windows(Corpus(texts), own, 8, count=4, documents=2)
+    assert (batch[:, 0] == end).all()
+    np.testing.assert_array_equal(batch[:, 1:], plain)
+    with pytest.raises(ValueError, match="length is 1; it must be at least 2"):
+        document_windows(Corpus(texts), own, 1, count=4)
+
+
 def test_what_document_windows_cannot_do(tokenizer):
     corpus = Corpus(["the light " * 20, "short", "the lens " * 20])
     with pytest.raises(

@@ -28,8 +28,6 @@ def test_wikipedia_sample(name):
     model, tokenizer = models.load(name)
     corpus = data.load_corpus("wikipedia-sample")
     windows, _ = data.document_windows(corpus, tokenizer, length, count=count)
-    if first := tokenizer.encode("").ids:  # Gemma was trained with <bos> in front of every text
-        windows[:, 0] = first
 
     @nnx.jit
     def nll(model: nnx.Module, window: jax.Array) -> jax.Array:
