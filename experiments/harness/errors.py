@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class UserError(Exception):
-    """Something the user can mend; its message names the culprit and the remedy in one line."""
+    """Something the user can fix; its message names the culprit and the remedy in one line."""
 
 
 class FinishedRun(UserError):

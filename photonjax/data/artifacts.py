@@ -1,4 +1,4 @@
-"""Files that experiments need, and the places they can be had from; `download.fetch` brings them.
+"""Files that experiments need, and where to get them; `download.fetch` does it.
 
 Models and digits are in the table here; the artifact of a packaged corpus stands beside its reader,
 in `photonjax/data/corpora/`.
@@ -10,7 +10,7 @@ import dataclasses
 
 
 class FetchError(RuntimeError):
-    """A file or text could not be had; the message is one line: what was tried, and the remedy.
+    """A file or text could not be obtained; the message is one line: what was tried, and the remedy.
 
     Example:
         >>> raise FetchError("cannot fetch 'x': npm is not installed")  # doctest: +SKIP

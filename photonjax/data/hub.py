@@ -129,7 +129,7 @@ def reached(what: str, *, bars: bool) -> Iterator[None]:
     """Run the clients: offline where the hub does not answer, quietly, and with one-line errors.
 
     Raises:
-      FetchError: in place of what the clients raise where something cannot be had.
+      FetchError: in place of what the clients raise where something cannot be obtained.
 
     Example:
         >>> with reached("hub:a/b", bars=False):  # doctest: +SKIP

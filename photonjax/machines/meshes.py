@@ -18,7 +18,7 @@ errors grow as sqrt(N).
 
 *A real matrix read along the real axis.* Inputs are real, and where U is real the light in each waveguide
 is real too, but for a phase that is the same for all inputs. A phase error in front of an interferometer or
-at the output, and a splitter's error (iX is imaginary), thus change the product along the imaginary axis,
+at the output, and a splitter's error (iX is imaginary) therefore change the product along the imaginary axis,
 which a balanced homodyne receiver does not see. What it sees in first order is the internal phase's error
 d, half of it: ``diag(e**(id), 1)`` is a common phase d/2 and a turn of ``+-d/2``, which the splitter makes
 into a real rotation of the two outputs, ``|dU|**2 = d**2/2``. So of the error of both meshes,

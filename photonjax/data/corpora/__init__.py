@@ -56,7 +56,7 @@ def load_corpus(
     Raises:
       ValueError: an unknown name, split or column, or a file that cannot be read as what it is
         called; the message lists what there is.
-      FetchError: the text could not be had; the message is one line with the remedy.
+      FetchError: the text could not be obtained; the message is one line with the remedy.
       ImportError: a package is missing; the message names the extra that brings it.
 
     Example:
