@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status: 0, or 2 for an error that the user can fix (one line says how).
+    """Run one command; returns its exit status: 0, or 2 for what the user can fix (one line says how).
 
     >>> main(["cost", "--model", "llama-3-8b", "--core", "display-1023"])
     2
