@@ -1,12 +1,13 @@
 """What makes docstrings Markdown before they become pages: an extension of Griffe, which reads them.
 
 Sphinx roles become links where the API pages have their target, and code elsewhere; doctests, wherever they
-stand, become blocks of code; and so does what is indented after ``::``.
+are, become blocks of code; and so does what is indented after a line that ends in two colons.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import Any
 
 import griffe
@@ -14,6 +15,10 @@ import griffe
 _ROLE = re.compile(r":(?:func|class|meth|mod|data|attr|obj):`(~?)([^`]+)`")
 _DOCTEST = re.compile(
     r"^( *)(>>> .*(?:\n\1\S.*)*(?:\n *(?=\n *>>>)\n\1>>> .*(?:\n\1\S.*)*)*)", re.M
+)
+_LITERAL = re.compile(
+    r"^(?P<indent> *)(?P<item>(?:\d+\.|\*) +)?(?P<line>.*:):\n\n(?P<code>(?:(?P=indent) {3,}\S.*\n+)+)",
+    re.M,
 )
 
 
@@ -27,8 +32,16 @@ class Docstrings(griffe.Extension):
 
 def markdown(text: str) -> str:
     """A docstring as Markdown."""
-    text = _DOCTEST.sub(r"\1```pycon\n\1\2\n\1```", text)
-    return re.sub(r"::$", ":", _ROLE.sub(_link, text), flags=re.M)
+    text = _LITERAL.sub(_fenced, _DOCTEST.sub(r"\1```pycon\n\1\2\n\1```", text + "\n"))
+    return _ROLE.sub(_link, text).rstrip()
+
+
+def _fenced(block: re.Match[str]) -> str:
+    """Within a list, code has to be indented by four."""
+    margin = " " * 4 if block["item"] or block["indent"] else ""
+    code = textwrap.dedent(block["code"]).rstrip()
+    fence = textwrap.indent(f"```\n{code}\n```", margin)
+    return f"{block['indent']}{block['item'] or ''}{block['line']}\n\n{fence}\n\n"
 
 
 def _link(role: re.Match[str]) -> str:
