@@ -47,8 +47,8 @@ def _scaled(frequency: jax.Array, scaling: RopeScaling) -> jax.Array:
         return slow
     assert scaling.low is not None and scaling.high is not None
     turns = scaling.original_length * frequency / (2 * math.pi)
-    share = jnp.clip((turns - scaling.low) / (scaling.high - scaling.low), 0, 1)
-    return share * frequency + (1 - share) * slow
+    fraction = jnp.clip((turns - scaling.low) / (scaling.high - scaling.low), 0, 1)
+    return fraction * frequency + (1 - fraction) * slow
 
 
 def rotate(x_BLHD: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:

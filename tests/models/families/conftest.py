@@ -138,3 +138,18 @@ def assert_same():
             np.testing.assert_allclose(ours[...], theirs[...], rtol, rtol, err_msg=str(path))
 
     return check
+
+
+@pytest.fixture
+def permuted():
+    """What llama.cpp's converter does to the rows of Q and K in Llama's family: permuted(name, weight).
+
+    A head's rows here are 8, of which it turns the neighbours and `Decoder` the halves.
+    """
+
+    def convert(name, weight):
+        if not name.endswith(("q_proj.weight", "k_proj.weight")):
+            return weight
+        return weight.reshape(len(weight) // 8, 2, 4, -1).swapaxes(1, 2).reshape(weight.shape)
+
+    return convert

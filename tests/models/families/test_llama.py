@@ -16,13 +16,6 @@ LLAMA_3 = dict(
 )
 
 
-def permute(name, weight):
-    """What llama.cpp's converter does to the rows of Q and K; here of 4 and 2 heads of 8 rows."""
-    if not name.endswith(("q_proj.weight", "k_proj.weight")):
-        return weight
-    return weight.reshape(len(weight) // 8, 2, 4, -1).swapaxes(1, 2).reshape(weight.shape)
-
-
 def divisors(theta, head_dim):
     """The tensor that llama.cpp's converter writes for Llama 3.1, as it computes it."""
     found = []
@@ -46,11 +39,11 @@ def raw(sizes):
 @pytest.mark.parametrize("scan_layers", [False, True])
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 def test_both_files_make_the_same(
-    raw, huggingface, as_gguf, metadata, assert_same, tied, scan_layers
+    raw, huggingface, as_gguf, metadata, permuted, assert_same, tied, scan_layers
 ):
     raw["tie_word_embeddings"] = tied
     folder, tensors = huggingface(raw)
-    path = as_gguf("llama", tensors, metadata(raw, **{"rope.freq_base": 2000.0}), convert=permute)
+    path = as_gguf("llama", tensors, metadata(raw, **{"rope.freq_base": 2000.0}), convert=permuted)
     assert_same(
         load_gguf(path, scan_layers=scan_layers), load_huggingface(folder, scan_layers=scan_layers)
     )

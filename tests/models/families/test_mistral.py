@@ -5,23 +5,18 @@ import pytest
 from photonjax.models import CheckpointError, load_gguf, load_huggingface
 
 
-def permute(name, weight):
-    """What llama.cpp's converter does to the rows of Q and K, of heads of 8 rows."""
-    if not name.endswith(("q_proj.weight", "k_proj.weight")):
-        return weight
-    return weight.reshape(len(weight) // 8, 2, 4, -1).swapaxes(1, 2).reshape(weight.shape)
-
-
 @pytest.fixture
 def raw(sizes):
     return sizes | dict(model_type="mixtral", num_local_experts=3, num_experts_per_tok=2)
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])
-def test_both_files_make_the_same(raw, huggingface, as_gguf, metadata, assert_same, scan_layers):
+def test_both_files_make_the_same(
+    raw, huggingface, as_gguf, metadata, permuted, assert_same, scan_layers
+):
     folder, tensors = huggingface(raw)
     keys = metadata(raw, **{"rope.freq_base": 1e6, "expert_count": 3, "expert_used_count": 2})
-    path = as_gguf("llama", tensors, keys, convert=permute)
+    path = as_gguf("llama", tensors, keys, convert=permuted)
     model = load_gguf(path, scan_layers=scan_layers)
     assert model.config.num_experts == 3
     assert_same(model, load_huggingface(folder, scan_layers=scan_layers))
