@@ -1,4 +1,4 @@
-"""What a result owes to numbers that nobody knows well: distributions, elasticities, swings.
+"""How a result depends on numbers that are not well known: distributions, elasticities, swings.
 
 A result is any positive function of machines, for instance the energy on a core over that on an accelerator.
 All numbers are taken to be independent of each other, log-uniform over their range, and uniform where it

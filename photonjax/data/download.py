@@ -12,7 +12,7 @@ A source that cannot be reached is given up after seconds, and one without its c
 The cache is `$PHOTONJAX_CACHE`, else `$XDG_CACHE_HOME/photonjax`, else `~/.cache/photonjax`. A file
 lands there under its final name only when its size and sha256 are right: it is downloaded into a
 temporary directory beside it and then renamed, which is atomic. So a broken download is never used,
-processes that fetch the same file at once do no harm, and a file that went bad is replaced.
+processes that fetch the same file at once do no harm, and a damaged file is replaced.
 """
 
 from __future__ import annotations

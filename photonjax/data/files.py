@@ -29,7 +29,7 @@ def load_files(path: pathlib.Path, *, cache: str) -> Any:
       cache: where `datasets` may keep what it prepares.
 
     Raises:
-      ValueError: nothing there, of no known kind, of several kinds, or not readable as its kind.
+      ValueError: nothing there, not of a known kind, of several kinds, or not readable as its kind.
       FetchError: `cache` cannot be written.
 
     Example:
@@ -46,7 +46,7 @@ def load_files(path: pathlib.Path, *, cache: str) -> Any:
         )
     builders = {_BUILDERS.get(file.suffix.lower()) for file in files}
     if builders == {None}:
-        raise ValueError(f"{path} is of no known kind; there are {', '.join(_BUILDERS)}")
+        raise ValueError(f"{path} is not of a known kind; there are {', '.join(_BUILDERS)}")
     if len(builders) > 1:
         raise ValueError(f"{path} mixes {', '.join(sorted(map(str, builders)))}: give one kind")
     builder = str(builders.pop())

@@ -68,7 +68,7 @@ class DecoderConfig:
       scores_cap, logits_cap: c tanh(x / c) applied to q kᵀ, to the logits (Gemma 2).
       sliding_window: queries of local layers see this many tokens, themselves included. All layers
         are local (Mistral) unless `global_every` says otherwise.
-      global_every: every so many layers one, the last of each period, sees everything (Gemma: 2, 6).
+      global_every: one layer in so many, the last of each period, attends to everything (Gemma: 2, 6).
       local_rope_theta: base of the wavelengths in local layers. None: as everywhere.
       rope_scaling: see `RopeScaling`; not in local layers that have a base of their own.
       num_experts: experts of each MLP. None: one MLP, without routing.

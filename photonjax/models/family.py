@@ -183,12 +183,12 @@ def global_every(local: Sequence[bool]) -> int | None:
     """The period of global layers in a list that says which layers are local; None without any.
 
     Raises:
-      ValueError: they are not every so many layers one, the last of each period.
+      ValueError: they do not come at a fixed interval, each the last of its period.
 
     >>> global_every([True, True, False, True])
     3
     """
     every = list(local).index(False) + 1 if not all(local) else None
     if list(local) != [every is None or (i + 1) % every != 0 for i in range(len(local))]:
-        raise ValueError("global layers must be every so many layers one, the last of each period")
+        raise ValueError("global layers must come at a fixed interval, each the last of its period")
     return every

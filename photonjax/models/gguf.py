@@ -97,7 +97,7 @@ def _read_config(file: GGUFFile) -> tuple[GGUF, ModelConfig]:
     try:
         config = family.config(**fields)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{file.path}: its metadata makes no model: {error}") from None
+        raise CheckpointError(f"{file.path}: metadata of no model: {error}") from None
     if isinstance(config, DecoderConfig):
         _check_rotary(file, form, config)
     return form, config

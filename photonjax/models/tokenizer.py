@@ -108,7 +108,7 @@ def _byte_level(path: Any, get: Callable[..., Any]) -> Tokenizer:
         left, _, right = merge.partition(" ")
         if not {left, right, left + right} <= vocabulary.keys():
             raise CheckpointError(
-                f"{path}: merge {merge!r} makes no token of the vocabulary: fetch the file again"
+                f"{path}: merge {merge!r} gives no token of the vocabulary: fetch the file again"
             )
         merges.append((left, right))
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))

@@ -64,7 +64,7 @@ def test_bad_local_files_are_refused(cache, tmp_path):
     with pytest.raises(ValueError, match="has no .txt, .md"):
         load_corpus(f"file:{tmp_path}")
     (tmp_path / "a.bin").write_bytes(b"x")
-    with pytest.raises(ValueError, match="a.bin is of no known kind; there are .txt"):
+    with pytest.raises(ValueError, match="a.bin is not of a known kind; there are .txt"):
         load_corpus(f"file:{tmp_path / 'a.bin'}")
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "a.csv").write_text("x")

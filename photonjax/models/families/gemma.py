@@ -2,7 +2,7 @@
 after attention and MLP, local layers, and caps (2) or norms of q and k (3).
 
 A GGUF file keeps 1 + scale. It leaves out the period of the global layers, the base of the wavelengths
-in local ones, and what scores are multiplied with: all constants of the architecture, but that the
+in local ones, and what scores are multiplied with: all constants of the architecture, except that the
 27B models divide by sqrt(hidden / heads) where the others divide by sqrt(head size).
 Sources: Gemma team, arXiv 2403.08295, 2408.00118 and 2503.19786; each model's config.json.
 """
