@@ -268,7 +268,7 @@ def _digital(
 
 
 def _workload(model: str, context: int, batch: int) -> Workload:
-    from photonjax.models.shapes import prefill_workload
+    from photonjax.models import prefill_workload
 
     return prefill_workload(model, tokens=context, batch=batch)
 

@@ -11,7 +11,7 @@ from photonjax import machines
 from photonjax.command import main
 from photonjax.core import set_fields
 from photonjax.cost import estimate
-from photonjax.models.shapes import prefill_workload
+from photonjax.models import prefill_workload
 
 SMALL = ["cost", "--model", "smollm2-135m", "--context", "256", "--samples", "16"]
 

@@ -7,10 +7,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 import photonjax as pj
-from experiments.claims.light import Need, need
+from experiments.claims.light import need
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels
-from experiments.scaling.exponents import fit_exponent, local_exponents
+from experiments.photons.results import Need
 from photonjax.core import OpticalCore, set_fields
+from photonjax.evaluation.exponents import fit_exponent, local_exponents
 from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = (
@@ -76,7 +77,7 @@ def linear_until(sizes: list[float], values: list[float], slack: float) -> float
 def audit(config: DictConfig) -> Verdict:
     """Energy of one cycle against array size, the SNR held, for signed operands and for one sign."""
     settings = config.array
-    light = need(config.photons_result)
+    light = need(config.photons_run)
     base = pj.machines.optical(config.machine)
     sizes = [int(n) for n in settings.sizes]
     rows: list[Row] = []

@@ -8,8 +8,9 @@ from omegaconf import DictConfig
 
 import photonjax as pj
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
-from experiments.scaling.exponents import crossings, fit_exponent, local_exponents
-from photonjax.models.shapes import prefill_workload
+from photonjax.evaluation.crossings import crossings
+from photonjax.evaluation.exponents import fit_exponent, local_exponents
+from photonjax.models import prefill_workload
 
 STATEMENT = "Prefill cost grows quadratically with context."
 

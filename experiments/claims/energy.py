@@ -15,7 +15,7 @@ from experiments.claims.verdict import Row, Verdict, by_shares, panels
 from photonjax.core import get_field, set_fields
 from photonjax.machines import Number
 from photonjax.machines.converters import dac_exponential_w
-from photonjax.models.shapes import prefill_workload
+from photonjax.models import prefill_workload
 from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = "About 10x less energy per inference than silicon on billion-parameter models."
@@ -124,7 +124,7 @@ def ratios(row: Mapping[str, Any], chip: str) -> dict[str, Any]:
 def audit(config: DictConfig) -> Verdict:
     """Distributions of the ratio, its ceiling, and how much less light would have to take."""
     settings = config.energy
-    light_needed = need(config.photons_result)
+    light_needed = need(config.photons_run)
     programs = {
         name: program(model, context, together)
         for model in config.models

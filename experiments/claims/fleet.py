@@ -9,10 +9,10 @@ import numpy as np
 from omegaconf import DictConfig
 
 import photonjax as pj
-from experiments.claims.decode import CACHES, decode_workload
 from experiments.claims.energy import energies, program, prompts
 from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
 from photonjax.machines import Number
+from photonjax.models.workloads import CACHES, decode_workload
 
 STATEMENT = (
     "1,000x more effective compute in five years means about 100 trillion dollars and 1,000 GW "

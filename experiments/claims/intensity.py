@@ -9,11 +9,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 import photonjax as pj
-from experiments.claims.decode import decode_workload
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
-from experiments.scaling.exponents import crossings
+from photonjax.evaluation.crossings import crossings
 from photonjax.machines import DigitalAccelerator
-from photonjax.models.shapes import prefill_workload
+from photonjax.models import decode_workload, prefill_workload
 from photonjax.workload import Workload
 
 STATEMENT = "Prefill is compute-bound and decode memory-bound."

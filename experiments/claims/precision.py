@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, OPEN, Row, Verdict, panels, published
-from experiments.harness import ROOT, UserError
+from experiments.evaluate.results import perplexity_rises
 
 STATEMENT = "INT4 and INT8 suffice."
 # Columns of the published table, by precision; of INT4 the best recipe counts, as a user would take it.
@@ -21,13 +19,13 @@ PUBLISHED = {"INT8": ("w8a8",), "INT4": ("w4a4_rtn", "w4a4_quarot", "w4a4_spinqu
 def audit(config: DictConfig) -> Verdict:
     """Rises of perplexity, measured here and published."""
     settings = config.precision
-    rows = published_rows() + measured_rows(settings.result, settings.rungs)
+    rows = published_rows() + measured_rows(settings.run, settings.rungs)
     verdict, because = judge(rows, settings.strict_percent, settings.loose_percent)
     return Verdict(
         number=5,
         name="precision",
         statement=STATEMENT,
-        computed=f"rise of perplexity over the unquantized model: {measured_where(settings)}; and "
+        computed=f"rise of perplexity over the unquantized model: {measured_where(settings.run, rows)}; and "
         "published for weights and inputs alike (W8A8, W4A4)",
         verdict=verdict,
         because=because,
@@ -47,13 +45,13 @@ def audit(config: DictConfig) -> Verdict:
     )
 
 
-def measured_where(settings: DictConfig) -> str:
+def measured_where(run: str | None, rows: list[Row]) -> str:
     """Where the measured rises come from, if from anywhere."""
-    if settings.result is None:
-        return "not measured in this run (precision.result is null)"
-    if place(settings.result) is None:
-        return f"not measured in this run ({settings.result} does not exist)"
-    return f"measured by experiments.evaluate, without noise ({settings.result})"
+    if run is None:
+        return "not measured in this run (precision.run is null)"
+    if not any(r["measured"] for r in rows):
+        return f"not measured in this run (there is no finished run {run!r})"
+    return f"measured by experiments.evaluate, without noise (run {run})"
 
 
 def published_rows() -> list[Row]:
@@ -73,50 +71,23 @@ def published_rows() -> list[Row]:
     ]
 
 
-def measured_rows(path: str | None, rungs: Mapping[str, str]) -> list[Row]:
-    """Rises of a finished evaluation's rungs; none where there is no such file.
-
-    Raises:
-      UserError: the file is not a result of an evaluation, or has no such rung.
-    """
-    file = place(path)
-    if file is None:
+def measured_rows(run: str | None, rungs: Mapping[str, str]) -> list[Row]:
+    """Rises of a finished evaluation's rungs; none where there is no such run."""
+    found = None if run is None else perplexity_rises(run, dict(rungs), "precision")
+    if found is None:
         return []
-    try:
-        cores = {row["core"]: row for row in json.loads(file.read_text())["cores"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"precision.result: {path} is not a result of experiments.evaluate "
-            f"({type(error).__name__}); name its metrics.json, or null"
-        ) from None
-    settings = file.with_name("config.yaml")
-    model = OmegaConf.load(settings).model.label if settings.exists() else "evaluated model"
-    rows = []
-    for precision, rung in rungs.items():
-        if rung not in cores:
-            raise UserError(
-                f"precision.rungs.{precision}: {path} has no rung {rung!r}; it has "
-                f"{', '.join(cores)}"
-            )
-        rows.append(
-            {
-                "model": model,
-                "precision": precision,
-                "recipe": f"plain rounding ({rung})",
-                "rise_percent": cores[rung]["perplexity_change_percent"],
-                "measured": True,
-                "source": path,
-            }
-        )
-    return rows
-
-
-def place(path: str | None) -> pathlib.Path | None:
-    """The file, relative to the repository; None if it is not there."""
-    if path is None:
-        return None
-    file = pathlib.Path(path) if pathlib.Path(path).is_absolute() else ROOT / path
-    return file if file.exists() else None
+    model, rises = found
+    return [
+        {
+            "model": model,
+            "precision": precision,
+            "recipe": f"plain rounding ({rungs[precision]})",
+            "rise_percent": rise,
+            "measured": True,
+            "source": run,
+        }
+        for precision, rise in rises.items()
+    ]
 
 
 def judge(rows: list[Row], strict: float, loose: float) -> tuple[str, str]:

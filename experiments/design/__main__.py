@@ -1,6 +1,8 @@
 """Run this experiment: ``python -m experiments.design``."""
 
+from experiments.design.config import Design
 from experiments.design.run import design
 from experiments.harness import main
 
-main("design", design)
+if __name__ == "__main__":
+    main("design", Design, design)

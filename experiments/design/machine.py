@@ -38,7 +38,7 @@ class Machine:
     Attributes:
       light: what runs on light.
       tokens: that one call of the program reads.
-      rest_joules, rest_seconds: per token, of what stays on the chip beside.
+      rest_joules, rest_seconds: per token, of what stays on the accelerator beside.
       base: the core whose other numbers are kept.
       law: of quality.
       cells: of all arrays together.
@@ -59,7 +59,7 @@ class Machine:
     @classmethod
     def of(
         cls,
-        inventory: Workload,
+        workload: Workload,
         tokens: int,
         base: OpticalCore,
         beside: DigitalAccelerator,
@@ -69,9 +69,9 @@ class Machine:
         corner_enob: float,
     ) -> Machine:
         """With products that have weights on light, the rest on ``beside`` at bfloat16."""
-        light, rest = split(inventory)
-        bill = pj.cost.estimate(rest, beside, dtype="bfloat16")
-        joules, seconds = float(bill.joules) / tokens, float(bill.seconds) / tokens
+        light, rest = split(workload)
+        beside_cost = pj.cost.estimate(rest, beside, dtype="bfloat16")
+        joules, seconds = float(beside_cost.joules) / tokens, float(beside_cost.seconds) / tokens
         return cls(light, tokens, joules, seconds, base, law, cells, corner_hz, corner_enob)
 
     def core(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> OpticalCore:
@@ -110,11 +110,11 @@ class Machine:
 
     def cost(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> tuple[Any, Any]:
         """Joules and seconds per token."""
-        bill = pj.cost.estimate(self.light, self.core(choice, log_clock, enob, photons))
+        cost = pj.cost.estimate(self.light, self.core(choice, log_clock, enob, photons))
         assert self.base.costs is not None
         static = self.base.costs.static_power_w * self.rest_seconds
-        joules = bill.joules / self.tokens + self.rest_joules + static
-        return joules, bill.seconds / self.tokens + self.rest_seconds
+        joules = cost.joules / self.tokens + self.rest_joules + static
+        return joules, cost.seconds / self.tokens + self.rest_seconds
 
     def rise(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> Any:
         """Rise of log-perplexity."""

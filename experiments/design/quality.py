@@ -21,16 +21,15 @@ proportionality ends where the rise is not small, and laser noise and a die's er
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 
 from experiments.claims.light import need
-from experiments.harness import ROOT, UserError
+from experiments.harness import UserError
+from experiments.photons.results import read_study
 
 Row = dict[str, Any]
 ELECTRON_C = 1.602176634e-19  # SI
@@ -87,25 +86,28 @@ class Surrogate:
         return jnp.where(left > 0, 1.0 / jnp.where(left > 0, inverse, 1.0), jnp.inf)
 
 
-def load(path: str | None, crest: float) -> tuple[Surrogate, list[Row]]:
-    """The surrogate and its checks from a run of experiments.photons, or from what is published.
+def load(run: str | None, crest: float) -> tuple[Surrogate, list[Row]]:
+    """The surrogate and its checks from a photon study, or from what is published.
+
+    Args:
+      run: name or directory of a finished run of experiments.photons. None, or where there is none:
+        from what is published.
+      crest: c.
 
     Raises:
-      UserError: a file that is not such a result.
+      UserError: what is there is not such a study, or has no rung that is needed.
     """
-    file = None if path is None else pathlib.Path(path)
-    file = file if file is None or file.is_absolute() else ROOT / file
-    if file is None or not file.exists():
+    study = None if run is None else read_study(run, "quality.photons_run")
+    if study is None:
         return from_published(crest), []
+    results, _ = study
     try:
-        results = json.loads(file.read_text())
-        law = fit(results, crest, str(path))
+        law = fit(results, crest, str(run))
         return law, checks(law, results)
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
+    except (KeyError, TypeError, StopIteration) as error:
         raise UserError(
-            f"quality.photons_result: {path} is not a result of experiments.photons with an "
-            "INT8 rung "
-            f"({error!r}); name its metrics.json, or null"
+            f"quality.photons_run: the study {run} has not both a rung 'int8' and one with everything on "
+            f"light at +1 % ({error!r}); name another, or null"
         ) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -11,14 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.optimize import brentq
 
 from experiments.design.machine import Choice, Machine
 
 Row = dict[str, Any]
 Slope = Callable[[float], float]
-GRADIENT = (
-    3  # bills that one reverse-mode gradient is worth; at most 4 or 5 (Griewank and Walther, 2008)
-)
+GRADIENT = 3  # estimates that one reverse-mode gradient is worth; at most 4 or 5 (Griewank and Walther, 2008)
 
 
 @dataclasses.dataclass
@@ -32,14 +32,14 @@ class Box:
 def descend(slope: Slope, start: float, low: float, high: float, tolerance: float) -> float:
     """Where a function with one minimum in ``[low, high]`` turns from falling to rising.
 
-    From the start outwards until the slope changes sign, then bisection by that sign: no curvature is
-    needed, and a kink will do.
+    From the start outwards until the slope changes sign, then Brent's method: a kink will do.
 
     >>> round(descend(lambda x: 2 * (x - 0.3), 0.0, -1.0, 1.0, 1e-6), 5)
     0.3
     >>> round(descend(lambda x: -1.0 if x < 0.7 else 5.0, 0.0, -1.0, 1.0, 1e-6), 5)  # a kink
     0.7
     """
+    slope = functools.cache(slope)
     start, step = min(max(start, low), high), 8 * tolerance
     rising = slope(start) > 0
     near = far = start
@@ -50,23 +50,19 @@ def descend(slope: Slope, start: float, low: float, high: float, tolerance: floa
         if (slope(far) > 0) != rising:
             break
         near, step = far, 2 * step
-    below, above = (far, near) if rising else (near, far)
-    while above - below > tolerance:
-        middle = 0.5 * (below + above)
-        below, above = (below, middle) if slope(middle) > 0 else (middle, above)
-    return 0.5 * (below + above)
+    return brentq(slope, near, far, xtol=tolerance)
 
 
 class ByGradient:
     """The best continuous numbers of one choice for a quality floor and a price of time.
 
     Minimises ``log(joules) + price log(seconds)`` per token. The floor fixes the light, given clock and
-    ENOB; those two are descended in turn, by the gradient through the bill.
+    ENOB; those two are descended in turn, by the gradient through the cost.
     """
 
     def __init__(self, machine: Machine, choice: Choice, box: Box, tolerance: float):
         self.machine, self.choice, self.box, self.tolerance = machine, choice, box, tolerance
-        self.bills = 0
+        self.estimates = 0
         self.last: tuple[float, float] | None = None
         self._gradient = jax.jit(jax.grad(self._objective, (0, 1)))
         self._point = jax.jit(self._figures)
@@ -91,7 +87,7 @@ class ByGradient:
         """The objective's derivative along one of clock and ENOB, as a function of that one."""
 
         def slope(value: float) -> float:
-            self.bills += GRADIENT
+            self.estimates += GRADIENT
             point = (value, at[1]) if axis == 0 else (at[0], value)
             return float(self._gradient(*point, rise, price)[axis])
 
@@ -114,7 +110,7 @@ class ByGradient:
             if math.dist(before, (clock, enob)) <= 2 * self.tolerance:
                 break
         self.last = clock, enob
-        self.bills += 1
+        self.estimates += 1
         joules, seconds, photons = (float(v) for v in self._point(clock, enob, rise))
         return {
             "size": self.choice.size,
@@ -136,10 +132,14 @@ def by_gradient(
     prices: Sequence[float],
     box: Box,
     tolerance: float,
+    done: Callable[[], Any] = lambda: None,
 ) -> tuple[list[Row], int]:
-    """The best design for each floor and price over all choices, and how many bills that took."""
+    """The best design for each floor and price over all choices, and how many cost estimates that took.
+
+    ``done`` is called after every choice.
+    """
     best: dict[tuple[float, float], Row] = {}
-    bills = 0
+    estimates = 0
     for choice in choices:
         search = ByGradient(machine, choice, box, tolerance)
         for rise, price in itertools.product(sorted(rises, reverse=True), prices):
@@ -147,8 +147,9 @@ def by_gradient(
             known = best.get((rise, price))
             if row is not None and (known is None or row["objective"] < known["objective"]):
                 best[rise, price] = {"floor": rise, "price": price, **row}
-        bills += search.bills
-    return list(best.values()), bills
+        estimates += search.estimates
+        done()
+    return list(best.values()), estimates
 
 
 def by_grid(
@@ -157,8 +158,12 @@ def by_grid(
     box: Box,
     photons: np.ndarray,
     points: tuple[int, int],
+    done: Callable[[], Any] = lambda: None,
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Every choice at every clock, ENOB and light: columns of costs and rises, and how many bills."""
+    """Every choice at every clock, ENOB and light: columns of costs and rises, and how many cost estimates.
+
+    ``done`` is called after every choice.
+    """
     clocks = np.linspace(*box.log_clock, points[0])
     enobs = np.linspace(*box.enob, points[1])
     mesh = [a.ravel() for a in np.meshgrid(clocks, enobs, np.log(photons), indexing="ij")]
@@ -176,6 +181,7 @@ def by_grid(
         names = ("size", "bits", "photons", "clock_hz", "enob", "joules", "seconds", "rise")
         for name, values in zip(names, rows, strict=True):
             columns.setdefault(name, []).append(values)
+        done()
     table = {name: np.concatenate(values) for name, values in columns.items()}
     return table, table["joules"].size
 

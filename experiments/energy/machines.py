@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import ListConfig
 
 import photonjax as pj
 from experiments.harness import UserError, user_errors
@@ -70,8 +70,10 @@ def make_core(key: str, entry: Any) -> cost.UncertainMachine:
     form = "a machine's name or {name: NAME, label: LABEL, fields: {photons: 1e4}}"
     if isinstance(entry, str):
         name, fields, label = entry, {}, entry
-    elif isinstance(entry, DictConfig) and set(entry) <= {"name", "label", "fields"}:
-        name, fields = entry.get("name"), dict(entry.get("fields") or {})
+    elif isinstance(entry, Mapping) and set(entry) <= {"name", "label", "fields"}:
+        name, fields = entry.get("name"), entry.get("fields") or {}
+        if not isinstance(fields, Mapping):
+            raise UserError(f"{key}.fields: {fields!r} is not a mapping, such as {{photons: 1e4}}")
         label = entry.get("label") or str(name)
     else:
         raise UserError(f"{key}: {entry!r} is not {form}")

@@ -1,6 +1,8 @@
 """Run this experiment: ``python -m experiments.photons``."""
 
 from experiments.harness import main
+from experiments.photons.config import Photons
 from experiments.photons.run import photons
 
-main("photons", photons)
+if __name__ == "__main__":
+    main("photons", Photons, photons)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.harness import ROOT
-from experiments.photons import fan_in
 from experiments.photons import report as photon_report
+from experiments.photons.controls import random_controls
+from experiments.photons.results import read_study
 
 Row = dict[str, Any]
 ANDERSON = "Anderson et al., TMLR 2024, abstract: optical energy per MAC falls as 1/d"
@@ -36,15 +34,12 @@ def photon_rows(results: Mapping[str, Any] | None = None) -> list[Row]:
 
 
 def _newest() -> tuple[Mapping[str, Any], str | None]:
-    runs = (ROOT / "results" / "photons").glob("*/metrics.json")
-    newest = max(runs, key=lambda file: file.stat().st_mtime, default=None)
-    if newest is None:
-        rows = fan_in.random_controls(
-            terms=(64, 256, 1024), tokens=64, columns=128, repeats=3, snr_db=30.0, seed=0
-        )
-        bare = {"thresholds": [], "sites": [], "controls": rows, "control_snr_db": 30.0}
-        return {"slopes": photon_report.slopes(bare)}, None
-    return json.loads(pathlib.Path(newest).read_text()), newest.parent.name
+    study = read_study(None)
+    if study is not None:
+        return study[0], study[1].name
+    rows = random_controls((64, 256, 1024), tokens=64, columns=128, repeats=3, snr_db=30.0, seed=0)
+    bare = {"thresholds": [], "sites": [], "controls": rows, "control_snr_db": 30.0}
+    return {"slopes": photon_report.slopes(bare)}, None
 
 
 def _exponent_row(slope: Row, origin: str) -> Row:

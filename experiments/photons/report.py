@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.photons import fan_in
+from photonjax.evaluation.exponents import Exponent, fit_exponent
+from photonjax.evaluation.fan_in import series_exponents
 from photonjax.tables import text_table
 
 Row = dict[str, Any]
@@ -53,7 +54,7 @@ def slopes(results: Mapping[str, Any]) -> list[Row]:
             found += _slope(f"{label}, at +{percent:g} %", rows, k)
     snr_db = results["control_snr_db"]
     found += _slope(f"every site in turn, at {snr_db:g} dB", at_snr(results), "terms")
-    for series, slope in fan_in.control_slopes(results["controls"]).items():
+    for series, slope in series_exponents(results["controls"]).items():
         kind = "control" if series.startswith("random") else "first K rows of"
         found.append(_slope_row(f"{kind} {series}, at {snr_db:g} dB", slope))
     return found
@@ -80,11 +81,11 @@ def first_rung(results: Mapping[str, Any]) -> str | None:
 def _slope(study: str, rows: list[Row], k: str) -> list[Row]:
     if len({r[k] for r in rows}) < 2:
         return []
-    slope = fan_in.fit_slope((r[k] for r in rows), (r["photons_per_multiply"] for r in rows))
-    return [_slope_row(study, slope)]
+    fit = fit_exponent((r[k] for r in rows), (r["photons_per_multiply"] for r in rows))
+    return [_slope_row(study, fit)]
 
 
-def _slope_row(study: str, slope: fan_in.Slope) -> Row:
+def _slope_row(study: str, slope: Exponent) -> Row:
     parts = {"exponent": slope.value, "error": slope.error, "points": slope.points}
     return {"study": study, **parts, "reading": reading(slope.value, slope.error)}
 
@@ -265,10 +266,10 @@ def sums(results: Mapping[str, Any]) -> list[str]:
         parts = [a for a in alone if a["target_percent"] == r["target_percent"]]
         covered = sorted(path for a in parts for path in paths[a["rung"]])
         if covered == sorted(paths[r["rung"]]):
-            share = sum(a["photons_full_scale"] for a in parts) / r["photons_full_scale"]
+            ratio = sum(a["photons_full_scale"] for a in parts) / r["photons_full_scale"]
             lines.append(
                 f"At +{r['target_percent']:g} % the full-scale photons that the kinds of site need alone add "
-                f"up to {share:.3f} of what all need together (1: their noise adds, without interplay)"
+                f"up to {ratio:.3f} of what all need together (1: their noise adds, without interplay)"
             )
     return lines
 

@@ -7,7 +7,8 @@
 Every rung puts some products on cores with shot noise and nothing else, and the rest stays digital. For
 each, the light is sought at which perplexity has risen by so many percent; there the photons really
 detected and the SNR of every site are measured. Sub-arrays, kinds of site and control products then say
-how the need moves with fan-in (theory: :mod:`fan_in`). Writes ``results/photons/<run>/``: metrics.json,
+how the need moves with fan-in (theory:
+:mod:`photonjax.evaluation.fan_in`). Writes ``results/photons/<run>/``: metrics.json,
 points.csv, thresholds.csv, sites.csv, fan_in.csv, report.txt, photons.png, config and versions. An
 interrupted run goes on from its points when started again with the same ``run=NAME``.
 """
@@ -23,28 +24,27 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from omegaconf import DictConfig
-from tqdm import tqdm
 
 import photonjax as pj
 from experiments.evaluate.run import Rung, measure
-from experiments.harness import RunDirectory, UserError, note, user_errors
+from experiments.harness import Progress, RunDirectory, UserError, note, track, user_errors
 from experiments.harness.inputs import check_fit, load_model, load_text, make_core
-from experiments.photons import fan_in
 from experiments.photons import plots as photon_plots
 from experiments.photons import report as photon_report
-from experiments.photons.fidelity import photon_rows as photon_rows
-from experiments.photons.light_curve import Curve, Points, scale_light
-from experiments.photons.settings import DIGITAL, check
-from experiments.photons.threshold import solve
+from experiments.photons.config import DIGITAL, Photons
+from experiments.photons.controls import controls
+from experiments.photons.points import Points
 from photonjax.core import Measurement
+from photonjax.evaluation.light_curve import LightCurve, scale_light
+from photonjax.evaluation.thresholds import solve_threshold
 
 NOT_FIELDS = ("only", "equal_snr")
 
 
-def photons(config: DictConfig) -> None:
+def photons(config: Photons) -> None:
     """The whole experiment."""
-    check(config)
+    with user_errors(ValueError, prefix="core.name: "):
+        pj.machines.optical(config.core.name)
     cores = {
         name: make_core(
             config.core, {k: v for k, v in f.items() if k not in NOT_FIELDS}, f"ladder.{name}"
@@ -61,40 +61,40 @@ def photons(config: DictConfig) -> None:
         study(config, cores, run)
 
 
-def study(config: DictConfig, cores: Mapping[str, pj.OpticalCore], run: RunDirectory) -> None:
+def study(config: Photons, cores: Mapping[str, pj.OpticalCore], run: RunDirectory) -> None:
     """Load, solve every rung, do the controls, and write what came of it."""
     model, tokenizer = load_model(config.model)
     text = load_text(config, tokenizer)
     note(f"text: {text.description}")
     check_fit(config, model, text)
     points = Points(run)
-    digital = Curve(DIGITAL, Rung(model), points, text.windows, config)
+    settings = dict(noise_seeds=config.noise_seeds, seed=config.seed)
+    digital = LightCurve(model, text.windows, known=points.of(DIGITAL), **settings)
     found: dict[str, list[dict[str, Any]]] = {
         name: [] for name in ("thresholds", "sites", "fixed_light", "curves")
     }
     noise_free = {DIGITAL: digital.perplexity()}
-    with tqdm(cores.items(), desc="rungs", unit="rung", disable=None) as bar:
-        for name, core in bar:
-            bar.set_postfix_str(name)
-            with user_errors(ValueError, prefix=f"ladder.{name}: "):
-                rung = light_up(config, model, core, config.ladder[name], text.windows)
-            rounded = core.input.bits is not None or core.array.bits is not None
-            curve = Curve(name, rung, points, text.windows, config, rounded=rounded)
-            noise_free[name] = curve.perplexity()
-            climb(config, curve, config.ladder[name], text.windows, found)
-    note("controls: products cut to their first K rows")
-    rows = fan_in.controls(config, model, text.calibration[0])
+    for name, core in track(cores.items(), "light", "rungs"):
+        fields = config.ladder[name]
+        with user_errors(ValueError, prefix=f"ladder.{name}: "):
+            lit = light_up(config, model, core, fields, text.windows)
+        rounded = core.input.bits is not None or core.array.bits is not None
+        curve = LightCurve(lit, text.windows, rounded=rounded, known=points.of(name), **settings)
+        noise_free[name] = curve.perplexity()
+        climb(config, name, curve, text.windows, found)
+    with Progress("controls: products cut to their first K rows"):
+        rows = controls(config, model, text.calibration[0])
     about = f"model: {config.model.label}\ntext: {text.description}"
     write(run, config, found, noise_free, rows, about)
 
 
 def light_up(
-    config: DictConfig,
+    config: Photons,
     model: nnx.Module,
     core: pj.OpticalCore,
     fields: Mapping[str, Any],
     windows: np.ndarray,
-) -> Rung:
+) -> nnx.Module:
     """The model with a rung's products on light, of one photon a multiply or an SNR of one."""
     rule = pj.Rule(fields.get("only", "*"), core)
     optical, _ = pj.convert(model, [rule])
@@ -104,40 +104,41 @@ def light_up(
         unrounded, _ = pj.convert(model, [dataclasses.replace(rule, core=bare)])
         pj.program_weights(unrounded)
         start = config.solver.start
-        sites = measured(Rung(unrounded), start, windows, config)
+        sites = measured(unrounded, start, windows, config)
         needed = {path: start * float(m.error / m.signal) for path, m in sites.items()}
         for path, dot in pj.nnx.optical_dots(optical):
             light = dot.hardware["photons"]
             layers = range(light[...].size)
             paths = [pj.nnx.unrolled_path(path, i) if light[...].ndim else path for i in layers]
             # What was never multiplied with (an embedding that is only looked up) needs no light.
-            share = [needed.get(p, 1.0) for p in paths]
-            light[...] = jnp.asarray(share).reshape(light[...].shape)
+            each = [needed.get(p, 1.0) for p in paths]
+            light[...] = jnp.asarray(each).reshape(light[...].shape)
     pj.program_weights(optical)
-    return Rung(optical)
+    return optical
 
 
 def measured(
-    rung: Rung, light: float, windows: np.ndarray, config: DictConfig
+    model: nnx.Module, light: float, windows: np.ndarray, config: Photons
 ) -> dict[str, Measurement]:
     """Every site's :class:`Measurement` at this light."""
-    lit = nnx.clone(rung.model)
+    lit = nnx.clone(model)
     scale_light(lit, light)
     return measure(Rung(lit), windows[: config.measure_windows], config.seed)
 
 
 def climb(
-    config: DictConfig,
-    curve: Curve,
-    fields: Mapping[str, Any],
+    config: Photons,
+    name: str,
+    curve: LightCurve,
     windows: np.ndarray,
     found: dict[str, list[dict[str, Any]]],
 ) -> None:
     """Solve one rung for every target and measure its sites there; rows go to ``found``."""
-    dark = measured(curve.rung, math.inf, windows, config)
+    fields = config.ladder[name]
+    dark = measured(curve.model, math.inf, windows, config)
     pooled = functools.reduce(Measurement.pool, dark.values())
     about: dict[str, Any] = {
-        "rung": curve.name,
+        "rung": name,
         "family": photon_report.family(fields),
         "equal_snr": bool(fields.get("equal_snr")),
         "terms_per_output": float(pooled.multiplies / pooled.outputs),
@@ -150,7 +151,7 @@ def climb(
     rows = []
     for percent in config.targets_percent:
         target = math.log1p(percent / 100)
-        light = solve(
+        light = solve_threshold(
             curve.rise,
             target,
             config.solver.start,
@@ -160,10 +161,10 @@ def climb(
         )
         row = about | {"target_percent": percent, "light": light}
         if light is None:
-            note(f"{curve.name}: +{percent} % was not found in {config.solver.most} points")
+            note(f"{name}: +{percent} % was not found in {config.solver.most} points")
             rows.append(row | dict.fromkeys(photon_report.MEASURED))
             continue
-        sites = site_rows(curve.name, percent, measured(curve.rung, light, windows, config), dark)
+        sites = site_rows(name, percent, measured(curve.model, light, windows, config), dark)
         found["sites"] += sites
         rows.append(row | summarize(sites, light, fields, *curve.errors(target)))
     found["thresholds"] += rows
@@ -175,7 +176,7 @@ def climb(
 
 
 def fixed_light(
-    curve: Curve, about: Mapping[str, Any], first: list[dict[str, Any]]
+    curve: LightCurve, about: Mapping[str, Any], first: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """What light that suffices the first size of sub-array does at this size.
 
@@ -183,8 +184,8 @@ def fixed_light(
     """
     found = []
     for row in first:
-        share = row["terms_per_sample"] / about["terms_per_sample"]
-        for what, light in (("multiply", row["light"]), ("sample", row["light"] * share)):
+        fewer = row["terms_per_sample"] / about["terms_per_sample"]
+        for what, light in (("multiply", row["light"]), ("sample", row["light"] * fewer)):
             change = 100 * math.expm1(min(curve.rise(light), 100.0))
             same = {"same_photons_per": what, "as_rung": row["rung"], "light": light}
             at = {"target_percent": row["target_percent"], "perplexity_change_percent": change}
@@ -243,7 +244,7 @@ def summarize(sites: Iterable[Mapping[str, Any]], light, fields, noise, text) ->
 
 def write(
     run: RunDirectory,
-    config: DictConfig,
+    config: Photons,
     found: dict[str, list[dict[str, Any]]],
     noise_free: dict[str, float],
     controls: list[dict[str, Any]],

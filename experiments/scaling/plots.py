@@ -11,18 +11,18 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from experiments.scaling.exponents import COMPONENT, component_columns
+from photonjax.evaluation.sweeps import COMPONENT, component_columns
 
 Row = dict[str, Any]
 Style = tuple[str, str, str]  # label, colour, line
 ENERGY: dict[str, Style] = {
-    "optical_j": ("light and chip beside", "black", "-"),
+    "optical_j": ("light and accelerator beside", "black", "-"),
     "light_j": ("light", "#4477AA", "-"),
     "light_j_no_memory": ("light, memory free", "#66CCEE", "--"),
     "light_j_no_loading": ("light, loading free", "#228833", "--"),
     "light_j_neither": ("light, both free", "#CCBB44", ":"),
     "light_j_optics": ("light, converters free too", "#AA3377", ":"),
-    "digital_j": ("digital chip", "#EE6677", "-"),
+    "digital_j": ("digital accelerator", "#EE6677", "-"),
     "floor_j": ("its arithmetic floor", "#EE6677", "-."),
 }
 COUNTS: dict[str, Style] = {
@@ -34,12 +34,12 @@ COUNTS: dict[str, Style] = {
     "weight_loads": ("arrays written", "#AA3377", "-"),
 }
 TIME: dict[str, Style] = {
-    "optical_s": ("light and chip beside", "black", "-"),
+    "optical_s": ("light and accelerator beside", "black", "-"),
     "light_s": ("light", "#4477AA", "-"),
     "light_s_no_memory": ("light, memory free", "#66CCEE", "--"),
     "light_s_no_loading": ("light, loading free", "#228833", "--"),
     "light_s_neither": ("light, both free", "#CCBB44", ":"),
-    "digital_s": ("digital chip", "#EE6677", "-"),
+    "digital_s": ("digital accelerator", "#EE6677", "-"),
 }
 # Paul Tol's "bright" and "muted", told apart by readers who see colours differently.
 COLORS = (
@@ -64,10 +64,10 @@ def time(rows: Mapping[str, Sequence[Row]]) -> Figure:
 
 
 def components(rows: Mapping[str, Sequence[Row]]) -> Figure:
-    """Joules of the light's components against every size: those with the largest shares anywhere."""
+    """Joules of the light's components against every size: those whose part is the largest anywhere."""
     names = list(dict.fromkeys(k for each in rows.values() for k in component_columns(each)))
-    share = {k: max(r[k] / r["light_j"] for e in rows.values() for r in e) for k in names}
-    names.sort(key=lambda k: -share[k])
+    largest = {k: max(r[k] / r["light_j"] for e in rows.values() for r in e) for k in names}
+    names.sort(key=lambda k: -largest[k])
     shown = zip(names, COLORS, strict=False)
     return _panels(rows, {k: (k.removeprefix(COMPONENT), c, "-") for k, c in shown}, "energy [J]")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig
-
-from experiments.scaling.exponents import Row, component_columns, crossings, exponents, overtakings
+from experiments.scaling.config import Scaling
+from photonjax.evaluation.crossings import crossings
+from photonjax.evaluation.exponents import exponent_table as fit_table
+from photonjax.evaluation.sweeps import component_columns, overtakings
 from photonjax.tables import text_table
 
+Row = dict[str, Any]
 ARRAY = "N, array as large"
 FIXED = "N, fixed array"
 WIDTH = "d, model width"
@@ -35,11 +37,11 @@ QUANTITIES = {
     "light_s_no_memory": "light: time, memory free",
     "light_s_no_loading": "light: time, loading free",
     "light_s_neither": "light: time, both free",
-    "beside_j": "chip beside: energy",
-    "optical_j": "light and chip beside: energy",
-    "optical_s": "light and chip beside: time",
-    "digital_j": "digital chip: energy",
-    "digital_s": "digital chip: time",
+    "beside_j": "accelerator beside: energy",
+    "optical_j": "light and accelerator beside: energy",
+    "optical_s": "light and accelerator beside: time",
+    "digital_j": "digital accelerator: energy",
+    "digital_s": "digital accelerator: time",
     "floor_j": "digital arithmetic floor: energy",
 }
 PAIRS = (
@@ -64,13 +66,14 @@ WORDS = QUANTITIES | {
 def all_exponents(rows: Mapping[str, Sequence[Row]]) -> list[Row]:
     """Exponents of every quantity and component over every sweep: exponents.csv."""
     found = []
-    for each in rows.values():
-        found += exponents(each, [*QUANTITIES, *component_columns(each)])
+    for over, each in rows.items():
+        fits = fit_table(each, [*QUANTITIES, *component_columns(each)])
+        found += [{"over": over, **fit} for fit in fits]
     return found
 
 
 def all_crossings(rows: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """Where one quantity, or component of the light's bill, overtakes another: crossovers.csv."""
+    """Where one quantity, or component of the light's cost, overtakes another: crossovers.csv."""
     found = []
     for over, each in rows.items():
         places = [c for pair in PAIRS for c in crossings(each, *pair)]
@@ -80,19 +83,16 @@ def all_crossings(rows: Mapping[str, Sequence[Row]]) -> list[Row]:
     return found
 
 
-def readable(found: Mapping[str, Any], config: DictConfig) -> str:
+def readable(found: Mapping[str, Any], config: Scaling) -> str:
     """The report."""
     rows, fits = found["rows"], found["exponents"]
-    core = (
-        config.machine
-        if isinstance(config.machine, str)
-        else config.machine.get("label", config.machine.name)
-    )
+    machine = config.machine
+    core = machine if isinstance(machine, str) else machine.get("label", machine["name"])
     lit = "products with weights" if config.light == "weights" else "all products"
     ranges = "; ".join(f"{k}: {r[0]['value']:,} ... {r[-1]['value']:,}" for k, r in rows.items())
     head = (
-        f"{config.transformer} and one matrix, {lit} on {core}, the rest on the baseline {config.chip}\n"
-        f"{ranges}"
+        f"{config.transformer} and one matrix, {lit} on {core}, the rest on the baseline "
+        f"{config.accelerator}\n{ranges}"
     )
     legend = (
         "exponent, +- standard error of the fit, [local exponent at the small end ... at the large end]; "
@@ -164,14 +164,14 @@ def component_table(components: Sequence[Row]) -> str:
     )
 
 
-def overtaken(contexts: Mapping[str, Row], config: DictConfig) -> str:
+def overtaken(contexts: Mapping[str, Row], config: Scaling) -> str:
     """From which context on attention multiplies more than the products with weights, model by model."""
     lines = []
     for model, row in contexts.items():
         shown = "-" if row["context"] is None else f"{row['context']:,.0f}"
-        ends = f"{row['from']:.3g} ... {row['to']:.3g}"
+        ends = f"{row['at_low']:.3g} ... {row['at_high']:.3g}"
         lines.append({"model": model, "attention overtakes at": shown, "ratio at the ends": ends})
-    low, high = config.crossover["from"], config.crossover.to
+    low, high = config.crossover.low, config.crossover.high
     title = f"multiply-accumulates of attention over those with weights, {low:,} to {high:,} tokens"
     return f"{title}\n{text_table(lines)}"
 
@@ -193,7 +193,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     digital = fits.get((CONTEXT, "digital_j"))
     if digital:
         lines.append(
-            f"The digital chip's energy over {CONTEXT}: {_tidy(digital['exponent'])}, from "
+            f"The digital accelerator's energy over {CONTEXT}: {_tidy(digital['exponent'])}, from "
             f"{_tidy(digital['first'])} to {_tidy(digital['last'])}."
         )
     return lines
@@ -222,7 +222,7 @@ def _linear(light: Row) -> str:
     return "Energy grows faster than linearly somewhere below the large end."
 
 
-def notes(config: DictConfig) -> str:
+def notes(config: Scaling) -> str:
     """What the numbers mean and leave out."""
     lines = [
         "note: where the array grows with the matrix its load time, its losses, its buffers and the energies "

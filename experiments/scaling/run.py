@@ -1,16 +1,16 @@
 """How compute, energy, conversions, memory and time of a prefill grow: exponents and crossovers.
 
     python -m experiments.scaling                                     # configs/scaling.yaml
-    python -m experiments.scaling transformer=qwen3-8b chip=b200 machine=lightening-transformer-8bit
+    python -m experiments.scaling transformer=qwen3-8b accelerator=b200 machine=lightening-transformer-8bit
     python -m experiments.scaling 'machine={name: display-1024, fields: {costs.load_time_s: 1e-6}}'
     python -m experiments.scaling --help
 
 Five sweeps of traced programs (no formula of a model, no weights): a matrix on an array as large as itself; a
-matrix on a fixed array; a model's width, its context, and its batch. Each size is billed on the core
-and on the chip. Every quantity gets its exponent: the least-squares slope in log-log with its standard
-error, and the local slopes at both ends, since a sum of powers has no single one. The light's bill is
+matrix on a fixed array; a model's width, its context, and its batch. Each size is estimated on the core
+and on the accelerator. Every quantity gets its exponent: the least-squares slope in log-log with its standard
+error, and the local slopes at both ends, since a sum of powers has no single one. The light's cost is
 repeated with memory, with weight loading, with both, and with converters too, for nothing. Crossovers say
-where one quantity, or one component of the bill, overtakes another. Writes ``results/scaling/<run>/``:
+where one quantity, or one component of the cost, overtakes another. Writes ``results/scaling/<run>/``:
 rows.csv, exponents.csv, crossovers.csv, metrics.json, report.txt, energy.png, components.png,
 counts.png, time.png, report.html, config and versions.
 """
@@ -22,115 +22,65 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from omegaconf import DictConfig
-from tqdm import tqdm
-
 import photonjax as pj
-from experiments.energy.machines import (
-    LIGHT,
-    check_choice,
-    check_context,
-    check_list,
-    check_model,
-    check_whole,
-    make_chip,
-    make_core,
-)
-from experiments.harness import RunDirectory, UserError, user_errors
+from experiments.energy.machines import LIGHT, check_context, check_model, make_chip, make_core
+from experiments.harness import Progress, RunDirectory, user_errors
 from experiments.report import run as html_report
 from experiments.scaling import plots as scaling_plots
 from experiments.scaling import report as scaling_report
-from experiments.scaling.exponents import (
-    Machines,
-    Row,
-    matrix_program,
-    model_program,
-    solve_crossing,
-    sweep,
-)
-from experiments.scaling.rows import widened
+from experiments.scaling.config import Crossover, Scaling
 from photonjax import models
-from photonjax.machines.accelerator import DTYPE_BITS
+from photonjax.evaluation.crossings import solve_crossing
+from photonjax.evaluation.sweeps import Row, SweepMachines, matrix_workload, model_workload, sweep
 from photonjax.workload import Workload
 
 TITLE = "How the cost of a prefill grows"
-Sweep = tuple[str, list[int], Callable[[int], Workload], Machines]
+Sweep = tuple[str, list[int], Callable[[int], Workload], SweepMachines]
 
 
-def scaling(config: DictConfig) -> None:
+def scaling(config: Scaling) -> None:
     """The whole experiment."""
-    sweeps = check(config)
+    check(config)
+    sweeps = make_sweeps(config)
     with RunDirectory("scaling", config) as run:
-        rows: dict[str, list[Row]] = {}
+        rows: dict[str, list[Row]] = run.read_json("sweeps.json") or {}
+        contexts: dict[str, Row] = {}
         steps = sum(len(values) for _, values, *_ in sweeps) + len(config.crossover.models)
-        with tqdm(total=steps, desc="sizes", unit="size", disable=None) as bar:
+        with Progress("trace programs", steps, "sizes") as progress:
             for over, values, program, machines in sweeps:
-                rows[over] = []
-                for value in values:
-                    bar.set_postfix_str(f"{over} = {value:,}")
+                done = rows.setdefault(over, [])
+                progress.advance(len(done), already=True)
+                for value in values[len(done) :]:
                     with user_errors(ValueError, prefix=f"{over} = {value}: "):
-                        rows[over] += sweep(over, [value], program, machines)
-                    bar.update()
-            contexts = {}
+                        done += sweep(over, [value], program, machines)
+                    run.write_json("sweeps.json", rows)
+                    progress.advance()
             for model in config.crossover.models:
-                bar.set_postfix_str(f"crossover of {model}")
                 contexts[model] = attention_overtakes(model, config.crossover)
-                bar.update()
+                progress.advance()
         write(run, config, rows, contexts)
 
 
-def check(config: DictConfig) -> list[Sweep]:
-    """The sweeps; refuses what cannot work before anything is traced."""
-    check_whole("seed", config.seed, 0)
+def check(config: Scaling) -> None:
+    """Refuse models, widths and contexts that there are not, before anything is traced."""
     check_model("transformer", config.transformer)
-    for model in check_list("crossover.models", config.crossover.models):
-        check_model("crossover.models", model)
-    check_choice("light", config.light, list(LIGHT))
-    for name in ("dtype", "attention_dtype"):
-        check_choice(name, config[name], list(DTYPE_BITS))
-    lists = {
-        "matrix.array": config.matrix.array,
-        "matrix.fixed": config.matrix.fixed,
-        "width.sizes": config.width.sizes,
-        "context": config.context,
-        "batch.sizes": config.batch.sizes,
-    }
-    sizes: dict[str, list[int]] = {}
-    for key, values in lists.items():
-        for value in check_list(key, values, "sizes"):
-            check_whole(key, value)
-        sizes[key] = sorted(values)
-        if len(sizes[key]) < 2:
-            raise UserError(f"{key}: {sizes[key]} is one size; an exponent takes two or more")
-    for name in ("matrix.tokens", "width.context", "batch.context"):
-        group, key = name.split(".")
-        check_whole(name, config[group][key])
-    for name in ("from", "to"):
-        check_whole(f"crossover.{name}", config.crossover[name])
-    if config.crossover["from"] >= config.crossover.to:
-        raise UserError(
-            f"crossover.to: {config.crossover.to} is not above crossover.from = "
-            f"{config.crossover['from']}"
-        )
-    exponent = config.matrix.photons_exponent
-    if isinstance(exponent, bool) or not isinstance(exponent, (int, float)) or abs(exponent) > 4:
-        raise UserError(f"matrix.photons_exponent: {exponent!r} is not a number from -4 to 4")
-    for value in sizes["width.sizes"]:
+    for value in config.width.sizes:
         with user_errors(ValueError, prefix="width.sizes: "):
-            widened(models.named(config.transformer), value)
-    for length in (*sizes["context"], config.width.context, config.batch.context):
+            models.widened(models.named(config.transformer), value)
+    for length in (*config.context, config.width.context, config.batch.context):
         check_context("context", config.transformer, length)
     for model in config.crossover.models:
-        check_context("crossover.to", model, config.crossover.to)
-    return make_sweeps(config, sizes)
+        check_model("crossover.models", model)
+        check_context("crossover.high", model, config.crossover.high)
 
 
-def make_sweeps(config: DictConfig, sizes: dict[str, list[int]]) -> list[Sweep]:
+def make_sweeps(config: Scaling) -> list[Sweep]:
     """Name, sizes, program and machines of each sweep."""
     core = make_core("machine", config.machine).machine
-    chip = make_chip("chip", config.chip, [config.dtype, config.attention_dtype]).machine
-    fixed = Machines(core, chip, config.dtype, config.attention_dtype, LIGHT[config.light])
-    matrix = functools.partial(matrix_program, tokens=config.matrix.tokens)
+    dtypes = [config.dtype, config.attention_dtype]
+    accelerator = make_chip("accelerator", config.accelerator, dtypes).machine
+    fixed = SweepMachines(core, accelerator, *dtypes, LIGHT[config.light])
+    matrix = functools.partial(matrix_workload, tokens=config.matrix.tokens)
 
     def grown(n: int) -> pj.OpticalCore:
         """The array n x n; its load time, losses and energies per part stay."""
@@ -139,41 +89,36 @@ def make_sweeps(config: DictConfig, sizes: dict[str, list[int]]) -> list[Sweep]:
             photons = photons * (n / core.rows) ** config.matrix.photons_exponent
         return core.replace(rows=n, cols=n, photons=photons)
 
-    for n in sizes["matrix.array"]:
+    for n in config.matrix.array:
         with user_errors(ValueError, TypeError, prefix="matrix.array: "):
             grown(n)
     growing = dataclasses.replace(fixed, core=grown)
-    model = config.transformer
-    width = functools.partial(model_program, model, config.width.context, 1)
+    model = functools.partial(model_workload, config.transformer)
+    width = functools.partial(model, config.width.context, 1)
+    batch = functools.partial(model, config.batch.context)
     return [
-        (scaling_report.ARRAY, sizes["matrix.array"], matrix, growing),
-        (scaling_report.FIXED, sizes["matrix.fixed"], matrix, fixed),
-        (scaling_report.WIDTH, sizes["width.sizes"], width, fixed),
-        (scaling_report.CONTEXT, sizes["context"], functools.partial(model_program, model), fixed),
-        (
-            scaling_report.BATCH,
-            sizes["batch.sizes"],
-            functools.partial(model_program, model, config.batch.context),
-            fixed,
-        ),
+        (scaling_report.ARRAY, config.matrix.array, matrix, growing),
+        (scaling_report.FIXED, config.matrix.fixed, matrix, fixed),
+        (scaling_report.WIDTH, config.width.sizes, width, fixed),
+        (scaling_report.CONTEXT, config.context, model, fixed),
+        (scaling_report.BATCH, config.batch.sizes, batch, fixed),
     ]
 
 
-def attention_overtakes(model: str, limits: DictConfig) -> Row:
+def attention_overtakes(model: str, limits: Crossover) -> Row:
     """The context from which on a model's attention multiplies more than its products with weights."""
 
     def ratio(context: int) -> float:
-        sites = model_program(model, context).matmuls
+        sites = model_workload(model, context).matmuls
         attention = sum(site.macs for site in sites if not site.stationary)
         return attention / sum(site.macs for site in sites if site.stationary)
 
-    low, high = limits["from"], limits.to
-    found = solve_crossing(ratio, low, high)
-    return {"context": found, "from": ratio(low), "to": ratio(high)}
+    found = solve_crossing(ratio, limits.low, limits.high)
+    return {"context": found, "at_low": ratio(limits.low), "at_high": ratio(limits.high)}
 
 
 def write(
-    run: RunDirectory, config: DictConfig, rows: dict[str, list[Row]], contexts: dict[str, Row]
+    run: RunDirectory, config: Scaling, rows: dict[str, list[Row]], contexts: dict[str, Row]
 ) -> None:
     """All results; metrics.json before the page that shows them, as it marks the run as finished."""
     found: dict[str, Any] = {

@@ -7,9 +7,10 @@ from photonjax.models.gguf import load_gguf
 from photonjax.models.gpt2 import GPT2, GPT2Config
 from photonjax.models.huggingface import load_huggingface, save_huggingface
 from photonjax.models.load import load, load_config, packaged_names
-from photonjax.models.shapes import named, names, prefill_workload
+from photonjax.models.shapes import named, names, widened
 from photonjax.models.tokenizer import load_tokenizer
 from photonjax.models.weights import CheckpointError, stack_layers, unstack_layers
+from photonjax.models.workloads import decode_workload, prefill_workload
 
 __all__ = [
     "GPT2",
@@ -19,6 +20,7 @@ __all__ = [
     "GPT2Config",
     "RopeScaling",
     "abstract_model",
+    "decode_workload",
     "load",
     "load_config",
     "load_gguf",
@@ -31,4 +33,5 @@ __all__ = [
     "save_huggingface",
     "stack_layers",
     "unstack_layers",
+    "widened",
 ]

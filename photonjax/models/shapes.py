@@ -1,4 +1,4 @@
-"""Published shapes of today's models by name, and what a prefill of one multiplies.
+"""Published shapes of today's models by name.
 
 Sizes are facts, read off the `config.json` of each model's repository on the Hugging Face hub
 (named beside it) and the papers; a test holds each one's number of parameters against the
@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from flax import nnx
-
-from photonjax.models.abstract import ModelConfig, abstract_model
+from photonjax.models.abstract import ModelConfig
 from photonjax.models.config import DecoderConfig, RopeScaling
 from photonjax.models.gpt2 import GPT2Config
-from photonjax.workload import MatmulSite, Workload, trace_workload
 
-__all__ = ["named", "names", "prefill_workload"]
+__all__ = ["named", "names", "widened"]
 
 _LLAMA_3_1 = dict(
     vocab_size=128_256,
@@ -179,54 +175,26 @@ def named(name: str) -> ModelConfig:
     return _SHAPES[name]
 
 
-def prefill_workload(
-    model: str | ModelConfig,
-    *,
-    tokens: int,
-    batch: int = 1,
-    dtype: Any = jnp.bfloat16,
-    last_only: bool = True,
-) -> Workload:
-    """What reading a prompt multiplies, from shapes alone: nothing is computed or allocated.
-
-    The layers are scanned, so their sites, at ``layers/block/...``, have counts. Attention is
-    counted as it is executed: in blocks, without the future and without what lies outside a sliding
-    window, but with the masked corners of the blocks.
-
-    Args:
-      model: a name that `named` knows, or a configuration.
-      tokens: in each prompt. May exceed what a model with rotary positions was made for.
-      batch: prompts read at the same time.
-      dtype: of the weights and of the products' operands.
-      last_only: logits after each prompt's last token only. False: at every position, as in an
-        evaluation.
+def widened(config: ModelConfig, width: int) -> DecoderConfig:
+    """The model ``width`` wide: heads of the same size, and the other proportions, stay.
 
     Raises:
-      ValueError: an unknown name, or numbers of tokens or prompts that cannot be.
+      ValueError: the proportions do not come out whole.
 
-    >>> workload = prefill_workload("llama-3-8b", tokens=8192)
-    >>> up = next(s for s in workload.matmuls if s.path.endswith("up_proj/kernel"))
-    >>> up.count, up.M, up.K, up.N
-    (32, 8192, 4096, 14336)
+    >>> wide = widened(named("llama-3-8b"), 8192)
+    >>> wide.num_heads, wide.num_kv_heads, wide.intermediate_size, wide.num_layers
+    (64, 16, 28672, 32)
     """
-    config = named(model) if isinstance(model, str) else model
-    for name, value in (("tokens", tokens), ("batch", batch)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r}: must be an integer of at least 1")
-    if isinstance(config, DecoderConfig):
-        config = dataclasses.replace(config, max_length=max(tokens, config.max_length))
-    graph, state = nnx.split(abstract_model(config, dtype=dtype))
-    shape = jax.ShapeDtypeStruct((batch, tokens), jnp.int32)
-    workload = trace_workload(
-        lambda state, t: nnx.merge(graph, state)(t, last_only=last_only), state, shape
-    )
-    return dataclasses.replace(workload, matmuls=_merged(workload.matmuls))
-
-
-def _merged(sites: list[MatmulSite]) -> list[MatmulSite]:
-    """Sites that differ in their count only, such as one layer of each period, as one."""
-    counts: dict[MatmulSite, int] = {}
-    for site in sites:
-        alike = dataclasses.replace(site, count=1)
-        counts[alike] = counts.get(alike, 0) + site.count
-    return [dataclasses.replace(site, count=count) for site, count in counts.items()]
+    if not isinstance(config, DecoderConfig):
+        raise ValueError(
+            f"{type(config).__name__}: only a DecoderConfig can be widened, as llama-3-8b's"
+        )
+    names = ("num_heads", "num_kv_heads", "intermediate_size")
+    sizes = {name: getattr(config, name) for name in names}
+    step = config.hidden_size // math.gcd(config.hidden_size, *sizes.values())
+    if width % step:
+        raise ValueError(
+            f"width = {width}: {', '.join(names)} would not come out whole; choose a multiple of {step}"
+        )
+    wide = {name: size * width // config.hidden_size for name, size in sizes.items()}
+    return dataclasses.replace(config, hidden_size=width, **wide)

@@ -16,8 +16,7 @@ import pytest
 
 import photonjax as pj
 from photonjax.core import set_fields
-from photonjax.models import DecoderConfig
-from photonjax.models.shapes import prefill_workload
+from photonjax.models import DecoderConfig, decode_workload, prefill_workload
 from photonjax.workload import MatmulSite, Workload
 
 TINY = DecoderConfig(
@@ -39,8 +38,8 @@ SMALL = [
     "rack.cores=[1]",
     "rack.servers=[1]",
     "rack.samples=16",
-    "photons_result=null",
-    "precision.result=nowhere.json",
+    "photons_run=null",
+    "precision.run=nowhere",
 ]
 
 
@@ -73,32 +72,10 @@ def claims(load, tmp_path, monkeypatch):
 # Claim 1 -----------------------------------------------------------------------------------------
 
 
-def test_a_decode_step_multiplies_every_weight_and_all_of_its_cache_once(load):
-    decode = load("experiments.claims.decode")
-    B, L, c = 5, 40, TINY
-    inventory = decode.decode_workload(c, context=L, batch=B)
-    per_layer = c.hidden_size * c.head_dim * (2 * c.num_heads + 2 * c.num_kv_heads)
-    per_layer += 3 * c.hidden_size * c.intermediate_size
-    weights = c.num_layers * per_layer + c.hidden_size * c.vocab_size
-    cached = (
-        c.num_layers * 2 * c.num_heads * c.head_dim * L
-    )  # every query head meets its group's cache
-    assert inventory.macs == B * (weights + cached)
-    assert all(site.stationary for site in inventory.matmuls)
-    caches = [s for s in inventory.matmuls if s.path in decode.CACHES]
-    read = sum(s.count * s.batch * s.K * s.N for s in caches)
-    assert read == c.num_layers * 2 * B * c.num_kv_heads * c.head_dim * L
-
-
-def test_a_decode_step_refuses_attention_that_it_does_not_know(load):
-    with pytest.raises(ValueError, match="another kind"):
-        load("experiments.claims.decode").decode_workload("gemma-3-1b", context=8)
-
-
 def test_two_traces_give_the_intensity_at_any_batch(load, monkeypatch):
     module = load("experiments.claims.intensity")
     parts = module.decode(TINY, 40)
-    inventory = load("experiments.claims.decode").decode_workload(TINY, context=40, batch=7)
+    inventory = decode_workload(TINY, context=40, batch=7)
     direct = 2 * inventory.macs / module.traffic_bytes(inventory)
     assert module.intensity(parts, 7) == pytest.approx(direct, rel=1e-12)
     level = 0.5 * parts[0] / parts[2]
@@ -215,7 +192,9 @@ def test_light_needed_by_the_closed_form_and_by_a_measured_run(load):
         "shot_snr_db": 40.0,
     }
     slope = {"study": "sub-arrays, all sites, at +1 %", "exponent": -0.5}
-    found = module.measured({"thresholds": [row], "slopes": [slope]}, "here")
+    found = load("experiments.photons.results").need_of(
+        {"thresholds": [row], "slopes": [slope]}, "here"
+    )
     assert found.signed(4096) == pytest.approx(6e4 / 2)
     assert found.one_sign(1024) == pytest.approx(6e4 / 800 * 1e4 / 1024)
 
@@ -312,13 +291,14 @@ def test_published_rises_and_a_measured_run(load, tmp_path):
     module = load("experiments.claims.precision")
     rise = {(r["model"], r["recipe"]): r["rise_percent"] for r in module.published_rows()}
     assert rise["llama2_7b", "w8a8"] == pytest.approx(100 * (5.515 / 5.474 - 1))
-    file = tmp_path / "metrics.json"
     cores = [{"core": "int8-no-adc", "perplexity_change_percent": 3.5}]
-    file.write_text(json.dumps({"cores": cores}))
-    (row,) = module.measured_rows(str(file), {"INT8": "int8-no-adc"})
+    (tmp_path / "metrics.json").write_text(json.dumps({"cores": cores}))
+    (tmp_path / "config.yaml").write_text("model: {label: small}")
+    run = str(tmp_path)
+    (row,) = module.measured_rows(run, {"INT8": "int8-no-adc"})
     assert (row["rise_percent"], row["measured"]) == (3.5, True)
     with pytest.raises(load("experiments.harness").UserError, match="no rung 'int4'"):
-        module.measured_rows(str(file), {"INT4": "int4"})
+        module.measured_rows(run, {"INT4": "int4"})
 
 
 def test_tokens_that_pay_for_a_load(load):
@@ -413,8 +393,6 @@ def test_the_audit_writes_everything_and_says_each_verdict(claims):
         ("energy.bits=[5]", "energy.bits"),
         ("array.slack=wide", "array.slack"),
         ("rack.beside=h1000", "h1000"),
-        ("photons_result=pyproject.toml", "photons_result"),
-        ("precision.result=pyproject.toml", "precision.result"),
     ],
 )
 def test_errors_are_one_line_that_names_the_setting(claims, override, named):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import photonjax as pj
-from photonjax.models.shapes import prefill_workload
+from photonjax.models import prefill_workload
 
 SMALL = [
     "language_model=smollm2-135m",
@@ -27,7 +27,7 @@ SMALL = [
     "bits=[8,10]",
     "floors_percent=[2,10]",
     "prices=[0,1]",
-    "quality.photons_result=null",
+    "quality.photons_run=null",
     "cells=1048576",
     "enob=[8,16]",
     "photons=[1e4,1e7]",
@@ -72,7 +72,7 @@ def design(load, tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", argv)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
             try:
-                harness.main("design", module.design)
+                harness.main("design", load("experiments.design.config").Design, module.design)
             except SystemExit as end:
                 return SimpleNamespace(error=str(end.code), out=out.getvalue())
         return SimpleNamespace(error=None, out=out.getvalue(), path=tmp_path / "design" / "a")
@@ -113,7 +113,7 @@ def test_receiver_noise_in_electrons(law):
 
 def test_the_machine_charges_what_the_cost_model_charges(load, machine):
     choice = load("experiments.design.machine").Choice(1024, 8)
-    given = (math.log(1e9), machine.base.enob, 1e5)
+    given = (math.log(1e9), machine.base.adc.enob, 1e5)
     core = machine.core(choice, *given)
     assert core.costs.adc_energy_j == pytest.approx(machine.base.costs.adc_energy_j, rel=1e-6)
     assert core.costs.dac_energy_j == pytest.approx(machine.base.costs.dac_energy_j, rel=1e-6)
@@ -142,11 +142,11 @@ def test_gradient_finds_what_a_fine_grid_finds(load, machine, box):
     )
     grid, _ = search.by_grid(machine, [choice], box, np.geomspace(1e3, 1e8, 120), (40, 40))
     for price in (0.0, 1.0):
-        rows, bills = search.by_gradient(machine, [choice], [0.05], [price], box, 0.01)
+        rows, estimates = search.by_gradient(machine, [choice], [0.05], [price], box, 0.01)
         best = search.best_of_grid(grid, 0.05, price)
         assert rows[0]["objective"] <= best["objective"] + 1e-3
         assert rows[0]["objective"] >= best["objective"] - 0.1  # the grid's own step
-        assert bills < 1000 < grid["joules"].size
+        assert estimates < 1000 < grid["joules"].size
         light = rows[0]["photons"]
         found = (math.log(rows[0]["clock_hz"]), rows[0]["enob"], light)
         assert float(machine.rise(choice, *found)) == pytest.approx(0.05, rel=1e-3)
@@ -225,8 +225,8 @@ def test_the_experiment_writes_a_front_and_says_what_it_is_worth(design):
     assert metrics["worst_gradient_over_grid"] <= 1.02
     assert metrics["same_front"]
     work = metrics["work"]
-    assert work["bills_by_grid"] == 2 * 2 * 48 * 24 * 32
-    assert work["bills_by_gradient"] < work["bills_by_grid"]
+    assert work["estimates_by_grid"] == 2 * 2 * 48 * 24 * 32
+    assert work["estimates_by_gradient"] < work["estimates_by_grid"]
     assert "SURROGATE" in (done.path / "report.txt").read_text()
     assert {"front.csv", "grid_front.csv", "design.png"} <= {p.name for p in done.path.iterdir()}
 
@@ -234,18 +234,29 @@ def test_the_experiment_writes_a_front_and_says_what_it_is_worth(design):
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("language_model=llama-9", "llama-9"),
+        ("language_model=llama-9", "language_model: model 'llama-9'"),
         ("machine=ideal", "machine:"),
         ("sizes=[]", "sizes"),
         ("clock_hz=[2e9,1e9]", "clock_hz"),
         ("floors_percent=[0]", "floors_percent"),
         ("tolerance=0", "tolerance"),
         ("corner_hz=0", "corner_hz"),
-        ("quality.photons_result=pyproject.toml", "photons_result"),
+        ("corner_hz=null", "corner_hz"),
+        ("photons=[1]", "photons: [1.0] is not [low, high]"),
+        ("context=1e20", "context: '1e+20' is not an integer"),
+        ("beside=300-fJ-per-MAC", "beside: '300-fJ-per-MAC'"),
+        ("grid={photons: 1000, clock: 1000, enob: 1000}", "grid: 1000 x 1000 x 1000"),
     ],
 )
 def test_errors_are_one_line_that_names_the_setting(design, override, named):
     error = design(override).error
     assert error.startswith("error:")
     assert named in error
+    assert "\n" not in error
+
+
+def test_a_run_that_is_no_study_is_refused(design, tmp_path):
+    (tmp_path / "metrics.json").write_text('{"thresholds": [], "title": "something else"}')
+    error = design(f"quality.photons_run={tmp_path}").error
+    assert error.startswith("error: quality.photons_run:")
     assert "\n" not in error

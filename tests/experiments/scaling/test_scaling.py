@@ -17,7 +17,7 @@ TINY = [
     "width={sizes: [192,576], context: 128}",
     "context=[64,1024,8192]",
     "batch={sizes: [1,2], context: 64}",
-    "crossover={models: [smollm2-135m], from: 256, to: 65536}",
+    "crossover={models: [smollm2-135m], low: 256, high: 65536}",
     "run=tiny",
 ]
 
@@ -38,11 +38,17 @@ def report(ours):
 
 
 @pytest.fixture
-def done(scaling, load, place) -> pathlib.Path:
+def settings(harness):
+    schema = importlib.import_module("experiments.scaling.config").Scaling
+    return lambda *overrides: harness.load_config("scaling", schema, [*TINY, *overrides])
+
+
+@pytest.fixture
+def done(scaling, settings, place) -> pathlib.Path:
     """The directory of one tiny run, made once."""
     directory = place / "scaling" / "tiny"
     if not (directory / "metrics.json").exists():
-        scaling.scaling(load("scaling", TINY, f"results_dir={place}"))
+        scaling.scaling(settings(f"results_dir={place}"))
     return directory
 
 
@@ -81,6 +87,27 @@ def test_what_is_written_agrees_with_itself(done):
     assert page.count("data:image/png;base64,") == len(list(done.glob("*.png"))) == 4
 
 
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    scaling, settings, done, tmp_path, monkeypatch
+):
+    trace, count = scaling.sweep, []
+
+    def interrupted(*arguments):
+        count.append(1)
+        if len(count) == 5:
+            raise KeyboardInterrupt
+        return trace(*arguments)
+
+    config = settings(f"results_dir={tmp_path}")
+    monkeypatch.setattr(scaling, "sweep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scaling.scaling(config)
+    scaling.scaling(config)
+    assert len(count) == 12 + 1  # the one that was cut off is done again, no other
+    again = json.loads((tmp_path / "scaling" / "tiny" / "metrics.json").read_text())
+    assert again == json.loads((done / "metrics.json").read_text())
+
+
 def test_sentences_follow_from_the_fits(report):
     def fit(over, quantity, exponent, first, last):
         ends = {"first": first, "last": last}
@@ -106,9 +133,9 @@ def test_pairs_say_which_is_larger(report):
         row |= {"optical_j": 20.0, "digital_j": 2.0 * row["value"], "beside_j": 0.0}
     found = {"rows": {"N": rows}, "crossovers": report.all_crossings({"N": rows})}
     lines = report.pair_table(found).split("\n")
-    chip = next(line for line in lines if line.startswith("light and chip beside: energy"))
+    chip = next(line for line in lines if line.startswith("light and accelerator beside: energy"))
     assert chip.endswith("below from 10")
-    beside = next(line for line in lines if line.startswith("chip beside: energy"))
+    beside = next(line for line in lines if line.startswith("accelerator beside: energy"))
     assert beside.endswith("-")
 
 
@@ -119,26 +146,38 @@ def test_tidy_numbers(report):
 REFUSED = {
     "transformer": (["transformer=llama"], r"transformer: model 'llama' is not known"),
     "crossover's model": (["crossover.models=[x]"], r"crossover.models: model 'x' is not known"),
-    "one size": (["context=[64]"], r"context: \[64\] is one size; an exponent takes two or more"),
-    "size": (["batch.sizes=[0,1]"], r"batch.sizes: 0 is not a whole number of 1 or more"),
-    "sizes of several kinds": (["context=[a,64]"], r"context: 'a' is not a whole number"),
-    "text": (["matrix.tokens=many"], r"matrix.tokens: 'many' is not a whole number"),
+    "one size": (
+        ["context=[64]"],
+        r"context: \[64\]: an exponent takes two different sizes or more",
+    ),
+    "size": (["batch.sizes=[0,1]"], r"batch.sizes\[0\]: 0 is not an integer of 1 ... 2147483647"),
+    "sizes of several kinds": (["context=[a,64]"], r"context\[0\]: 'a' is not an integer"),
+    "text": (["matrix.tokens=many"], r"matrix.tokens: 'many' is not an integer"),
     "array": (["matrix.array=[64,100000]"], r"matrix.array: OpticalCore.rows = 100000 is outside"),
     "width": (["width.sizes=[192,200]"], r"width.sizes: width = 200: .* choose a multiple of 192"),
     "power": (["matrix.photons_exponent=x"], r"matrix.photons_exponent: 'x' is not a number"),
-    "bracket": (["crossover.to=256"], r"crossover.to: 256 is not above crossover.from = 256"),
+    "bracket": (["crossover.high=256"], r"crossover.high: 256 is not above crossover.low = 256"),
     "machine": (["machine=mzi-mesh"], r"machine: 'mzi-mesh' has no published costs"),
-    "chip": (["chip=300-fJ-per-MAC"], r"chip: '300-fJ-per-MAC' is an energy per"),
-    "precision": (["dtype=float4"], r"chip: h100-sxm has no float4"),
+    "accelerator": (
+        ["accelerator=300-fJ-per-MAC"],
+        r"accelerator: '300-fJ-per-MAC' is an energy per",
+    ),
+    "precision": (["dtype=float4"], r"accelerator: h100-sxm has no float4"),
     "light": (["light=none"], r"light: 'none' is not one of weights, all"),
-    "seed": (["seed=-1"], r"seed: -1 is not a whole number of 0 or more"),
+    "another experiment's": (["models=3"], r"there is no key 'models'"),
+    "far too much": (["context=[1e20]"], r"context\[0\]: '1e\+20' is not an integer of 1"),
+    "a size twice": (["context=[64,64]"], r"context: \[64, 64\]: an exponent takes two different"),
+    "machine's fields": (
+        ["machine={name: display-1024, fields: 3}"],
+        r"machine.fields: 3 is not a mapping",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_is_refused_in_one_line(scaling, harness, load, tmp_path, case):
+def test_what_cannot_be_is_refused_in_one_line(scaling, harness, settings, tmp_path, case):
     overrides, message = REFUSED[case]
     with pytest.raises(harness.UserError, match=message) as error:
-        scaling.scaling(load("scaling", TINY, f"results_dir={tmp_path}", *overrides))
+        scaling.scaling(settings(f"results_dir={tmp_path}", *overrides))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "scaling").exists()  # before anything is traced

@@ -29,7 +29,7 @@ pays by itself (receiver noise, a converter's energy) is not in this experiment,
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -37,44 +37,24 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
-from omegaconf import DictConfig
 
-import photonjax as pj
-from photonjax.core import measured_dot_general
+from photonjax.core import OpticalCore, measured_dot_general
+from photonjax.evaluation.exponents import Exponent, fit_exponent, mean_exponent
+
+__all__ = [
+    "SITES",
+    "Product",
+    "capture",
+    "model_products",
+    "photons_at_unit_snr",
+    "photons_needed",
+    "random_products",
+    "series_exponents",
+]
 
 LAST_BY_FIRST = (((1,), (0,)), ((), ()))
 SITES = ("q_proj", "o_proj", "gate_proj", "down_proj")  # k, v see q's input, up sees gate's
 DETECTED = 1e4  # full-scale photons of the controls; the result is scaled to the SNR asked for
-
-
-class Slope(NamedTuple):
-    """An exponent of K with its standard error (None: too few points), and how many points it rests on."""
-
-    value: float
-    error: float | None
-    points: int
-
-
-def fit_slope(terms: Iterable[float], values: Iterable[float]) -> Slope:
-    """Least-squares exponent of ``values ~ terms**slope``.
-
-    Example:
-      >>> fit_slope([1, 2, 4], [8.0, 4.0, 2.0]).value
-      -1.0
-    """
-    x, y = np.log(np.asarray(list(terms), float)), np.log(np.asarray(list(values), float))
-    dx = x - x.mean()
-    slope = float(dx @ y / (dx @ dx))
-    rest = y - y.mean() - slope * dx
-    error = float(np.sqrt(rest @ rest / (x.size - 2) / (dx @ dx))) if x.size > 2 else None
-    return Slope(round(slope, 12), error, x.size)
-
-
-def mean_slope(slopes: Iterable[Slope]) -> Slope:
-    """Mean exponent of independent fits; the error comes from their spread."""
-    values = np.asarray([s.value for s in slopes])
-    error = float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else None
-    return Slope(float(values.mean()), error, values.size)
 
 
 @jax.jit
@@ -84,7 +64,7 @@ def photons_at_unit_snr(x: jax.Array, w: jax.Array, key: jax.Array) -> jax.Array
     Measured by sending x ``[T, K]`` through w ``[K, N]`` with shot noise alone. Token by token, since a
     few tokens are a thousand times larger than others and have a full scale of their own.
     """
-    core = pj.OpticalCore(
+    core = OpticalCore(
         rows=w.shape[0],
         cols=w.shape[1],
         input={"bits": None},
@@ -103,7 +83,14 @@ def photons_at_unit_snr(x: jax.Array, w: jax.Array, key: jax.Array) -> jax.Array
 
 
 class Product(NamedTuple):
-    """One control: a series, where it is from, inputs x ``[T, K]`` and weights w ``[K, N]``."""
+    """A product to be cut to its first K rows.
+
+    Attributes:
+      series: what it is an example of.
+      layer: of the model that it is from; None where operands are random.
+      order: number of this order of the rows, or of this draw.
+      x, w: inputs ``[T, K]`` and weights ``[K, N]``.
+    """
 
     series: str
     layer: int | None
@@ -112,62 +99,30 @@ class Product(NamedTuple):
     w: Any
 
 
-def controls(config: DictConfig, model: nnx.Module, window: np.ndarray) -> list[dict[str, Any]]:
-    """Photons per multiply needed at ``snr_db`` for each K: random operands, and the model's own."""
-    settings = config.controls
-    terms = tuple(settings.terms)
-    return random_controls(
-        terms=terms,
-        tokens=settings.tokens,
-        columns=settings.columns,
-        repeats=settings.orders,
-        snr_db=settings.snr_db,
-        seed=config.seed,
-    ) + need(
-        _of_model(capture(model, window[: settings.tokens], settings.layers), settings.orders),
-        terms=terms,
-        snr_db=settings.snr_db,
-        key=jax.random.fold_in(jax.random.key(config.seed), 2),
-    )
-
-
-def random_controls(
-    *, terms: Iterable[int], tokens: int, columns: int, repeats: int, snr_db: float, seed: int
-) -> list[dict[str, Any]]:
-    """The two laws: Gaussian operands of either sign, and their magnitudes."""
-    terms, key = tuple(terms), jax.random.fold_in(jax.random.key(seed), 1)
+def random_products(
+    terms: int, *, tokens: int, columns: int, repeats: int, key: jax.Array
+) -> list[Product]:
+    """Examples of the two laws: Gaussian operands of either sign, and their magnitudes."""
     products = []
     for repeat in range(repeats):
         x_key, w_key = jax.random.split(jax.random.fold_in(key, repeat))
-        x = jax.random.normal(x_key, (tokens, max(terms)))
-        w = jax.random.normal(w_key, (max(terms), columns))
+        x = jax.random.normal(x_key, (tokens, terms))
+        w = jax.random.normal(w_key, (terms, columns))
         products.append(Product("random, signed", None, repeat, x, w))
         products.append(Product("random, non-negative", None, repeat, jnp.abs(x), jnp.abs(w)))
-    return need(products, terms=terms, snr_db=snr_db, key=key)
+    return products
 
 
-def need(
-    products: Iterable[Product], *, terms: Iterable[int], snr_db: float, key: jax.Array
-) -> list[dict[str, Any]]:
-    """Photons per multiply that ``snr_db`` takes, each product cut to its first K rows."""
-    rows = []
-    for i, p in enumerate(products):
-        for k in sorted({min(t, p.x.shape[1]) for t in terms}):
-            noise = jax.random.fold_in(jax.random.fold_in(key, i), k)
-            needed = float(photons_at_unit_snr(p.x[:, :k], p.w[:k], noise))
-            place = {"series": p.series, "layer": p.layer, "order": p.order, "terms": k}
-            rows.append(place | {"photons_per_multiply": needed * 10 ** (snr_db / 10)})
-    return rows
+def model_products(
+    model: nnx.Module, tokens: np.ndarray, layers: int, orders: int
+) -> Iterator[Product]:
+    """Products of the :data:`SITES` in evenly spaced layers, as they are and with their rows shuffled.
 
-
-def _of_model(captured: Iterable[tuple[str, int, Any, Any]], orders: int) -> Iterator[Product]:
-    """Captured products, their rows as they are and in random orders (K has no order of its own).
-
-    Each also with a random sign to every weight: that leaves the light as it is and takes away what
-    correlations between the summed products add to the signal.
+    K has no order of its own. Each product also with a random sign to every weight: that leaves the light
+    as it is and takes away what correlations between the summed products add to the signal.
     """
     shuffle = np.random.default_rng(0)
-    for site, layer, x, w in captured:
+    for site, layer, x, w in capture(model, tokens, layers):
         for order in range(orders):
             rows = np.arange(x.shape[1]) if order == 0 else shuffle.permutation(x.shape[1])
             yield Product(site, layer, order, x[:, rows], w[rows])
@@ -175,8 +130,34 @@ def _of_model(captured: Iterable[tuple[str, int, Any, Any]], orders: int) -> Ite
             yield Product(f"{site}, random signs", layer, order, x[:, rows], w[rows] * signs)
 
 
-def control_slopes(rows: list[dict[str, Any]]) -> dict[str, Slope]:
-    """Exponent of each series: fitted for every layer and order, averaged over orders, then over layers.
+def photons_needed(
+    products: Iterable[Product], terms: Iterable[int], snr_db: float, key: jax.Array
+) -> list[dict[str, Any]]:
+    """Detected photons per multiply that ``snr_db`` takes, each product cut to its first K rows.
+
+    Returns:
+      A row for each product and K in ``terms`` that it has: ``series``, ``layer``, ``order``, ``terms``
+      and ``photons_per_multiply``.
+
+    Example:
+      >>> products = random_products(256, tokens=16, columns=64, repeats=1, key=jax.random.key(0))
+      >>> rows = photons_needed(products, [64, 256], snr_db=20.0, key=jax.random.key(1))
+      >>> found = series_exponents(rows)
+      >>> [round(found[f"random, {name}"].value) for name in ("signed", "non-negative")]
+      [0, -1]
+    """
+    sizes, rows = list(terms), []
+    for i, p in enumerate(products):
+        for k in sorted({min(t, p.x.shape[1]) for t in sizes}):
+            noise = jax.random.fold_in(jax.random.fold_in(key, i), k)
+            needed = float(photons_at_unit_snr(p.x[:, :k], p.w[:k], noise))
+            place = {"series": p.series, "layer": p.layer, "order": p.order, "terms": k}
+            rows.append(place | {"photons_per_multiply": needed * 10 ** (snr_db / 10)})
+    return rows
+
+
+def series_exponents(rows: Sequence[Mapping[str, Any]]) -> dict[str, Exponent]:
+    """Exponent of K of each series: fitted for every layer and order, averaged over orders, then over layers.
 
     The error is that of the last mean: layers differ, orders of one layer hardly. Random operands have no
     layers; there each repetition stands by itself.
@@ -189,8 +170,8 @@ def control_slopes(rows: list[dict[str, Any]]) -> dict[str, Slope]:
     found = {}
     for name, units in series.items():
         if min(len(g) for orders in units.values() for g in orders.values()) > 1:
-            found[name] = mean_slope(
-                mean_slope(fit_slope(*zip(*g, strict=True)) for g in orders.values())
+            found[name] = mean_exponent(
+                mean_exponent(fit_exponent(*zip(*g, strict=True)) for g in orders.values())
                 for orders in units.values()
             )
     return found

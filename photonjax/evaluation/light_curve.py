@@ -12,26 +12,25 @@ with it. There the rise is taken as it is, and the standard errors say what that
 
 from __future__ import annotations
 
-import csv
 import functools
 import math
+from collections.abc import MutableMapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from omegaconf import DictConfig
 
-import photonjax as pj
-from experiments.evaluate.run import Rung
-from experiments.harness import RunDirectory, UserError
-from experiments.photons.threshold import crossing
+import photonjax.nn.nnx as optics
+from photonjax.evaluation.thresholds import interpolate_threshold
+
+__all__ = ["LightCurve", "scale_light"]
 
 
 def scale_light(model: nnx.Module, light: Any) -> None:
     """Multiply the photons of every optical product; in place, also under jit."""
-    for _, dot in pj.nnx.optical_dots(model):
+    for _, dot in optics.optical_dots(model):
         photons = dot.hardware["photons"]
         photons[...] = photons[...] * light
 
@@ -42,86 +41,65 @@ def window_loss(
 ) -> jax.Array:
     """Negative log-likelihood of one window, the photons of every site times ``light``."""
     model = nnx.merge(graph, state)
-    pj.nnx.set_noise_key(model, key)
+    optics.set_noise_key(model, key)
     scale_light(model, light)
     scores = jax.nn.log_softmax(model(tokens[None])[0, :-1])
     return -jnp.take_along_axis(scores, tokens[1:, None], 1).sum()
 
 
-class Points:
-    """Losses ``[noise seeds, windows]`` of every rung and light, kept in points.csv as they come."""
+class LightCurve:
+    """The rise of a model's log-perplexity against light.
 
-    def __init__(self, run: RunDirectory):
-        self.run = run
-        self.rows: list[dict[str, Any]] = []
-        self.known: dict[tuple[str, float], np.ndarray] = {}
-        file = run.path / "points.csv"
-        if not file.exists():
-            return
-        groups: dict[tuple[str, float], dict[tuple[int, int], float]] = {}
-        try:
-            with open(file, newline="") as lines:
-                for r in csv.DictReader(lines):
-                    group = groups.setdefault((r["rung"], float(r["light"])), {})
-                    group[int(r["noise_seed"]), int(r["window"])] = float(r["loss_nats"])
-            for (rung, light), group in groups.items():
-                shape = tuple(1 + max(place[i] for place in group) for i in (0, 1))
-                losses = np.array([group[place] for place in np.ndindex(shape)])
-                self._keep(rung, light, losses.reshape(shape))
-        except (KeyError, TypeError, ValueError):
-            raise UserError(
-                f"run: {file} is not a table of points any more; delete it, or choose another name "
-                "with run=NAME"
-            ) from None
+    Args:
+      model: on light, or digital; its cores' photons are what a light of 1 stands for.
+      windows: tokens ``[n, length]``.
+      noise_seeds: how many draws of noise each window is evaluated with.
+      seed: that they follow from.
+      rounded: operands are rounded, so that the rise is taken as it is (see the module).
+      known: losses ``[noise seeds, windows]`` of each light that was evaluated before; new ones are
+        added. A mapping of the caller's own can keep them on disk.
 
-    def add(self, rung: str, light: float, losses: np.ndarray) -> None:
-        """Keep one point, on disk too."""
-        self._keep(rung, light, losses)
-        self.run.write_csv("points.csv", self.rows)
+    Attributes:
+      lights: where the rise was asked for.
 
-    def _keep(self, rung: str, light: float, losses: np.ndarray) -> None:
-        self.known[rung, light] = losses
-        self.rows += [
-            {"rung": rung, "light": light, "noise_seed": s, "window": w, "loss_nats": float(loss)}
-            for (s, w), loss in np.ndenumerate(losses)
-        ]
-
-
-class Curve:
-    """How the log-perplexity of one rung rises as light is taken away."""
+    Example:
+      >>> curve = LightCurve(None, np.zeros((1, 11), int), known={
+      ...     math.inf: np.array([[30.0]]), 1e3: np.array([[30.4]]), 1e8: np.array([[30.0]])})
+      >>> round(curve.rise(1e3), 3)  # 0.4 nats over ten predictions
+      0.04
+    """
 
     def __init__(
         self,
-        name: str,
-        rung: Rung,
-        points: Points,
+        model: nnx.Module | None,
         windows: np.ndarray,
-        config: DictConfig,
         *,
+        noise_seeds: int = 1,
+        seed: int = 0,
         rounded: bool = False,
+        known: MutableMapping[float, np.ndarray] | None = None,
     ):
-        self.name, self.rung, self.points, self.config = name, rung, points, config
-        self.rounded = rounded
+        self.model = model
         self.windows = jnp.asarray(windows, jnp.int32)
-        self.predictions = windows.shape[1] - 1
-        self.lights: list[float] = []  # where the corrected rise was asked for
+        self.noise_seeds, self.seed, self.rounded = noise_seeds, seed, rounded
+        self.known = {} if known is None else known
+        self.lights: list[float] = []
 
     def losses(self, light: float) -> np.ndarray:
         """Negative log-likelihood ``[noise seeds, windows]``; without noise one seed is enough."""
-        if (self.name, light) not in self.points.known:
-            seeds = 1 if math.isinf(light) else self.config.noise_seeds
-            base = jax.random.key(self.config.seed)
-            losses = np.empty((seeds, len(self.windows)))
+        if light not in self.known:
+            graph, state = nnx.split(self.model)
+            base = jax.random.key(self.seed)
+            losses = np.empty((1 if math.isinf(light) else self.noise_seeds, len(self.windows)))
             for s, w in np.ndindex(losses.shape):
                 key = jax.random.fold_in(jax.random.fold_in(base, s), w)
-                state, tokens = self.rung.state, self.windows[w]
-                losses[s, w] = window_loss(self.rung.graph, state, light, key, tokens)
-            self.points.add(self.name, light, losses)
-        return self.points.known[self.name, light]
+                losses[s, w] = window_loss(graph, state, light, key, self.windows[w])
+            self.known[light] = losses
+        return self.known[light]
 
     def perplexity(self) -> float:
         """Without noise."""
-        return float(np.exp(self.losses(math.inf).mean() / self.predictions))
+        return float(np.exp(self.losses(math.inf).mean() / self._predictions))
 
     def rise(
         self, light: float, seeds: list[int] | None = None, windows: list[int] | None = None
@@ -129,12 +107,12 @@ class Curve:
         """Mean rise of log-perplexity, corrected as the module says; over all draws by default."""
         if light not in self.lights:
             self.lights.append(light)
-        chosen = zip(self._shape, (seeds, windows), strict=True)
+        chosen = zip((self.noise_seeds, len(self.windows)), (seeds, windows), strict=True)
         pick = np.ix_(*(list(range(n)) if p is None else p for n, p in chosen))
 
         def raw(at: float) -> float:
             change = self.losses(at) - self.losses(math.inf)
-            return float(change[pick].mean()) / self.predictions
+            return float(change[pick].mean()) / self._predictions
 
         rise = raw(light)
         if not self.rounded:
@@ -143,25 +121,25 @@ class Curve:
             rise = (rise - q * raw(reference)) / (1 - 1 / q)
         return rise if math.isfinite(rise) else math.inf
 
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return self.config.noise_seeds, len(self.windows)
-
     def crossing(
         self, target: float, seeds: list[int] | None = None, windows: list[int] | None = None
     ) -> float | None:
         """Where the rise over these draws meets the target, from the points there are."""
-        return crossing({x: self.rise(x, seeds, windows) for x in self.lights}, target)
+        return interpolate_threshold({x: self.rise(x, seeds, windows) for x in self.lights}, target)
 
     def errors(self, target: float) -> tuple[float | None, float | None]:
         """Relative standard errors of the crossing: from the noise draws, and from the text (jackknife)."""
-        seeds, windows = self._shape
+        seeds, windows = self.noise_seeds, len(self.windows)
         each = [self.crossing(target, seeds=[s]) for s in range(seeds)]
         without = [
             self.crossing(target, windows=[w for w in range(windows) if w != left])
             for left in range(windows if windows > 1 else 0)
         ]
         return _spread(each, 1 / seeds), _spread(without, (windows - 1) ** 2 / windows)
+
+    @property
+    def _predictions(self) -> int:
+        return self.windows.shape[1] - 1
 
 
 def _spread(values: list[float | None], weight: float) -> float | None:

@@ -1,11 +1,8 @@
-"""One decode step as a traced program: each prompt's next token against a cache of keys and values.
-
-The models read prompts only, so the step is put together here from a model's own modules: its
-embedding, norms, projections, MLP and head, and one query per prompt against the cache.
-"""
+"""What reading a prompt multiplies, and what one step of decoding does: traced from shapes alone."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -13,14 +10,69 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from photonjax.models.abstract import abstract_model
+from photonjax.models.abstract import ModelConfig, abstract_model
 from photonjax.models.config import DecoderConfig
 from photonjax.models.rotary import rotary_angles, rotate
 from photonjax.models.shapes import named
-from photonjax.workload import Workload, trace_workload
+from photonjax.workload import MatmulSite, Workload, trace_workload
+
+__all__ = ["CACHES", "decode_workload", "prefill_workload"]
 
 CACHES = ("keys", "values")
 """Paths of the products with the cache."""
+
+
+def prefill_workload(
+    model: str | ModelConfig,
+    *,
+    tokens: int,
+    batch: int = 1,
+    dtype: Any = jnp.bfloat16,
+    last_only: bool = True,
+) -> Workload:
+    """What reading a prompt multiplies, from shapes alone: nothing is computed or allocated.
+
+    The layers are scanned, so their sites, at ``layers/block/...``, have counts. Attention is
+    counted as it is executed: in blocks, without the future and without what lies outside a sliding
+    window, but with the masked corners of the blocks.
+
+    Args:
+      model: a name that `named` knows, or a configuration.
+      tokens: in each prompt. May exceed what a model with rotary positions was made for.
+      batch: prompts read at the same time.
+      dtype: of the weights and of the products' operands.
+      last_only: logits after each prompt's last token only. False: at every position, as in an
+        evaluation.
+
+    Raises:
+      ValueError: an unknown name, or numbers of tokens or prompts that cannot be.
+
+    >>> workload = prefill_workload("llama-3-8b", tokens=8192)
+    >>> up = next(s for s in workload.matmuls if s.path.endswith("up_proj/kernel"))
+    >>> up.count, up.M, up.K, up.N
+    (32, 8192, 4096, 14336)
+    """
+    config = named(model) if isinstance(model, str) else model
+    for name, value in (("tokens", tokens), ("batch", batch)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r}: must be an integer of at least 1")
+    if isinstance(config, DecoderConfig):
+        config = dataclasses.replace(config, max_length=max(tokens, config.max_length))
+    graph, state = nnx.split(abstract_model(config, dtype=dtype))
+    shape = jax.ShapeDtypeStruct((batch, tokens), jnp.int32)
+    workload = trace_workload(
+        lambda state, t: nnx.merge(graph, state)(t, last_only=last_only), state, shape
+    )
+    return dataclasses.replace(workload, matmuls=_merged(workload.matmuls))
+
+
+def _merged(sites: list[MatmulSite]) -> list[MatmulSite]:
+    """Sites that differ in their count only, such as one layer of each period, as one."""
+    counts: dict[MatmulSite, int] = {}
+    for site in sites:
+        alike = dataclasses.replace(site, count=1)
+        counts[alike] = counts.get(alike, 0) + site.count
+    return [dataclasses.replace(site, count=count) for site, count in counts.items()]
 
 
 @functools.cache
@@ -31,8 +83,20 @@ def decode_workload(model: str | DecoderConfig, *, context: int, batch: int = 1)
     paths ``keys`` and ``values``. The new keys and values are returned, to be written to the cache;
     that write, and the token's product with itself, are 1 / context of what is read, and left out.
 
+    The models read prompts only, so the step is put together here from a model's own modules: its
+    embedding, norms, projections, MLP and head, and one query per prompt against the cache.
+
+    Args:
+      model: a name that `named` knows, or a configuration.
+      context: tokens in each prompt's cache.
+      batch: prompts decoded at the same time.
+
     Raises:
       ValueError: a model whose attention is not the plain one.
+
+    >>> workload = decode_workload("llama-3-8b", context=8192, batch=4)
+    >>> [(s.count, s.batch, s.M, s.K, s.N) for s in workload.matmuls if s.path == "keys"]
+    [(32, 32, 4, 128, 8192)]
     """
     config: Any = named(model) if isinstance(model, str) else model
     if not isinstance(config, DecoderConfig) or config.sliding_window or config.scores_cap:

@@ -1,0 +1,78 @@
+"""Settings of the scaling study, with their types and ranges; values are in ``configs/scaling.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from experiments.energy.machines import LIGHT
+from experiments.harness import settings
+from experiments.harness.errors import UserError
+from experiments.harness.schema import setting
+from photonjax.machines.accelerator import DTYPE_BITS
+
+MOST = 2**31 - 1  # of tokens, prompts and sizes: what an array's axis can be
+
+
+@dataclasses.dataclass
+class Matrix:
+    """One square matrix of weights."""
+
+    tokens: int = setting(low=1, high=MOST)
+    array: list[int] = setting(low=1, high=MOST)
+    fixed: list[int] = setting(low=1, high=MOST)
+    photons_exponent: float = setting(low=-4, high=4)
+
+
+@dataclasses.dataclass
+class Sizes:
+    """A sweep of a model at one context."""
+
+    sizes: list[int] = setting(low=1, high=MOST)
+    context: int = setting(low=1, high=MOST)
+
+
+@dataclasses.dataclass
+class Crossover:
+    """Between which contexts attention may overtake the products with weights, and of which models."""
+
+    models: list[str] = setting(empty=True)
+    low: int = setting(low=1, high=MOST)
+    high: int = setting(low=1, high=MOST)
+
+    def check(self) -> None:
+        if self.low >= self.high:
+            raise UserError(f"crossover.high: {self.high} is not above crossover.low = {self.low}")
+
+
+@dataclasses.dataclass
+class Scaling(settings.Experiment):
+    """How the cost of a prefill grows."""
+
+    transformer: str = setting()
+    machine: Any = setting()  # a name, or a mapping: experiments.energy.machines.make_core
+    accelerator: str = setting()
+    dtype: str = setting(choices=list(DTYPE_BITS))
+    attention_dtype: str = setting(choices=list(DTYPE_BITS))
+    light: str = setting(choices=list(LIGHT))
+    matrix: Matrix = setting()
+    width: Sizes = setting()
+    context: list[int] = setting(low=1, high=MOST)
+    batch: Sizes = setting()
+    crossover: Crossover = setting()
+    html: bool = setting()
+
+    def check(self) -> None:
+        lists = {
+            "matrix.array": self.matrix.array,
+            "matrix.fixed": self.matrix.fixed,
+            "width.sizes": self.width.sizes,
+            "context": self.context,
+            "batch.sizes": self.batch.sizes,
+        }
+        for key, values in lists.items():
+            if len(set(values)) < max(2, len(values)):
+                raise UserError(
+                    f"{key}: {values}: an exponent takes two different sizes or more, each once"
+                )
+            values.sort()

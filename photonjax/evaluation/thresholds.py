@@ -1,0 +1,122 @@
+"""Where a falling curve that is expensive to evaluate meets a level: how much light a loss of quality allows.
+
+At little noise the rise of log-perplexity is proportional to the noise variance, hence to 1/light; far
+from that it is steeper or flatter. So roots are sought in log light, log rise, where the curve is nearly a
+line: the law leads to two points that enclose the level, and Brent's method on from there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+
+__all__ = ["interpolate_threshold", "solve_threshold"]
+
+STEPS = (1.05, 1000.0)  # bounds of a step that is not between two known points
+LIGHT = (1e-3, 1e15)  # nobody looks beyond
+FAR = 10.0  # what counts as the logarithm of zero, negative and infinite rises
+
+
+def solve_threshold(
+    rise: Callable[[float], float],
+    target: float,
+    start: float,
+    *,
+    tolerance: float = 0.05,
+    most: int = 10,
+    seen: dict[float, float] | None = None,
+) -> float | None:
+    """Light at which ``rise`` equals ``target``, or None if it was not found.
+
+    Args:
+      rise: falls with light; may be negative or infinite.
+      target: above 0.
+      start: light to begin with, if nothing is known yet.
+      tolerance: stop at a point where ``|log(rise / target)|`` is below it, then interpolate.
+      most: points to add at most.
+      seen: points known already; new ones are added to it.
+
+    Example:
+      >>> round(solve_threshold(lambda light: 50 / light, 0.01, 1e3), 6)
+      5000.0
+    """
+    from scipy.optimize import brentq
+
+    seen = {} if seen is None else seen
+    known = len(seen)
+
+    def add(light: float) -> float:
+        """Log of rise over target, zero where it is close enough."""
+        if light not in seen:
+            if len(seen) - known >= most:
+                raise _Spent
+            seen[light] = rise(light)
+        return _gap(seen[light], target, tolerance)
+
+    try:
+        bracket = _enclose(add, seen, target, start, tolerance)
+        if bracket:
+            ends = {math.log(light): light for light in bracket}  # as they are, not exp(log(light))
+            brentq(lambda x: add(ends.get(x) or math.exp(x)), *ends)
+    except _Spent:
+        pass
+    return interpolate_threshold(seen, target)
+
+
+class _Spent(Exception):
+    """As many points were added as allowed."""
+
+
+def _enclose(
+    add: Callable[[float], float],
+    seen: Mapping[float, float],
+    target: float,
+    start: float,
+    tolerance: float,
+) -> tuple[float, float] | None:
+    """Neighbouring points above and below the target; None if one is close enough or none is found."""
+    while True:
+        gaps = {light: _gap(r, target, tolerance) for light, r in sorted(seen.items())}
+        if 0.0 in gaps.values():
+            return None
+        for (low, above), (high, below) in reversed(list(itertools.pairwise(gaps.items()))):
+            if above > 0 > below:
+                return low, high
+        if not gaps:
+            light = start
+        else:  # all on one side: as the law 1/light says from the nearest
+            light = max(gaps) if next(iter(gaps.values())) > 0 else min(gaps)
+            step = min(max(math.exp(abs(gaps[light])), STEPS[0]), STEPS[1])
+            light *= step if gaps[light] > 0 else 1 / step
+        if not LIGHT[0] <= light <= LIGHT[1]:
+            return None
+        add(light)
+
+
+def interpolate_threshold(seen: Mapping[float, float], target: float) -> float | None:
+    """Interpolate points (linear in log light, log rise) to the last one above the target.
+
+    Where no two points enclose the target the law ``rise ~ 1/light`` carries the nearest one over, if it
+    is within a factor of e; otherwise None.
+
+    >>> round(interpolate_threshold({100.0: 0.04, 400.0: 0.01}, 0.02))
+    200
+    """
+    points = sorted((light, r) for light, r in seen.items() if 0 < r < math.inf)
+    for (low, above), (high, below) in reversed(list(itertools.pairwise(points))):
+        if above >= target >= below and above > below:
+            fraction = math.log(above / target) / math.log(above / below)
+            return low * (high / low) ** fraction
+    nearest = min(points, key=lambda p: abs(_gap(p[1], target)), default=None)
+    if nearest is None or abs(_gap(nearest[1], target)) > 1:
+        return None
+    return nearest[0] * nearest[1] / target
+
+
+def _gap(rise: float, target: float, tolerance: float = 0.0) -> float:
+    """Log of rise over target, within +-FAR; zero within the tolerance."""
+    if not 0 < rise < math.inf:
+        return -FAR if rise <= 0 else FAR  # not a number: the model is broken by noise
+    gap = math.log(rise / target)
+    return 0.0 if abs(gap) <= tolerance else max(-FAR, min(gap, FAR))

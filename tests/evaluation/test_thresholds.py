@@ -1,0 +1,59 @@
+"""The search for the light that a loss allows: against answers in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from photonjax.evaluation.thresholds import interpolate_threshold, solve_threshold
+
+
+@pytest.mark.parametrize("start", [1e-2, 1.0, 700.0, 1e4, 1e9])
+def test_solver_finds_a_known_answer(start):
+    """rise = a/l + b/l**2 meets 0.01 at a light known in closed form, from near and from far."""
+    a, b, target = 5.0, 900.0, 0.01
+    answer = (a + math.sqrt(a * a + 4 * b * target)) / (2 * target)
+    asked = []
+
+    def rise(light: float) -> float:
+        asked.append(light)
+        return a / light + b / light**2
+
+    found = solve_threshold(rise, target, start, tolerance=0.1, most=12)
+    assert found == pytest.approx(answer, rel=5e-3)
+    assert len(asked) == len(set(asked)) <= 12
+
+
+def test_solver_with_odd_curves():
+    """Curves that saturate, that are negative or infinite somewhere, and that never get there."""
+    assert solve_threshold(lambda x: math.log1p((300 / x) ** 2), 0.05, 1.0) == pytest.approx(
+        300 / math.sqrt(math.expm1(0.05)), rel=1e-2
+    )
+    assert solve_threshold(lambda x: 7 / x - 1e-5, 0.01, 1e7) == pytest.approx(
+        7 / 0.01001, rel=1e-2
+    )
+    assert solve_threshold(lambda x: math.inf if x < 50 else 3 / x, 0.01, 1.0) == pytest.approx(
+        300, rel=1e-2
+    )
+    assert solve_threshold(lambda x: -1e-3, 0.01, 1e3) is None
+    assert solve_threshold(lambda x: 2.0, 0.01, 1e3) is None
+    known = {100.0: 0.05, 1000.0: 0.005}
+    assert solve_threshold(lambda x: 5 / x, 0.0101, 1.0, seen=known, most=1) == pytest.approx(
+        5 / 0.0101
+    )
+    assert interpolate_threshold({100.0: 0.02}, 0.01) == pytest.approx(200.0)
+    assert interpolate_threshold({100.0: 0.2}, 0.01) is None
+
+
+def test_points_that_are_known_are_not_asked_for_again():
+    """The ends of the bracket are points that were evaluated, to the last bit."""
+    asked = []
+
+    def rise(light: float) -> float:
+        asked.append(light)
+        return 5.0 / light + 900.0 / light**2
+
+    seen = {3.0: rise(3.0), 7e5: rise(7e5)}
+    solve_threshold(rise, 0.01, 1.0, tolerance=0.01, seen=seen)
+    assert len(asked) == len(seen) == len({round(math.log(light), 9) for light in seen})
