@@ -1,14 +1,15 @@
 """PhotonJAX: what happens to a transformer whose matrix products run on light.
 
 An optical prefill engine as one differentiable JAX program: cores with physical noise and
-quantization (:mod:`photonjax.core`), products on them (:mod:`photonjax.core`), adapters for Flax
-models (:mod:`photonjax.nn`), and what it all costs (:mod:`photonjax.cost`).
+quantization and the products on them (:mod:`photonjax.core`), named machines
+(:mod:`photonjax.machines`), what a program multiplies (:mod:`photonjax.workload`), adapters for models
+and functions (:mod:`photonjax.nn`), and what it all costs (:mod:`photonjax.cost`).
 """
 
 import importlib
 from typing import Any
 
-from photonjax import cost, machines, nn
+from photonjax import cost, machines
 from photonjax.core import (
     CoreCosts,
     OpticalCore,
@@ -21,24 +22,26 @@ from photonjax.core import (
     program,
     quantize,
 )
-from photonjax.machines import DigitalAccelerator
 from photonjax.nn import nnx
 from photonjax.nn.calibrate import calibrate
-from photonjax.nn.convert import (
-    ConversionReport,
-    Rule,
-    convert,
-    program_weights,
-    revert,
-    unprogram_weights,
-)
+from photonjax.nn.convert import convert, program_weights, revert, unprogram_weights
 from photonjax.nn.transform import optical
+from photonjax.rules import ConversionReport, Rule
 from photonjax.workload import MatmulSite, Workload, matmuls, trace_workload
+
+__version__ = "0.1.0"
+
+# Imported when they are asked for: they bring Flax Linen, loaders of models, corpora.
+_LATER = {
+    "data": "photonjax.data",
+    "evaluation": "photonjax.evaluation",
+    "linen": "photonjax.nn.linen",
+    "models": "photonjax.models",
+}
 
 __all__ = [
     "ConversionReport",
     "CoreCosts",
-    "DigitalAccelerator",
     "MatmulSite",
     "OpticalCore",
     "ProgrammedWeight",
@@ -49,9 +52,12 @@ __all__ = [
     "characterize",
     "convert",
     "cost",
+    "data",
+    "evaluation",
+    "linen",
     "machines",
     "matmuls",
-    "nn",
+    "models",
     "nnx",
     "optical",
     "optical_dot_general",
@@ -65,11 +71,12 @@ __all__ = [
     "unprogram_weights",
 ]
 
-__version__ = "0.1.0"
-
 
 def __getattr__(name: str) -> Any:
-    """Flax Linen, models and data are imported when they are asked for."""
-    if name in ("linen", "models", "data"):
-        return importlib.import_module(f"photonjax.{'nn.linen' if name == 'linen' else name}")
+    if name in _LATER:
+        return importlib.import_module(_LATER[name])
     raise AttributeError(f"module 'photonjax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

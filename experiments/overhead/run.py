@@ -4,8 +4,8 @@
     python -m experiments.overhead repeats=101 trace.layers=null
 
 One small transformer, three times: as Flax NNX modules, as Flax Linen modules, as a function. Each is written
-with optical products by hand, and written digitally and converted: by ``pj.convert``, by interception
-(``pj.linen.Optical``), by ``pj.optical``. All run in turn, in an order that changes from round to round;
+with optical products by hand, and written digitally and converted: by ``pj.convert``, by
+``pj.linen.Optical``, by ``pj.optical``. All run in turn, in an order that changes from round to round;
 the ratio is the median over rounds. Operations are XLA's count for the compiled program: they do not
 depend on what else the machine does. Tracing is of ``pj.optical`` on layers run by a scan, from shapes
 alone. Writes ``results/overhead/<run>/``: models.csv, metrics.json, report.txt.
@@ -136,7 +136,7 @@ def model_rows(
     x = jax.random.normal(jax.random.key(0), (tokens, width))
     pairs = {
         "nnx, pj.convert": nnx_pair(core, layers, width, heads),
-        "linen, interception": linen_pair(core, layers, width, heads, x),
+        "linen, Optical": linen_pair(core, layers, width, heads, x),
         "function, pj.optical": function_pair(core, layers, width, heads),
     }
     compiled = {}
@@ -185,7 +185,7 @@ def nnx_pair(core: pj.OpticalCore, layers: int, width: int, heads: int) -> list[
 def linen_pair(
     core: pj.OpticalCore, layers: int, width: int, heads: int, x: jax.Array
 ) -> list[Any]:
-    """The hook for ``dot_general_cls``, and an unmodified module intercepted."""
+    """The hook for ``dot_general_cls``, and an unmodified module on light."""
     dot = functools.partial(pj.linen.OpticalDot, core=core)
     plain = linen.Sequential([LinenBlock(width, heads) for _ in range(layers)])
     hand = linen.Sequential([LinenBlock(width, heads, dot) for _ in range(layers)])

@@ -108,10 +108,8 @@ def light_up(
         needed = {path: start * float(m.error / m.signal) for path, m in sites.items()}
         for path, dot in pj.nnx.optical_dots(optical):
             light = dot.hardware["photons"]
-            layers = range(light[...].size)
-            paths = [pj.nnx.unrolled_path(path, i) if light[...].ndim else path for i in layers]
             # What was never multiplied with (an embedding that is only looked up) needs no light.
-            each = [needed.get(p, 1.0) for p in paths]
+            each = [needed.get(p, 1.0) for p in dot.layer_paths(path)]
             light[...] = jnp.asarray(each).reshape(light[...].shape)
     pj.program_weights(optical)
     return optical

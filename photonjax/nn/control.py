@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from photonjax.nn.values import Axis, Turn, Value, again, like
 from photonjax.workload.jaxprs import scan_parts
-from photonjax.workload.values import Axis, Turn, Value, again, like, settled
 
 
 def scan(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Any]:
@@ -22,8 +22,8 @@ def scan(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[
     p, loop = eqn.params, object()
     carried, ends = scan_parts(eqn)
     fixed, state, sliced = ins[: ends - carried], ins[ends - carried : ends], ins[ends:]
-    of_fixed, of_state, of_sliced = ([v.origin for v in part] for part in (fixed, state, sliced))
-    origins = settled(p["jaxpr"], of_fixed, of_state, of_sliced, walk.origin_of)
+    (program,) = walk.analysis.bodies(eqn, [v.origin for v in ins])
+    origins = program.ins[ends - carried : ends]
     length = p["length"]
 
     def body(carry: Any, step: Any) -> tuple[Any, Any]:
@@ -47,9 +47,7 @@ def while_loop(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) ->
     of_cond, of_body = p["cond_nconsts"], p["body_nconsts"]
     tests, fixed = ins[:of_cond], ins[of_cond : of_cond + of_body]
     state = ins[of_cond + of_body :]
-    origins = settled(
-        p["body_jaxpr"], [v.origin for v in fixed], [v.origin for v in state], [], walk.origin_of
-    )
+    origins = walk.analysis.bodies(eqn, [v.origin for v in ins])[0].ins[of_cond:]
 
     def go_on(carry: Any) -> Any:
         index, values = carry

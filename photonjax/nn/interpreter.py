@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,15 +10,17 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 
-from photonjax.core.core import OpticalCore
 from photonjax.nn.control import CONTROL
 from photonjax.nn.products import PRODUCTS, product_of
-from photonjax.rules import Rule, Site, Status
-from photonjax.workload.jaxprs import body_of, scope_of, weighs
-from photonjax.workload.origin import CONSTANT, UNSUPPORTED, Origin, combine, kind_of
-from photonjax.workload.values import Turn, Value, is_call, like, origins_after, part_of
+from photonjax.nn.values import Turn, Value, like, part_of
+from photonjax.rules import Engine, Rule, Site
+from photonjax.workload.analysis import Analysis
+from photonjax.workload.jaxprs import body_of, scope_of
+from photonjax.workload.kinds import UNSUPPORTED, kind_of
+from photonjax.workload.origin import CONSTANT
+from photonjax.workload.parameters import Parameters
+from photonjax.workload.products import weight_operand
 
-_LAYER = 0x9E3779B9  # spreads the numbers of a stack's layers over 32 bits
 _CUSTOM = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
 # What multiplies, or may, in a way that is not done here.
 _CLOSED = UNSUPPORTED.union(("ragged_dot", "ragged_dot_general")).difference(PRODUCTS)
@@ -29,15 +29,12 @@ _CLOSED = UNSUPPORTED.union(("ragged_dot", "ragged_dot_general")).difference(PRO
 class Interpreter:
     """Runs a jaxpr equation by equation, products through the cores that rules name."""
 
-    def __init__(self, rules: Sequence[Rule]):
-        self.rules = rules
-        self.sites: list[Site] = []
-        self.matched: set[int] = set()
-        self.used: set[int] = set()
+    def __init__(self, rules: Sequence[Rule], parameters: Parameters):
+        self.engine = Engine(rules)
+        self.analysis = Analysis()
+        self.parameters = parameters
         self.multiplied = 0
-        self.unnamed = 0
         self.uses: dict[str, list[tuple[Any, int]]] = {}
-        self.constants: dict[int, Origin] = {}
 
     def enter(self, jaxpr: Any, ins: Sequence[Value], turn: Turn, scope: str) -> list[Value]:
         consts = getattr(jaxpr, "consts", ())
@@ -56,23 +53,14 @@ class Interpreter:
         return [read(v) for v in jaxpr.outvars]
 
     def constant(self, value: Any) -> Value:
-        return Value(value, self.origin_of(value))
-
-    def origin_of(self, value: Any) -> Origin:
-        """Closed-over matrices are parameters, named as in a workload."""
-        if jnp.ndim(value) < 2 or not weighs(value):
-            return CONSTANT
-        name = f"constant/{len(self.constants)}"
-        origin = Origin(True, name, math.prod(jnp.shape(value)))
-        return self.constants.setdefault(id(value), origin)
+        return Value(value, self.analysis.constant(value))
 
     def equation(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
         name = eqn.primitive.name
         if name in PRODUCTS:
             return [self.product(eqn, ins, turn, scope)]
         if name in CONTROL:
-            origins = origins_after(eqn, [v.origin for v in ins], self.origin_of)
-            return like(CONTROL[name](self, eqn, ins, turn, scope), origins, ins)
+            return self.results(eqn, ins, CONTROL[name](self, eqn, ins, turn, scope))
         inner = body_of(eqn) if kind_of(name) == "other" and name not in _CLOSED else None
         if inner is not None and is_call(eqn, inner):
             call = self.custom if name in _CUSTOM else self.enter_call
@@ -89,7 +77,11 @@ class Interpreter:
             if part is not None:
                 return [part]
             outs = [outs]
-        return like(outs, [combine(v.origin for v in ins)] * len(outs), ins)
+        return self.results(eqn, ins, outs)
+
+    def results(self, eqn: Any, ins: list[Value], outs: Sequence[Any]) -> list[Value]:
+        """An equation's results with what is known about them."""
+        return like(outs, self.analysis.after(eqn, [v.origin for v in ins]), ins)
 
     def enter_call(
         self, inner: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str
@@ -107,30 +99,19 @@ class Interpreter:
         return like(values, [v.origin for v in light], light)
 
     def product(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> Value:
-        name = eqn.primitive.name
-        x, w = ins
-        # einsum may put the parameter on the left; of a convolution the kernel is on the right.
-        swapped = name == "dot_general" and x.origin.fixed and not w.origin.fixed
-        if swapped:
-            x, w = w, x
-        path = w.origin.path or scope or f"dot_general:{self.unnamed}"
-        self.unnamed += not w.origin.path
+        side = weight_operand(eqn, [v.origin for v in ins])
+        x, w = ins[1 - side], ins[side]
+        path = self.analysis.name(w.origin, scope)
         self.multiplied += 1
+        known = Site(path, stationary=w.origin.fixed, layers=turn.count)
         if w.origin.fixed:
-            known = Site(
-                path,
-                path,
-                tuple(w.value.shape),
-                turn.count,
-                "digital",
-                "",
+            known = dataclasses.replace(
+                known,
+                parameter=w.origin.path or None,
+                shape=tuple(w.value.shape),
                 dtype=str(w.value.dtype),
             )
-        else:
-            known = Site(path, None, None, turn.count, "digital", "")
-        core, reason = self.decide(known, eqn)
-        status: Status = "digital" if core is None else "optical"
-        self.sites.append(dataclasses.replace(known, status=status, reason=reason, core=core))
+        core = self.engine.decide(known, {path: w.value.dtype, "its input": x.value.dtype}).core
         if core is None:
             return self.bind(eqn, ins)[0]
         if not all(isinstance(size, int) for size in jnp.shape(w.value)):
@@ -138,48 +119,25 @@ class Interpreter:
                 f"{path}: what the array holds is {jnp.shape(w.value)}, a shape not known before the "
                 "program runs; export it for concrete shapes, or keep this product digital by a rule"
             )
-        site = jnp.uint32(zlib.crc32(path.encode()))
-        if w.layer is not None:
-            site = site + jnp.uint32(_LAYER) * (jnp.uint32(w.layer) + jnp.uint32(1))
+        site = w.site(path, self.parameters)
         key = turn.key_at(site, self.number(path, w), x, w)
         try:
-            out = product_of(eqn, x.value, w.value, swapped, dict(core=core, key=key, site=site))
+            options = dict(core=core, key=key, site=jnp.uint32(site))
+            out = product_of(eqn, x.value, w.value, side == 0, options)
         except (TypeError, ValueError) as error:
             if type(error) not in (TypeError, ValueError):  # JAX's own
                 raise
             raise type(error)(f"{path}: {error}") from error
-        return Value(out.astype(eqn.outvars[0].aval.dtype), combine((x.origin, w.origin)))
+        return self.results(eqn, ins, [out.astype(eqn.outvars[0].aval.dtype)])[0]
 
     def number(self, path: str, w: Value) -> int:
         """How often this weight (as far as can be told: this layer of it) was multiplied before."""
-        layer = w.layer if isinstance(w.layer, int) else None
-        known = layer is not None
+        layer = tuple(level.index for level in w.levels)
+        known = layer and all(isinstance(index, int) for index in layer)
         before = self.uses.setdefault(path, [])
         number = 1 + max((n for one, n in before if not known or one in (None, layer)), default=-1)
-        before.append((layer, number))
+        before.append((layer if known else None, number))
         return number
-
-    def decide(self, site: Site, eqn: Any) -> tuple[OpticalCore | None, str]:
-        """The core that the first rule to take a site (by its path or its module's) gives it, and why."""
-        if not all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in eqn.invars):
-            return None, "not a product of real numbers"
-        module = site.path.rpartition("/")[0]
-        names = [site]
-        if module and not site.dynamic:
-            names.append(dataclasses.replace(site, path=module))
-        hits = [i for i, rule in enumerate(self.rules) if any(map(rule.takes, names))]
-        self.matched.update(hits)
-        if not hits:
-            return None, "no rule matches (dynamic)" if site.dynamic else "no rule matches"
-        rule = self.rules[hits[0]]
-        if rule.core is None:
-            self.used.add(hits[0])
-            return None, f"{rule} keeps it digital"
-        if site.dynamic and not rule.dynamic:
-            return None, f"dynamic product, and {rule} is for held weights"
-        self.used.add(hits[0])
-        dynamic = ", dynamic: written anew at every call" if site.dynamic else ""
-        return rule.core, f"{rule}{dynamic}"
 
     def note_closed(self, eqn: Any, turn: Turn, scope: str) -> None:
         """List what may multiply and is left as it is."""
@@ -189,27 +147,41 @@ class Interpreter:
             return
         where = "/".join(part for part in (scope, name) if part)
         reason = f"{name} cannot be entered" + (f" (it has {', '.join(inside)})" if inside else "")
-        self.sites.append(Site(where, None, None, turn.count, "digital", reason))
+        self.engine.sites.append(Site(where, stationary=False, layers=turn.count, reason=reason))
 
     def once(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """JAX may trace a body more than once; its sites are listed, and counted, as of the first."""
         start: list[Any] = []
+        engine, analysis = self.engine, self.analysis
 
         def counters() -> Any:
-            return self.unnamed, {path: list(uses) for path, uses in self.uses.items()}
+            return analysis.unnamed, {path: list(uses) for path, uses in self.uses.items()}
 
         def traced(*args: Any) -> Any:
             if not start:
                 start.append(counters())
                 return body(*args)
-            kept, before = (list(self.sites), self.multiplied), counters()
-            self.unnamed, self.uses = start[0]
+            kept, before = (list(engine.sites), self.multiplied), counters()
+            analysis.unnamed, self.uses = start[0]
             start[0] = counters()
             out = body(*args)
-            (self.sites, self.multiplied), (self.unnamed, self.uses) = kept, before
+            (engine.sites, self.multiplied), (analysis.unnamed, self.uses) = kept, before
             return out
 
         return traced
+
+
+def is_call(eqn: Any, inner: Any) -> bool:
+    """Whether an equation runs ``inner`` on its operands, as they are, and returns its results."""
+    inner = getattr(inner, "jaxpr", inner)
+    pairs = [
+        *zip(eqn.invars, inner.invars, strict=False),
+        *zip(eqn.outvars, inner.outvars, strict=False),
+    ]
+    counts = len(inner.invars) == len(eqn.invars) and len(inner.outvars) == len(eqn.outvars)
+    return counts and all(
+        getattr(a.aval, "shape", None) == getattr(b.aval, "shape", None) for a, b in pairs
+    )
 
 
 @jax.custom_jvp

@@ -1,7 +1,8 @@
-"""Flax Linen: the optical product for ``dot_general_cls``, and unmodified modules by interception."""
+"""Flax Linen: the optical product for ``dot_general_cls``, and unmodified modules on light."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,9 +10,8 @@ from flax import linen as nn
 
 from photonjax.core.core import OpticalCore
 from photonjax.core.dot import DimensionNumbers, optical_dot_general
-from photonjax.nn.intercept import Interception, site_of
-from photonjax.rules import ConversionReport, Rule, Site
-from photonjax.workload import trace_workload
+from photonjax.nn.transform import optical
+from photonjax.rules import ConversionReport, Rule
 
 __all__ = ["Optical", "OpticalDot"]
 
@@ -22,7 +22,8 @@ class OpticalDot(nn.Module):
     Noise is drawn from the rng stream ``noise``, for each layer its own; a call without that stream has
     none. Inside ``nn.scan`` and ``nn.vmap`` the stream must be passed on:
     ``split_rngs={"params": True, "noise": True}``. Static errors follow from ``core.chip_seed`` and
-    the path of the layer.
+    the path of the layer's ``kernel``; layers of one ``nn.scan`` share it, and so the errors (in
+    :class:`Optical` each has its own).
 
     Attributes:
       core: the machine.
@@ -53,7 +54,6 @@ class OpticalDot(nn.Module):
         preferred_element_type: Any = None,
     ) -> jax.Array:
         """``lax.dot_general(x, w, dimension_numbers, ...)`` on the core."""
-        owner = "/".join(self.path[:-1])
         key = self.make_rng("noise") if self.has_rng("noise") else None
         return optical_dot_general(
             x,
@@ -63,7 +63,7 @@ class OpticalDot(nn.Module):
             preferred_element_type,
             core=self.core,
             key=key,
-            site=site_of(owner),
+            site="/".join([*self.path[:-1], "kernel"]),
             adc_range=self.adc_range,
             input_range=self.input_range,
         )
@@ -72,25 +72,19 @@ class OpticalDot(nn.Module):
 class Optical(nn.Module):
     """An unmodified Linen module, with the products that rules name on optical cores.
 
-    Calls of ``nn.Dense``, ``nn.DenseGeneral`` (so of the projections of attention), ``nn.Einsum``,
-    ``nn.Embed.attend`` and of convolutions within the module are intercepted; the parameter tree is the
-    module's own, so checkpoints load either way. Use it like the module: init, apply, jit, grad,
-    ``nn.scan``, ``nn.remat``, ``nn.jit``. Rules match the paths of the layers, and of their ``kernel``
-    or ``embedding``.
+    A call of the module goes through :func:`photonjax.optical`: products are found wherever they are
+    (layers, attention, ``jnp.dot``, within ``nn.scan``, ``nn.remat``, ``nn.jit``) and named after
+    their parameters. The parameter tree is the module's own, so checkpoints load either way. Use it
+    like the module: init, apply, jit, grad.
 
-    Products that no such layer makes (attention's scores and values, a module's own ``jnp.dot``) stay
-    digital and are in the report; :func:`photonjax.optical` of ``module.apply`` reaches those too.
-
-    Noise comes from the rng stream ``noise`` (none without it). Inside ``nn.scan`` and ``nn.vmap`` the stream
-    must be passed on: ``split_rngs={"params": True, "noise": True}``. Layers of one scan share the path,
-    hence the static errors (not so with :func:`photonjax.optical`).
+    Noise comes from the rng stream ``noise`` (none without it); no lifted transformation needs to
+    split it.
 
     Attributes:
-      module: the module. rules: the first that takes a layer decides.
+      module: the module. rules: the first that takes a product decides.
 
     Raises:
-      ValueError: (when called) a rule that matches nothing or is never reached; noise that does not
-        reach a layer.
+      ValueError: (when called) a rule that matches nothing or is never reached.
 
     Example:
       >>> import jax, jax.numpy as jnp, photonjax as pj
@@ -101,9 +95,9 @@ class Optical(nn.Module):
       >>> optical.apply(variables, jnp.ones((2, 8)), rngs={"noise": jax.random.key(1)}).shape
       (2, 4)
       >>> print(optical.report(variables, jnp.ones((2, 8))))
-      site      weight  layers  runs     why
-      layers_0  8 x 16  1       optical  rule 'layers_0'
-      layers_2  16 x 4  1       digital  no rule matches
+      site             weight  layers  runs     why
+      layers_0/kernel  8 x 16  1       optical  rule 'layers_0'
+      layers_2/kernel  16 x 4  1       digital  no rule matches
     """
 
     module: nn.Module
@@ -113,9 +107,20 @@ class Optical(nn.Module):
         nn.share_scope(self, self.module)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the module, its products intercepted."""
-        with Interception(self.rules, self.has_rng("noise")).active():
+        """Call the module, its products on light."""
+        if self.is_initializing():
             return self.module(*args, **kwargs)
+        key = self.make_rng("noise") if self.has_rng("noise") else None
+        scope: Any = self.scope
+        rngs = {name: rng for name, rng in scope.rngs.items() if name != "noise"}
+        path = scope.path
+        run = self._run(scope.mutable, path)
+        variables = _under(path, self.module.variables)
+        out, changed = optical(run, self.rules)(key, variables, rngs, args, kwargs)
+        for collection, tree in changed.items():
+            for name, value in tree.items():
+                self.put_variable(collection, name, value)
+        return out
 
     def report(self, variables: Any, *args: Any, **kwargs: Any) -> ConversionReport:
         """What becomes of every product of a call; nothing is computed.
@@ -123,22 +128,28 @@ class Optical(nn.Module):
         Raises:
           ValueError: for a rule that matches nothing or is never reached.
         """
-        met = Interception(self.rules, False, pretend=True)
+        return optical(self._run(False, ()), self.rules).report(variables, {}, args, kwargs)
 
-        def run(variables: Any, *args: Any) -> Any:
-            with met.active():
-                return self.module.apply(variables, *args, **kwargs)
+    def _run(self, mutable: Any, path: tuple[str, ...]) -> Callable[..., Any]:
+        """The module's call as a function of its variables, as they stand in the whole tree."""
+        module = self.module.clone(parent=None)
 
-        left = trace_workload(run, variables, *args)
-        why = "no layer that can be intercepted; photonjax.optical reaches it"
-        others = [
-            Site(s.path, s.path, (s.K, s.N), s.count, "digital", why, dtype=s.dtype)
-            if s.stationary
-            else Site(s.path, None, None, s.count, "digital", f"{why} (dynamic)")
-            for s in left.matmuls
-        ]
-        for text in left.unsupported:
-            others.append(Site(text, None, None, 1, "digital", "cannot be entered"))
-        # Lifted transformations trace a body more than once.
-        sites = {site.path: site for site in met.sites}
-        return ConversionReport((*sites.values(), *others))
+        def run(variables: Any, rngs: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+            own = {name: _at(path, tree) for name, tree in variables.items()}
+            out = module.apply(own, *args, rngs=rngs, mutable=mutable, **kwargs)
+            return (out, {}) if mutable is False else out
+
+        return run
+
+
+def _under(path: tuple[str, ...], variables: Any) -> Any:
+    """Variables of a module at their place in the tree of the module around it."""
+    for name in reversed(path):
+        variables = {collection: {name: tree} for collection, tree in variables.items()}
+    return dict(variables)
+
+
+def _at(path: tuple[str, ...], tree: Any) -> Any:
+    for name in path:
+        tree = tree[name]
+    return tree

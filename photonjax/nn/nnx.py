@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from photonjax.core import site_number
 from photonjax.core.measure import Measurement
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.layers import (
@@ -25,8 +26,6 @@ from photonjax.nn.optical_dot import (
     ProgrammedParam,
     SiteIndex,
     SiteMeasurement,
-    hold,
-    release,
 )
 
 __all__ = [
@@ -42,15 +41,12 @@ __all__ = [
     "ProgrammedParam",
     "SiteIndex",
     "SiteMeasurement",
-    "hold",
     "optical_dots",
-    "release",
     "set_die",
     "set_hardware",
     "set_noise_key",
     "start_measuring",
     "stop_measuring",
-    "unrolled_path",
 ]
 
 
@@ -79,24 +75,21 @@ def _site_of(path: list[str]) -> str:
 def set_noise_key(model: nnx.Module, key: jax.Array | None) -> None:
     """Restart the noise of every optical product from one key; ``None`` turns it off.
 
-    Site by site the key is folded with the site's index, so the same key gives the same noise in any
-    run, on any mesh, scanned or unrolled. Works under jit, on a merged model.
+    Site by site the key is folded with the number of the path of the module that multiplies (of the
+    path that a stacked layer would have by itself), so the same key gives the same noise in any run, on
+    any mesh, scanned or unrolled. Works under jit, on a merged model.
     """
-    for _, dot in optical_dots(model):
+    for path, dot in optical_dots(model):
         if key is None:
             dot.stream = nnx.data(None)
             continue
-        site = dot.site[...]
-        keys = jax.random.fold_in(key, site) if site.ndim == 0 else _fold_each(key, site)
+        numbers = jnp.array([site_number(p) for p in dot.layer_paths(path)], jnp.uint32)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers).reshape(dot.site[...].shape)
         if dot.stream is None:
             dot.stream = nnx.data(nnx.RngStream(keys, tag="noise"))
         else:
             dot.stream.key[...] = keys
             dot.stream.count[...] = jnp.zeros_like(dot.stream.count[...])
-
-
-def _fold_each(key: jax.Array, sites: jax.Array) -> jax.Array:
-    return jax.vmap(lambda site: jax.random.fold_in(key, site))(sites.ravel()).reshape(sites.shape)
 
 
 def set_hardware(model: nnx.Module, **fields: Any) -> None:
@@ -134,19 +127,19 @@ def set_die(model: nnx.Module, seed: int | jax.Array) -> None:
         jax.vmap(logits)(jnp.arange(8))
 
     Args:
-      model: a converted model without held weights (those belong to the die they were made for).
+      model: a converted model without programmed weights (those belong to the die they were made for).
       seed: of the die, as ``OpticalCore.chip_seed``; may be traced.
 
     Raises:
-      ValueError: if a weight is held.
+      ValueError: if a weight is programmed.
     """
     for path, dot in optical_dots(model):
-        if dot.held is not None:
+        if dot.programmed is not None:
             raise ValueError(
-                f"{path}: its held weight belongs to one die; unprogram_weights(model) first"
+                f"{path}: its programmed weight belongs to one die; unprogram_weights(model) first"
             )
         site = dot.site[...]
-        dot.chip = nnx.data(SiteIndex(jnp.broadcast_to(jnp.asarray(seed, jnp.uint32), site.shape)))
+        dot.die = nnx.data(SiteIndex(jnp.broadcast_to(jnp.asarray(seed, jnp.uint32), site.shape)))
 
 
 def start_measuring(model: nnx.Module) -> None:
@@ -169,25 +162,9 @@ def stop_measuring(model: nnx.Module) -> dict[str, Measurement]:
             continue
         values = jax.device_get(dot.measurement[...])
         dot.measurement = nnx.data(None)
-        names = [path]
-        if values.ndim > 1:
-            values = values.reshape(-1, values.shape[-1])
-            names = [_unrolled(dot, path, layer) for layer in range(len(values))]
+        names = dot.layer_paths(path)
         for name, row in zip(names, values.reshape(len(names), -1), strict=True):
             measured = Measurement(*row)
             if measured.outputs:
                 found[name] = measured
     return found
-
-
-def _unrolled(dot: OpticalDot, path: str, layer: int) -> str:
-    if dot.unrolled is None:
-        return unrolled_path(path, layer)
-    return dot.unrolled.replace("{}", str(layer))
-
-
-def unrolled_path(path: str, layer: int) -> str:
-    """``layers/block/mlp/up_proj`` and layer 3 make ``layers/3/mlp/up_proj``."""
-    parts = path.split("/")
-    parts[1 if len(parts) > 1 else 0] = str(layer)
-    return "/".join(parts)

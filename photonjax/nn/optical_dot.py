@@ -6,13 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from photonjax.core import ProgrammedWeight, optical_dot_general, program
+from photonjax.core import ProgrammedWeight, optical_dot_general, program, site_number
 from photonjax.core.core import OpticalCore
 from photonjax.core.dot import DimensionNumbers
 from photonjax.core.fields import leaf_names
 from photonjax.core.measure import Measurement, measured_dot_general
+from photonjax.workload.parameters import fill
 
 
 class HardwareParam(nnx.Variable):
@@ -20,7 +22,7 @@ class HardwareParam(nnx.Variable):
 
 
 class SiteIndex(nnx.Variable):
-    """The integer that names a site on the chip (uint32)."""
+    """The number that a site's static errors are drawn from (uint32)."""
 
 
 class SiteMeasurement(nnx.Variable):
@@ -31,15 +33,20 @@ class ProgrammedParam(nnx.Variable):
     """One array of a :class:`~photonjax.core.ProgrammedWeight`."""
 
 
+OF_HARDWARE = (HardwareParam, SiteIndex, SiteMeasurement, ProgrammedParam)
+"""Variables that belong to the machine, not to the model."""
+
+
 class OpticalDot(nnx.Module):
-    """A drop-in for ``lax.dot_general`` in NNX layers: the second operand is the held weight.
+    """A drop-in for ``lax.dot_general`` in NNX layers: the second operand is the weight.
 
     Args:
       core: the machine. Its continuous fields become :class:`HardwareParam` variables, so they can
         be changed without recompiling and differentiated with ``nnx.grad``.
       rngs: supplies the noise (stream ``noise``, else the default one); a fresh key is drawn at every
         call, as in ``nnx.Dropout``. ``None``: no random noise.
-      site: integer name on the chip; static errors follow from it and ``core.chip_seed``.
+      site: path of the weight in the model's parameters (``"layers/0/mlp/up_proj/kernel"``), or its
+        number (:func:`photonjax.core.site_number`): static errors follow from it and ``core.chip_seed``.
       stack: leading sizes of the layer stack that the module is part of (``nnx.vmap``-ed blocks run
         by ``nnx.scan``): its variables carry them too, and ``site`` has one entry per layer.
 
@@ -59,7 +66,7 @@ class OpticalDot(nnx.Module):
         core: OpticalCore,
         *,
         rngs: nnx.Rngs | nnx.RngStream | None = None,
-        site: int | jax.Array = 0,
+        site: str | int | jax.Array | np.ndarray = 0,
         stack: tuple[int, ...] = (),
     ):
         seed = core.chip_seed  # an array cannot be part of a module's static structure
@@ -69,13 +76,14 @@ class OpticalDot(nnx.Module):
         self.hardware = nnx.Dict(
             {n: HardwareParam(v) for n, v in zip(leaf_names(bare), wide, strict=True)}
         )
-        self.site = SiteIndex(jnp.broadcast_to(jnp.asarray(site, jnp.uint32), stack))
+        number = site_number(site) if isinstance(site, str) else site
+        self.site = SiteIndex(jnp.broadcast_to(jnp.asarray(number, jnp.uint32), stack))
         self.adc_range: nnx.Data[HardwareParam | None] = nnx.data(None)
         self.input_range: nnx.Data[HardwareParam | None] = nnx.data(None)
         own = None if isinstance(seed, int) else SiteIndex(jnp.broadcast_to(seed, stack))
-        self.chip: nnx.Data[SiteIndex | None] = nnx.data(own)
-        self.held: nnx.Data[nnx.Dict | None] = nnx.data(None)
-        self.held_structure: Any = None
+        self.die: nnx.Data[SiteIndex | None] = nnx.data(own)
+        self.programmed: nnx.Data[nnx.Dict | None] = nnx.data(None)
+        self.programmed_structure: Any = None
         self.measurement: nnx.Data[SiteMeasurement | None] = nnx.data(None)
         if isinstance(rngs, nnx.Rngs):
             stream = rngs["noise"].fork() if not stack else rngs["noise"].split(stack)
@@ -83,16 +91,40 @@ class OpticalDot(nnx.Module):
             stream = rngs
         self.stream: nnx.Data[nnx.RngStream | None] = nnx.data(stream)
         self.unrolled: str | None = None
-        """Of stacked layers: the path that layer ``{}`` would have by itself."""
+        """Of stacked layers: the path of this product that layer ``{}`` would have by itself."""
         self.replaced: Any = None
         """The hook that this product took the place of, to be put back."""
+
+    def layer_paths(self, path: str) -> list[str]:
+        """``path`` of this product; of a stack, the paths that its layers would have by themselves."""
+        stack = self.site[...].shape
+        template = self.unrolled or "/".join([path, *["{}"] * len(stack)]).lstrip("/")
+        return [fill(template, layer) for layer in np.ndindex(*stack)]
 
     @property
     def core(self) -> OpticalCore:
         """The core as it is at this site now (without costs)."""
         values = [self.hardware[name][...] for name in leaf_names(self.structure)]
         core = jax.tree.unflatten(jax.tree.structure(self.structure), values)
-        return core if self.chip is None else core.replace(chip_seed=self.chip[...])
+        return core if self.die is None else core.replace(chip_seed=self.die[...])
+
+    def program(self, weight: jax.Array, contracting: tuple[int, ...]) -> None:
+        """Write a weight into the array, so that calls need not quantize it again."""
+
+        def one(w: jax.Array, site: jax.Array, core: OpticalCore) -> ProgrammedWeight:
+            return program(w, core, contracting=contracting, site=site)
+
+        for _ in self.site[...].shape:
+            one = jax.vmap(one)
+        written = jax.jit(one)(weight, self.site[...], self.core)
+        leaves, structure = jax.tree.flatten(written)
+        parts = {f"part{i}": ProgrammedParam(leaf) for i, leaf in enumerate(leaves)}
+        self.programmed = nnx.data(nnx.Dict(parts))
+        self.programmed_structure = structure
+
+    def unprogram(self) -> None:
+        """Forget a programmed weight: calls quantize the parameter again."""
+        self.programmed, self.programmed_structure = nnx.data(None), None
 
     def __call__(
         self,
@@ -112,7 +144,7 @@ class OpticalDot(nnx.Module):
         if site.ndim:
             raise ValueError(
                 f"an optical product of {site.size} stacked layers"
-                + (f" ({self.unrolled.format('*')})" if self.unrolled else "")
+                + (f" ({self.unrolled.replace('{}', '*')})" if self.unrolled else "")
                 + " was called as one layer: map all of its variables along axis 0, as in nnx.scan(..., "
                 "in_axes=(0, nnx.Carry)), not nnx.Param alone: nnx.StateAxes({nnx.Param: 0, ...: 0})"
             )
@@ -125,37 +157,19 @@ class OpticalDot(nnx.Module):
             adc_range=None if self.adc_range is None else self.adc_range[...],
             input_range=None if self.input_range is None else self.input_range[...],
         )
-        held = w if self.held is None else _assemble(self.held, self.held_structure)
+        loaded = (
+            w if self.programmed is None else _assemble(self.programmed, self.programmed_structure)
+        )
         if self.measurement is None:
             return optical_dot_general(
-                x, held, dimension_numbers, out_sharding=out_sharding, **options
+                x, loaded, dimension_numbers, out_sharding=out_sharding, **options
             )
-        y, measured = measured_dot_general(x, held, dimension_numbers, reference=w, **options)
+        y, measured = measured_dot_general(x, loaded, dimension_numbers, reference=w, **options)
         pooled = Measurement(*self.measurement[...]).pool(measured)
         self.measurement[...] = jnp.stack(pooled)
         return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 
-def hold(dot: OpticalDot, weight: jax.Array, contracting: tuple[int, ...]) -> None:
-    """Program a weight into the dot's array, so that calls need not quantize it again."""
-    core, stack = dot.core, dot.site[...].shape
-
-    def one(w: jax.Array, site: jax.Array, core: OpticalCore) -> ProgrammedWeight:
-        return program(w, core, contracting=contracting, site=site)
-
-    for _ in stack:
-        one = jax.vmap(one)
-    programmed = jax.jit(one)(weight, dot.site[...], core)
-    leaves, structure = jax.tree.flatten(programmed)
-    dot.held = nnx.data(nnx.Dict({f"part{i}": ProgrammedParam(v) for i, v in enumerate(leaves)}))
-    dot.held_structure = structure
-
-
-def release(dot: OpticalDot) -> None:
-    """Forget a held weight: calls quantize the parameter again."""
-    dot.held, dot.held_structure = nnx.data(None), None
-
-
-def _assemble(held: nnx.Dict, structure: Any) -> ProgrammedWeight:
-    leaves = [held[f"part{i}"][...] for i in range(len(held))]
+def _assemble(parts: nnx.Dict, structure: Any) -> ProgrammedWeight:
+    leaves = [parts[f"part{i}"][...] for i in range(len(parts))]
     return jax.tree.unflatten(structure, leaves)

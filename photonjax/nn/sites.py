@@ -10,21 +10,21 @@ import jax
 import numpy as np
 from flax import nnx
 
+from photonjax.core import site_number
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.hooks import HOOKS
 from photonjax.nn.layers import OpticalEmbed, OpticalLoRA
+from photonjax.nn.optical_dot import OF_HARDWARE
 from photonjax.rules import Site
-
-_CARRIED = ("float16", "bfloat16", "float32", "float64")
-# A container with one stacked child of such a name stands for a list: layers/block is layers/0, ...
-_ONE_OF_A_STACK = ("block", "layer")
+from photonjax.workload.jaxprs import weighs
+from photonjax.workload.parameters import Parameters, fill
 
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """The parameter that a product holds in its array.
+    """The parameter that a product keeps in its array.
 
-    ``contracting``: the axes it is summed over; ``None`` if it cannot be held between calls.
+    ``contracting``: the axes it is summed over; ``None`` if it cannot stay there between calls.
     ``ndim``: its axes without those of a layer stack, where the module says so. ``mask``: its factors.
     """
 
@@ -55,10 +55,11 @@ class Product:
     Attributes:
       path: of the site. also: other paths to it, where the module is shared.
       module: that multiplies. name: of the product, where the module has several.
-      weight: what it holds; ``None`` if both operands are computed.
+      weight: what stays in the array; ``None`` if both operands are computed.
       closed: why it cannot be replaced, or ``None``.
       note: to be added to the reason in a report.
       stack: sizes of the axes of the layer stack it is in. unrolled: as in ``OpticalDot``.
+      number: of its place on a die, as in ``OpticalDot``.
     """
 
     path: str
@@ -70,39 +71,29 @@ class Product:
     note: str = ""
     stack: tuple[int, ...] = ()
     unrolled: str | None = None
+    number: int | np.ndarray = 0
 
-    def site(self, path: str | None = None) -> Site:
-        """The product as rules see it (undecided), under one of its paths."""
-        path = self.path if path is None else path
-        weight, parameter = self.weight, None
-        if weight is not None:
-            tail = weight.path.removeprefix(self.path)
-            inside = not self.path or (tail != weight.path and tail[:1] in ("", "/"))
-            parameter = _join(path, tail.removeprefix("/")) if inside else weight.path
+    def site(self) -> Site:
+        """The product as rules see it, undecided."""
+        weight = self.weight
         return Site(
-            path=path,
-            parameter=parameter,
+            path=self.path,
+            parameter=None if weight is None else weight.path,
             shape=None if weight is None else weight.shape[len(self.stack) :],
+            stationary=weight is not None,
             layers=int(np.prod(self.stack, dtype=int)),
-            status="digital",
-            reason="",
             dtype=None if weight is None else weight.dtype.name,
-            also=tuple(p for p in (self.path, *self.also) if p != path),
+            also=self.also,
         )
 
-    def uncarried(self) -> str | None:
-        """What of its dtypes an array of real numbers cannot carry, or ``None``."""
-        kinds: dict[str, Any] = {}
-        if self.weight is not None:
-            kinds[self.weight.path] = self.weight.dtype
+    def dtypes(self) -> dict[str, Any]:
+        """Of the weight, and what the module says of its operands and its result."""
+        found = {} if self.weight is None else {self.weight.path: self.weight.dtype}
         for name in ("dtype", "preferred_element_type"):
             asked = getattr(self.module, name, None)
             if asked is not None:
-                kinds[f"{name} of {type(self.module).__name__}"] = np.dtype(asked)
-        for what, dtype in kinds.items():
-            if dtype.name not in _CARRIED:
-                return f"{what} is {dtype.name}"
-        return None
+                found[f"{name} of {type(self.module).__name__}"] = np.dtype(asked)
+        return found
 
 
 def products_of(model: nnx.Module) -> list[Product]:
@@ -115,6 +106,7 @@ def products_of(model: nnx.Module) -> list[Product]:
         found = [p for p in found if not isinstance(p.module, nnx.Embed)]
     found.sort(key=lambda product: _natural(product.path))
     _find_stacks(found)
+    _number(model, found)
     return found
 
 
@@ -235,25 +227,32 @@ def _find_stacks(products: Sequence[Product]) -> None:
             weight = product.weight
             if weight is None or weight.shape[: len(stack)] == stack:
                 product.stack = stack
-    for product in products:
-        if product.stack:
-            product.unrolled = _unrolled(product, products)
 
 
-def _unrolled(product: Product, products: Sequence[Product]) -> str:
-    """The path that layer ``{}`` would have if the stack were a list.
+def _number(model: nnx.Module, products: Sequence[Product]) -> None:
+    """Give each product, and each of its layers, the number of its parameter's path.
 
-    The stack is the outermost module all of whose products have its axes.
+    A parameter that several modules share has the path at which the state of the model keeps it.
     """
-    parts = product.path.split("/")
-    depth = 1
-    while depth < len(parts) and any(
-        p.stack != product.stack for p in products if p.path.split("/")[:depth] == parts[:depth]
-    ):
-        depth += 1
-    rest = parts[depth:]
-    rest = rest[1:] if len(rest) > 1 and rest[0] in _ONE_OF_A_STACK else rest
-    return "/".join([*parts[:depth], "{}", *rest])
+    paths, shapes = {}, {}
+    for parts, node in nnx.iter_graph(model):
+        if isinstance(node, nnx.Variable) and not isinstance(node, OF_HARDWARE):
+            value = node.get_value()
+            if weighs(value):
+                paths[id(node)] = path = "/".join(map(str, parts))
+                shapes[path] = tuple(value.shape)
+    parameters = Parameters(shapes)
+    for product in products:
+        path, stack = product.path, product.stack
+        if product.weight is not None:
+            path = paths.get(id(product.weight.variable), product.weight.path)
+        if not stack:
+            product.number = site_number(path)
+            continue
+        product.unrolled = parameters.template(product.path, stack[0], len(stack))
+        template = parameters.template(path, stack[0], len(stack))
+        layers = [site_number(fill(template, layer)) for layer in np.ndindex(*stack)]
+        product.number = np.array(layers, np.uint32).reshape(stack)
 
 
 def _join(*parts: str) -> str:

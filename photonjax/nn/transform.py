@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,10 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from photonjax.nn.interpreter import Interpreter
-from photonjax.rules import ConversionReport, Rule, Site, check_rules
-from photonjax.workload.jaxprs import join_path, weighs
-from photonjax.workload.origin import COMPUTED, Origin
-from photonjax.workload.values import Turn, Value
+from photonjax.nn.values import Turn, Value
+from photonjax.rules import ConversionReport, Rule, Site
+from photonjax.workload.parameters import Parameters, leaves_of
 
 
 def optical(
@@ -79,16 +77,21 @@ def optical(
 
     def run(key: jax.Array | None, args: tuple[Any, ...]) -> tuple[Any, list[Site]]:
         closed, shape = traced(f, name, args)
-        walk = Interpreter(rules)
-        outs = walk.enter(closed, named(args, places), Turn(key), "")
-        paths = list(dict.fromkeys(site.path for site in walk.sites))
+        values = [
+            Value(leaf, origin) for leaf, origin in leaves_of(args, places) if _is_number(leaf)
+        ]
+        shapes = {v.origin.path: jnp.shape(v.value) for v in values if v.origin.path}
+        walk = Interpreter(rules, Parameters(shapes))
+        outs = walk.enter(closed, values, Turn(key), "")
+        sites = walk.engine.sites
         if not walk.multiplied:
+            paths = ", ".join(dict.fromkeys(site.path for site in sites))
             raise ValueError(
                 f"optical: {name} has no matrix product or convolution"
-                + (f", only what cannot be entered: {', '.join(paths)}" if paths else "")
+                + (f", only what cannot be entered: {paths}" if paths else "")
             )
-        check_rules(rules, walk.matched, walk.used, paths)
-        return jax.tree.unflatten(jax.tree.structure(shape), [v.value for v in outs]), walk.sites
+        walk.engine.check()
+        return jax.tree.unflatten(jax.tree.structure(shape), [v.value for v in outs]), sites
 
     def check(key: Any, args: tuple[Any, ...]) -> None:
         if key is not None and not _is_key(key):
@@ -146,20 +149,6 @@ def _place(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     frame = [f for f in frames if not f.filename.startswith(others)][-1]
     return f"{frame.filename}:{frame.lineno}"
-
-
-def named(args: tuple[Any, ...], places: Sequence[int]) -> list[Value]:
-    """The numbers among arguments; parameters with their names."""
-    values = []
-    for i, arg in enumerate(args):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(arg):
-            if not _is_number(leaf):
-                continue
-            name = join_path(path) or f"argument/{i}"
-            origin = Origin(True, name, math.prod(jnp.shape(leaf)))
-            known = i in places and weighs(leaf)
-            values.append(Value(leaf, origin if known else COMPUTED))
-    return values
 
 
 def split(args: tuple[Any, ...]) -> tuple[list[Any], Any]:

@@ -20,10 +20,16 @@ def weighs(leaf: Any) -> bool:
 
 
 def join_path(path: Sequence[Any]) -> str:
-    """A tree path with ``/`` between its names; the final ``.value`` of a Flax NNX Variable is dropped."""
+    """A tree path with ``/`` between its names, as the tree of the parameters alone has it.
+
+    The final ``.value`` of a Flax NNX Variable and the collection ``params`` of Flax Linen's variables
+    are dropped.
+    """
     names = [str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path]
     if len(names) > 1 and names[-1] == "value" and isinstance(path[-1], jax.tree_util.GetAttrKey):
         names.pop()
+    if len(names) > 1 and names[0] == "params" and isinstance(path[0], jax.tree_util.DictKey):
+        names.pop(0)
     return "/".join(names)
 
 

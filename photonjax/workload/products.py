@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["PRODUCTS", "Sizes", "product_sizes"]
+from photonjax.workload.origin import Origin
+
+__all__ = ["PRODUCTS", "Sizes", "product_sizes", "weight_operand"]
 
 PRODUCTS = ("dot_general", "conv_general_dilated", "ragged_dot_general")
 """Primitives that are matrix products."""
@@ -19,6 +22,15 @@ def product_sizes(eqn: Any) -> tuple[list[Sizes], list[str]]:
     M counts the left operand's rows, N the right operand's columns.
     """
     return _FORMS[eqn.primitive.name](eqn)
+
+
+def weight_operand(eqn: Any, origins: Sequence[Origin]) -> int:
+    """Which operand stays in the array: a parameter, on whichever side einsum has put it, else the right one.
+
+    Of a convolution it is the kernel.
+    """
+    left = origins[0].fixed and not origins[1].fixed
+    return 0 if left and eqn.primitive.name == "dot_general" else 1
 
 
 def _dot(eqn: Any) -> tuple[list[Sizes], list[str]]:

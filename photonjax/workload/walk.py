@@ -8,20 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.extend import core as jex
 
-from photonjax.workload.jaxprs import body_of, itemsize, join_path, scan_parts, scope_of, weighs
-from photonjax.workload.origin import (
-    COMPUTED,
-    CONSTANT,
-    UNSUPPORTED,
-    Origin,
-    combine,
-    join,
-    kind_of,
-)
-from photonjax.workload.products import PRODUCTS, Sizes, product_sizes
+from photonjax.workload.analysis import Analysis, Body
+from photonjax.workload.jaxprs import itemsize, scope_of
+from photonjax.workload.kinds import UNSUPPORTED, kind_of
+from photonjax.workload.origin import Origin
+from photonjax.workload.parameters import leaves_of
+from photonjax.workload.products import PRODUCTS, Sizes, product_sizes, weight_operand
 from photonjax.workload.sites import MatmulSite, Operation, Workload
 
 __all__ = ["matmuls", "trace_workload"]
@@ -39,9 +33,9 @@ def trace_workload(f: Callable[..., Any], *args: Any, params: int | Sequence[int
     A product is *stationary* if one of its operands comes from the parameters alone, however it was
     transposed, cast, sliced, scaled or masked on the way. It is then named after the parameter's
     place in its tree, with the names of the tree: ``layers/0/mlp/gate_proj/kernel``; a final
-    ``.value`` (Flax NNX Variables) is dropped. Layers run by a scan have one site with ``count``
-    layers. An argument that is a bare array is named ``argument/<position>``. Matrices that ``f``
-    closes over are parameters too, named ``constant/<number>``.
+    ``.value`` (Flax NNX Variables) and a leading ``params`` (Flax Linen's collection) are dropped.
+    Layers run by a scan have one site with ``count`` layers. An argument that is a bare array is named
+    ``argument/<position>``. Matrices that ``f`` closes over are parameters too, ``constant/<number>``.
 
     Args:
       f: a function that JAX can trace.
@@ -71,14 +65,8 @@ def trace_workload(f: Callable[..., Any], *args: Any, params: int | Sequence[int
             f"params = {params!r}: there are {len(args)} arguments; give positions 0 ... {len(args) - 1}"
         )
     closed = jax.make_jaxpr(f)(*args)
-    origins = []
-    for i, arg in enumerate(args):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(arg):
-            name = join_path(path) or f"argument/{i}"
-            parameter = Origin(True, name, math.prod(jnp.shape(leaf)))
-            origins.append(parameter if i in places and weighs(leaf) else COMPUTED)
     walk = _Walk()
-    walk.enter(closed, origins, 1, "")
+    walk.enter(closed, [origin for _, origin in leaves_of(args, places)], 1, "")
     operations = [
         Operation(kind, name, *sums) for (kind, name), sums in walk.found.operations.items()
     ]
@@ -117,95 +105,57 @@ class _Found:
 
 
 class _Walk:
-    """Walks jaxprs with an :class:`Origin` for every variable; what it meets is in ``found``."""
+    """Walks a program and what is inside its equations; what it meets is in ``found``."""
 
     def __init__(self) -> None:
         self.found = _Found()
-        self.dynamic = 0
-        self.constants: dict[int, Origin] = {}
+        self.analysis = Analysis()
 
-    def enter(self, jaxpr: Any, ins: Sequence[Origin], count: int, scope: str) -> list[Origin]:
-        """Walks a jaxpr (open or closed) executed ``count`` times; returns the origins of its results."""
-        consts = getattr(jaxpr, "consts", ())
-        jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
-        env: dict[Any, Origin] = {}
-        env.update(zip(jaxpr.constvars, [self.constant(c) for c in consts], strict=False))
-        env.update(zip(jaxpr.invars, ins, strict=True))
+    def enter(self, jaxpr: Any, ins: Sequence[Origin], count: int, scope: str) -> None:
+        """Counts a jaxpr (open or closed) executed ``count`` times."""
+        for eqn, origins in self.analysis.equations(jaxpr, ins):
+            self.equation(eqn, origins, count, scope_of(scope, eqn))
 
-        def read(atom: Any) -> Origin:
-            return (
-                self.constant(atom.val)
-                if isinstance(atom, jex.Literal)
-                else env.get(atom, COMPUTED)
-            )
-
-        for eqn in jaxpr.eqns:
-            outs = self.equation(eqn, [read(v) for v in eqn.invars], count, scope_of(scope, eqn))
-            env.update(zip(eqn.outvars, outs, strict=True))
-        return [read(v) for v in jaxpr.outvars]
-
-    def constant(self, value: Any) -> Origin:
-        """Closed-over matrices of floating-point or one-byte numbers are parameters."""
-        if jnp.ndim(value) < 2 or not weighs(value):
-            return CONSTANT
-        number = len(self.constants)
-        return self.constants.setdefault(
-            id(value), Origin(True, f"constant/{number}", math.prod(jnp.shape(value)))
-        )
-
-    def equation(self, eqn: Any, ins: list[Origin], count: int, scope: str) -> list[Origin]:
+    def equation(self, eqn: Any, ins: list[Origin], count: int, scope: str) -> None:
         name = eqn.primitive.name
+        times = f" x {count}" + (f" in {scope}" if scope else "")
         if name in PRODUCTS:
             sizes, notes = product_sizes(eqn)
             if sizes:
                 self.found.notes += notes
-                return [self.product(eqn, sizes, ins[:2], count, scope)]
+                return self.product(eqn, sizes, ins, count, scope)
         if name in UNSUPPORTED:
             shapes = ", ".join(str(v.aval) for v in eqn.invars[:3])
-            self.found.unsupported.append(
-                f"{name}({shapes}) x {count}" + (f" in {scope}" if scope else "")
-            )
-            return [combine(ins)] * len(eqn.outvars)
-        if name == "scan":
-            return self.scan(eqn, ins, count, scope)
-        if name == "while":
-            return self.loop(eqn, ins, count, scope)
+            self.found.unsupported.append(f"{name}({shapes}){times}")
+            return None
+        bodies = self.analysis.bodies(eqn, ins)
         if name == "cond":
-            return self.branches(eqn.params["branches"], ins[1:], count, scope)
-        inner = body_of(eqn) if kind_of(name) == "other" else None
-        if inner is not None:
-            if name == "shard_map":
-                mesh = eqn.params["mesh"]
-                count *= mesh.size
-                self.found.notes.append(
-                    f"shard_map: counted for all {mesh.size} devices together, from local shapes"
-                )
-            return self.enter(inner, ins, count, scope)
-        if jex.jaxprs_in_params(eqn.params) and kind_of(name) == "other":
-            self.found.unsupported.append(
-                f"{name} (not entered) x {count}" + (f" in {scope}" if scope else "")
+            return self.branches(bodies, count, scope)
+        if name == "while":
+            self.found.notes.append("while: number of turns unknown before running; counted once")
+        if name == "shard_map":
+            self.found.notes.append(
+                f"shard_map: counted for all {bodies[0].turns} devices together, from local shapes"
             )
-        self.operation(eqn, name, count)
-        return [combine(ins)] * len(eqn.outvars)
+        for body in bodies:
+            self.enter(body.jaxpr, body.ins, count * body.turns, scope)
+        if bodies:
+            return None
+        if jex.jaxprs_in_params(eqn.params) and kind_of(name) == "other":
+            self.found.unsupported.append(f"{name} (not entered){times}")
+        return self.operation(eqn, name, count)
 
     def product(
         self, eqn: Any, sizes: list[Sizes], ins: list[Origin], count: int, scope: str
-    ) -> Origin:
+    ) -> None:
         """Notes the sites of one product (several if it falls into products of unequal sizes)."""
-        lhs, rhs = ins
-        left = lhs.fixed and not rhs.fixed  # einsum put the parameter on the left
-        weight, stationary = lhs if left else rhs, lhs.fixed or rhs.fixed
-        path = weight.path
-        if not path:
-            path = scope or f"dot_general:{self.dynamic}"
-            self.dynamic += 1
-        dtypes = [v.aval.dtype for v in eqn.invars[:2]]
-        dtype = str(max(dtypes, key=lambda d: d.itemsize))
+        side = weight_operand(eqn, ins)
+        path = self.analysis.name(ins[side], scope)
+        dtype = str(max((v.aval.dtype for v in eqn.invars[:2]), key=lambda d: d.itemsize))
         for batch, M, K, N in sizes:
-            M, N = (N, M) if left else (M, N)
-            site = MatmulSite(path, batch, M, K, N, count, dtype, stationary, scope)
+            M, N = (N, M) if side == 0 else (M, N)
+            site = MatmulSite(path, batch, M, K, N, count, dtype, ins[side].fixed, scope)
             self.found.sites.append(site)
-        return combine(ins)
 
     def operation(self, eqn: Any, name: str, count: int) -> None:
         outs = [v.aval for v in eqn.outvars if hasattr(v.aval, "shape")]
@@ -221,48 +171,13 @@ class _Walk:
         sums = self.found.operations.setdefault((kind, name), [0, 0, 0])
         sums[:] = [sums[0] + count * elements, sums[1] + count * size, sums[2] + count]
 
-    def scan(self, eqn: Any, ins: list[Origin], count: int, scope: str) -> list[Origin]:
-        p = eqn.params
-        carry, ends = scan_parts(eqn)
-        fixed, state, xs = ins[: ends - carry], ins[ends - carry : ends], ins[ends:]
-        state = self.settle(p["jaxpr"], fixed, state, xs, scope)
-        outs = self.enter(p["jaxpr"], [*fixed, *state, *xs], count * p["length"], scope)
-        return [*state, *outs[carry:]]
-
-    def loop(self, eqn: Any, ins: list[Origin], count: int, scope: str) -> list[Origin]:
-        p = eqn.params
-        of_cond, of_body = p["cond_nconsts"], p["body_nconsts"]
-        fixed, state = ins[of_cond : of_cond + of_body], ins[of_cond + of_body :]
-        state = self.settle(p["body_jaxpr"], fixed, state, [], scope)
-        self.found.notes.append("while: number of turns unknown before running; counted once")
-        self.enter(p["cond_jaxpr"], [*ins[:of_cond], *state], count, scope)
-        self.enter(p["body_jaxpr"], [*fixed, *state], count, scope)
-        return state
-
-    def settle(
-        self, body: Any, fixed: list[Origin], state: list[Origin], xs: list[Origin], scope: str
-    ) -> list[Origin]:
-        """Origins that a loop's carry keeps from turn to turn; the walks made to find out are not counted."""
-        while any(o.fixed for o in state):
-            found, dynamic, self.found = self.found, self.dynamic, _Found()
-            outs = self.enter(body, [*fixed, *state, *xs], 1, scope)
-            self.found, self.dynamic = found, dynamic
-            after = [join(a, b) for a, b in zip(state, outs, strict=False)]
-            if after == state:
-                break
-            state = after
-        return state
-
-    def branches(
-        self, branches: Sequence[Any], ins: list[Origin], count: int, scope: str
-    ) -> list[Origin]:
-        """Counts the branch with most multiply-accumulates; results may come from any of them."""
-        outer, options, results = self.found, [], []
+    def branches(self, branches: Sequence[Body], count: int, scope: str) -> None:
+        """Counts the branch with most multiply-accumulates."""
+        outer, options = self.found, []
         for branch in branches:
             self.found = _Found()
-            results.append(self.enter(branch, ins, count, scope))
+            self.enter(branch.jaxpr, branch.ins, count, scope)
             options.append(self.found)
         self.found = outer
         outer.add(max(options, key=_Found.weight))
         outer.notes.append(f"cond: the heaviest of {len(options)} branches counted")
-        return [combine(origins) for origins in zip(*results, strict=True)]

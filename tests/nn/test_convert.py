@@ -11,7 +11,6 @@ from jax import lax
 
 import photonjax as pj
 from photonjax.models import Decoder, DecoderConfig, stack_layers
-from photonjax.nn.convert import program_weights, unprogram_weights
 
 CORE = pj.OpticalCore(rows=64, cols=32, photons=200.0, array={"noise": 0.01}, adc={"enob": 7.0})
 OTHER = pj.OpticalCore(rows=8, cols=8)
@@ -50,12 +49,12 @@ def test_first_match_wins_and_report():
     assert len(by_path) == len(report.sites) == 2 * 9 + 1
     assert len(report.optical) == 7 and len(report.digital) == 19 - 7
     up = by_path["layers/1/mlp/up_proj"]
-    assert (up.parameter, up.shape, up.layers, up.status, up.dynamic) == (
-        "layers/1/mlp/up_proj/kernel", (24, 40), 1, "optical", False,
+    assert (up.parameter, up.shape, up.layers, up.status, up.stationary) == (
+        "layers/1/mlp/up_proj/kernel", (24, 40), 1, "optical", True,
     )  # fmt: skip
     head, scores = by_path["head"], by_path["layers/1/attn/scores"]
     assert head.parameter == "embed/embedding" and head.shape == (61, 24)
-    assert scores.dynamic and scores.shape is None
+    assert not scores.stationary and scores.shape is None
     text = str(report)
     assert len(text.splitlines()) == 20 and "keeps it digital" in text and "computed" in text
 
@@ -142,12 +141,12 @@ def test_scanned_is_unrolled():
     assert all(5 < m.snr_db < 60 for m in measured.values())
 
 
-def test_held_weights_are_the_same_product():
+def test_programmed_weights_are_the_same_product():
     optical, _ = pj.convert(decoder(scan_layers=True), EVERYTHING, key=jax.random.key(2))
     before = np.asarray(logits(optical, TOKENS))
-    program_weights(optical)
-    held = [dot for _, dot in pj.nnx.optical_dots(optical) if dot.held is not None]
-    assert len(held) == 7 + 1
+    pj.program_weights(optical)
+    programmed = [dot for _, dot in pj.nnx.optical_dots(optical) if dot.programmed is not None]
+    assert len(programmed) == 7 + 1
     pj.nnx.set_noise_key(optical, jax.random.key(2))
     y = np.asarray(logits(optical, TOKENS))
     assert (np.abs(y - before) < 1e-5 * np.abs(before).max()).mean() > 0.99  # as above
@@ -157,8 +156,8 @@ def test_held_weights_are_the_same_product():
             module.kernel[...] = jnp.zeros_like(module.kernel[...])
     pj.nnx.set_noise_key(optical, jax.random.key(2))
     np.testing.assert_array_equal(logits(optical, TOKENS), y)
-    unprogram_weights(optical)
-    assert all(dot.held is None for _, dot in pj.nnx.optical_dots(optical))
+    pj.unprogram_weights(optical)
+    assert all(dot.programmed is None for _, dot in pj.nnx.optical_dots(optical))
     assert (logits(optical, TOKENS) != y).any()
 
 
@@ -201,7 +200,7 @@ def test_other_layers():
     np.testing.assert_allclose(optical(x), model(x), rtol=2e-4, atol=1e-5)  # float32, other order
     coarse, _ = pj.convert(model, [pj.Rule("*", OTHER.replace(array={"bits": 3}))])
     assert jnp.abs(coarse(x) - model(x)).max() > 1e-3
-    program_weights(coarse)
+    pj.program_weights(coarse)
     assert jnp.isfinite(coarse(x)).all()
 
 
@@ -211,8 +210,8 @@ def test_dynamic_products():
     for block in held.layers:
         assert block.attn.scores.dot_general is lax.dot_general
     both, report = pj.convert(model, [pj.Rule("*/attn/*", OTHER, dynamic=True)])
-    assert sum(site.dynamic for site in report.optical) == 4
-    assert all("written anew" in site.reason for site in report.optical if site.dynamic)
+    assert sum(not site.stationary for site in report.optical) == 4
+    assert all("written anew" in site.reason for site in report.optical if not site.stationary)
     a, b, digital = logits(held, TOKENS), logits(both, TOKENS), logits(model, TOKENS)
     assert (a != b).any()
     # 8-bit scores and values are close to the digital ones

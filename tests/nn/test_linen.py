@@ -1,7 +1,6 @@
-"""Flax Linen: hook and interception agree with the product called by hand, and leave the tree alone."""
+"""Flax Linen: the hook and whole modules on light: as by hand, and the tree left alone."""
 
 import functools
-import zlib
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +26,6 @@ class Block(nn.Module):
 
 class Model(nn.Module):
     lift: str = "scan"
-    split_noise: bool = True
 
     @nn.compact
     def __call__(self, tokens):
@@ -35,7 +33,7 @@ class Model(nn.Module):
         x = embed(tokens)
         block = nn.remat(Block) if self.lift == "remat" else Block
         if self.lift == "scan":
-            split = {"params": True} | ({"noise": True} if self.split_noise else {})
+            split = {"params": True}
             block = nn.scan(Block, variable_axes={"params": 0}, split_rngs=split, length=3)
         return embed.attend(block(name="block")(x, None)[0])
 
@@ -49,6 +47,10 @@ def noise(seed=1):
     return {"noise": jax.random.key(seed)}
 
 
+def close(a, b):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
 def test_hook_is_the_product():
     x = jax.random.normal(jax.random.key(2), (6, 8))
     layer = nn.Dense(
@@ -58,7 +60,7 @@ def test_hook_is_the_product():
     held = layer.init(jax.random.key(0), x)
     assert jax.tree.structure(held) == jax.tree.structure(plain.init(jax.random.key(0), x))
     quiet = pj.optical_dot_general(
-        x, held["params"]["kernel"], (((1,), (0,)), ((), ())), core=CORE, site=zlib.crc32(b"")
+        x, held["params"]["kernel"], (((1,), (0,)), ((), ())), core=CORE, site="kernel"
     )
     np.testing.assert_array_equal(layer.apply(held, x), quiet)
     one, two = layer.apply(held, x, rngs=noise()), layer.apply(held, x, rngs=noise(2))
@@ -66,7 +68,7 @@ def test_hook_is_the_product():
 
 
 @pytest.mark.parametrize("lift", ["scan", "remat", "none"])
-def test_interception(lift):
+def test_modules_on_light(lift):
     model = Model(lift)
     exact = pj.linen.Optical(model, (pj.Rule("*", EXACT),))
     fresh = jax.jit(exact.init)(jax.random.key(0), TOKENS)
@@ -95,14 +97,14 @@ def test_interception(lift):
     np.testing.assert_array_equal(jax.jit(model.apply)(variables(lift), TOKENS), digital)
 
 
-def test_interception_is_the_product():
+def test_a_module_on_light_is_the_product():
     x = jax.random.normal(jax.random.key(3), (4, 8))
     layer = nn.Sequential([nn.Dense(4, use_bias=False)])
     held = layer.init(jax.random.key(0), x)
     optical = pj.linen.Optical(layer, (pj.Rule("layers_0/kernel", CORE),))
     kernel = held["params"]["layers_0"]["kernel"]
     by_hand = pj.optical_dot_general(
-        x, kernel, (((1,), (0,)), ((), ())), core=CORE, site=zlib.crc32(b"layers_0")
+        x, kernel, (((1,), (0,)), ((), ())), core=CORE, site="layers_0/kernel"
     )
     np.testing.assert_array_equal(optical.apply(held, x), by_hand)
 
@@ -110,19 +112,40 @@ def test_interception_is_the_product():
 def test_report_and_rules():
     optical = pj.linen.Optical(Model("none"), (pj.Rule("*/up", None), pj.Rule("*", CORE)))
     report = optical.report(variables("none"), TOKENS)
-    assert [s.path for s in report.digital if not s.dynamic] == ["block/up"]
+    assert [s.path for s in report.digital if s.stationary] == ["block/up/kernel"]
     names = ["query", "key", "value", "out"]
-    assert [s.path for s in report.optical] == [f"block/attention/{n}" for n in names] + ["embed"]
-    assert {s.path: s.shape for s in report.sites}["embed"] == (11, 8)
+    wanted = [*(f"block/attention/{n}/kernel" for n in names), "embed/embedding"]
+    assert [s.path for s in report.optical] == wanted
+    assert {s.path: s.shape for s in report.sites}["embed/embedding"] == (8, 11)
+    scores = [s for s in report.digital if not s.stationary]
+    assert len(scores) == 2 and all("dynamic=True takes both" in s.reason for s in scores)
     with pytest.raises(ValueError, match="rule 'head' matches no product"):
         pj.linen.Optical(Model("none"), (pj.Rule("head", CORE),)).report(variables("none"), TOKENS)
 
 
-def test_noise_that_would_silently_be_lost():
-    optical = pj.linen.Optical(Model("scan", split_noise=False), (pj.Rule("*", CORE),))
-    with pytest.raises(ValueError, match="rng stream 'noise' does not reach this layer"):
-        optical.apply(variables("scan"), TOKENS, rngs=noise())
-    optical.apply(variables("scan"), TOKENS)  # without noise it is fine
+class Stateful(nn.Module):
+    """What a module does beside its products."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        x = nn.Dropout(0.5, deterministic=not train)(nn.Dense(6, name="up")(x))
+        self.sow("intermediates", "dropped", x)
+        return nn.BatchNorm(use_running_average=not train)(x)
+
+
+def test_random_streams_and_collections_are_the_modules_own():
+    x = jax.random.normal(jax.random.key(3), (4, 8))
+    model = Stateful()
+    exact = pj.linen.Optical(model, (pj.Rule("*", EXACT),))
+    held = exact.init(jax.random.key(0), x, train=False)
+    rngs = {"dropout": jax.random.key(4), **noise()}
+    outs = [
+        m.apply(held, x, train=True, rngs=rngs, mutable=["batch_stats", "intermediates"])
+        for m in (exact, model)
+    ]
+    jax.tree.map(close, *outs)
+    assert outs[0][1]["batch_stats"]["BatchNorm_0"]["mean"].any()
+    close(*(m.apply(held, x, train=False) for m in (exact, model)))
 
 
 class Closed(nn.Module):
@@ -164,22 +187,16 @@ def test_layers_without_a_hook_on_light(name):
     assert (one != two).any() and (one == apply(1)).all()
 
 
-def test_the_report_has_what_interception_does_not_meet():
+def test_products_that_no_layer_makes():
     x = jnp.ones((5, 8))
     held = Closed().init(jax.random.key(0), x)
-    report = pj.linen.Optical(Closed(), (pj.Rule("*", CORE),)).report(held, x)
-    assert [s.path for s in report.optical] == LAYERS
-    own, dynamic, product = report.digital
-    assert (own.path, own.shape) == ("params/own", (3, 3))
-    assert dynamic.dynamic and product.dynamic
-    assert all("photonjax.optical reaches it" in s.reason for s in report.digital)
-    # and so it does
-    g = pj.optical(Closed().apply, [pj.Rule("*", CORE, dynamic=True)])
-    assert {s.path for s in g.report(held, x).optical} > {"params/own", "params/conv/kernel"}
-    scores = pj.linen.Optical(Model("none"), (pj.Rule("*", CORE),)).report(
-        variables("none"), TOKENS
-    )
-    assert len(scores.digital) == 2  # attention's
+    rules = (pj.Rule("*/kernel", CORE), pj.Rule("own", CORE))
+    report = pj.linen.Optical(Closed(), rules).report(held, x)
+    assert [s.path for s in report.optical] == [*(f"{name}/kernel" for name in LAYERS), "own"]
+    assert [s.stationary for s in report.digital] == [True, False, False]
+    assert (
+        report.digital[0].parameter is None
+    )  # ConvLocal cuts patches by a product with ones and zeros
 
 
 class Inner(nn.Module):

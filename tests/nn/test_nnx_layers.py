@@ -13,7 +13,6 @@ from jax import lax
 
 import photonjax as pj
 from photonjax.nn.attend import OpticalAttention
-from photonjax.nn.convert import program_weights, revert, unprogram_weights
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
@@ -23,6 +22,7 @@ IDEAL = pj.OpticalCore(
 NOISY = pj.OpticalCore(rows=64, cols=64, photons=50.0, array={"noise": 0.02}, adc={"bits": None})
 LIT = pj.OpticalCore(rows=64, cols=64, photons=50.0, adc={"bits": None})
 KEY = jax.random.key(11)
+WITHOUT_KERNEL = ("lora_a", "lora_b", "scores", "values")
 
 
 def normal(*shape, seed=0):
@@ -46,10 +46,11 @@ def converted(layer, core, method="__call__", rule="*", **options):
     return holder, optical, report
 
 
-def by_hand(path, core=NOISY):
+def by_hand(path, core=NOISY, name="kernel"):
     """The op as the site at ``path`` calls it first after conversion with ``KEY``."""
-    site = zlib.crc32(path.encode())
-    key = nnx.RngStream(jax.random.fold_in(KEY, site), tag="noise")()
+    parameter = path if path.endswith(WITHOUT_KERNEL) else f"{path}/{name}"
+    site = zlib.crc32(parameter.encode())
+    key = nnx.RngStream(jax.random.fold_in(KEY, zlib.crc32(path.encode())), tag="noise")()
     core = jax.tree.map(jnp.float32, core)
 
     def dot(x, w, contracting, batch=((), ()), **options):
@@ -165,7 +166,7 @@ def test_embed_attend_by_hand(dtype):
     x, table = (a if dtype is None else a.astype(dtype) for a in (x, layer.embedding[...]))
     y = optical(x)
     assert y.dtype == x.dtype
-    np.testing.assert_array_equal(y, by_hand("layer")(x, table, ((2,), (1,))))
+    np.testing.assert_array_equal(y, by_hand("layer", name="embedding")(x, table, ((2,), (1,))))
     tokens = jnp.array([3, 0, 19])
     np.testing.assert_array_equal(optical.layer(tokens), layer(tokens))  # look-ups are no products
     same_parameters(layer, optical.layer)
@@ -218,11 +219,11 @@ def test_masked_and_half_precision_conv():
     digital, optical, _ = converted(layer, IDEAL)
     assert optical(normal(2, 9, 4)).dtype == jnp.bfloat16
     close(optical(normal(2, 9, 4)), digital(normal(2, 9, 4)), rtol=2**-7, atol=2**-7)
-    program_weights(optical)
+    pj.program_weights(optical)
     close(optical(normal(2, 9, 4)), digital(normal(2, 9, 4)), rtol=2**-6, atol=2**-6)
 
 
-def test_held_weights_of_every_layer():
+def test_programmed_weights_of_every_layer():
     model = nnx.Sequential(*(layer for layer, _ in LAYERS.values()))
     optical, report = pj.convert(model, [pj.Rule("*", NOISY)], noise=False)
     inputs = [x for _, x in LAYERS.values()]
@@ -231,13 +232,13 @@ def test_held_weights_of_every_layer():
         return [layer(x) for layer, x in zip(optical.layers, inputs, strict=True)]
 
     before = outputs()
-    program_weights(optical)
-    held = [path for path, dot in pj.nnx.optical_dots(optical) if dot.held is not None]
-    assert len(held) == len(report.optical) - 1  # but the batched one
+    pj.program_weights(optical)
+    programmed = [path for path, dot in pj.nnx.optical_dots(optical) if dot.programmed is not None]
+    assert len(programmed) == len(report.optical) - 1  # but the batched one
     for a, b in zip(before, outputs(), strict=True):
         close(a, b)
-    unprogram_weights(optical)
-    assert all(dot.held is None for _, dot in pj.nnx.optical_dots(optical))
+    pj.unprogram_weights(optical)
+    assert all(dot.programmed is None for _, dot in pj.nnx.optical_dots(optical))
 
 
 # --- attention
@@ -266,7 +267,7 @@ def test_attention_report():
     projections = [f"layer/{name}" for name in ("key", "out", "query", "value")]
     assert [site.path for site in report.optical] == projections
     assert [site.path for site in report.digital] == ["layer/scores", "layer/values"]
-    assert all(site.dynamic and "dynamic=True" in site.reason for site in report.digital)
+    assert all(not site.stationary and "dynamic=True" in site.reason for site in report.digital)
     _, optical, report = converted(attention(), IDEAL, dynamic=True)
     assert len(report.optical) == 6 and isinstance(optical.layer.attention_fn, OpticalAttention)
     close(optical(normal(2, 5, 12)), attention()(normal(2, 5, 12)))
@@ -379,10 +380,10 @@ def test_revert_gives_the_digital_model_back():
     model = Zoo()
     optical, report = pj.convert(model, [pj.Rule("*", IDEAL, dynamic=True)])
     assert not report.digital
-    program_weights(optical)
+    pj.program_weights(optical)
     pj.nnx.start_measuring(optical)
     assert isinstance(optical.own.dot_general, pj.nnx.OpticalDot)
-    back = revert(optical)
+    back = pj.revert(optical)
     assert nnx.graphdef(back) == nnx.graphdef(model)  # so that jit knows it again
     one, two = nnx.state(model), nnx.state(back)
     assert jax.tree.structure(one) == jax.tree.structure(two)
@@ -393,7 +394,7 @@ def test_revert_gives_the_digital_model_back():
         ))  # fmt: skip
     assert back.own.dot_general is own_dot and isinstance(back.counted.dot_general, CountingDot)
     assert list(pj.nnx.optical_dots(optical)) and not list(pj.nnx.optical_dots(back))
-    assert nnx.graphdef(revert(back)) == nnx.graphdef(model)
+    assert nnx.graphdef(pj.revert(back)) == nnx.graphdef(model)
     again, _ = pj.convert(optical, [pj.Rule("*", None)])  # a rule can do the same
     assert nnx.graphdef(again) == nnx.graphdef(model)
 
@@ -406,12 +407,12 @@ def test_converting_again_keeps_or_replaces():
     assert by_path["own"].core is IDEAL and by_path["conv"].status == "digital"
     assert "optical before" in by_path["embed"].reason
     close(twice.own(normal(2, 4)), model.own(normal(2, 4)))
-    assert nnx.graphdef(revert(twice)) == nnx.graphdef(model)
+    assert nnx.graphdef(pj.revert(twice)) == nnx.graphdef(model)
 
 
 def test_optical_layers_revert_to_flax():
     layer = pj.nnx.OpticalLinear(4, 3, core=NOISY, rngs=nnx.Rngs(0))
-    back = revert(layer)
+    back = pj.revert(layer)
     assert type(back) is nnx.Linear and back.dot_general is lax.dot_general
     assert nnx.graphdef(back) == nnx.graphdef(nnx.Linear(4, 3, rngs=nnx.Rngs(0)))
 
@@ -428,8 +429,8 @@ def test_report_is_data():
     assert [s["path"] for s in data["sites"]] == [s.path for s in report.sites]
     for entry, site in zip(data["sites"], report.sites, strict=True):
         assert entry["core"] == (0 if site.status == "optical" else None)
-        assert entry["shape"] == (None if site.dynamic else list(site.shape))
-        assert entry["dtype"] == (None if site.dynamic else "float32")
+        assert entry["shape"] == (list(site.shape) if site.stationary else None)
+        assert entry["dtype"] == ("float32" if site.stationary else None)
     assert len(data["cores"]) == 1 and data["cores"][0]["photons"] == NOISY.photons
     rows = str(report).splitlines()
     assert len(rows) == 1 + len(report.sites)

@@ -110,7 +110,7 @@ def test_weights_carried_round_loops_stay_weights():
     report = pj.optical(changes, [pj.Rule("*", CORE, dynamic=True)]).report(
         {"a": W[0]}, jnp.ones((16, 16))
     )
-    assert report.sites[0].dynamic
+    assert not report.sites[0].stationary
 
 
 def test_weights_made_inside_stay_weights():

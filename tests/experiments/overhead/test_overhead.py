@@ -32,7 +32,7 @@ def test_runs(overhead, tmp_path: pathlib.Path, capsys):
     rows = list(csv.DictReader((directory / "models.csv").open()))
     assert [row["model"] for row in rows] == [
         "nnx, pj.convert",
-        "linen, interception",
+        "linen, Optical",
         "function, pj.optical",
     ]
     for row in rows:
