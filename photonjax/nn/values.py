@@ -55,13 +55,13 @@ class Value:
 
     def part(self, value: Any, index: Any, count: int, *loops: Any) -> Value:
         """Entry ``index`` of the ``count`` along the leading axis."""
-        if not self.origin.fixed:
-            return Value(value)
+        if not self.origin.path:
+            return Value(value, self.origin)
         levels = self.levels
         if levels and levels[-1].left > 1:
             levels = (*levels[:-1], levels[-1].part(index, count))
         else:
-            rows = count if levels else self.rows or max(count, *self.origin.shape[:1])
+            rows = count if levels else self.rows or max(count, self.origin.shape[0])
             levels = (*levels, Level(0, self.first, rows, rows).part(index, count))
         return Value(value, self.origin, levels, loops=self.loops.union(loops))
 

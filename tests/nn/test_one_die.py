@@ -211,8 +211,8 @@ def linen_inside():
     class Outer(nn.Module):
         @nn.compact
         def __call__(self, x):
-            one = functools.partial(pj.linen.Optical, rules=(pj.Rule("layers", CORE),))
-            x = one(SCAN(), name="layers")(x, None)[0]
+            one = functools.partial(pj.linen.Optical, rules=(pj.Rule("layers/*", CORE),))
+            x = one(SCAN(name="layers"))(x, None)[0]
             mix = nn.Dense(SIZE, use_bias=False, name="mix")
             return nn.Embed(WORDS, SIZE, name="embed").attend(mix(jnp.tanh(mix(x))))
 
@@ -252,6 +252,7 @@ WAYS = {
     "Linen, scanned": lambda: linen(SCAN),
     "optical of Linen": lambda: linen_transformed(List),
     "optical of Linen, scanned": lambda: linen_transformed(SCAN),
+    "Linen, a part of another": linen_inside,
     "OpticalDot in Linen": linen_placed,
 }
 

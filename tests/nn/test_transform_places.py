@@ -128,7 +128,14 @@ def test_weights_made_inside_stay_weights():
     assert [s.path for s in report.optical] == ["w", "a", "a"]
 
 
-def test_names_are_those_of_the_inventory():
+def test_loops_over_constants():
+    """What a loop takes its turns from need not be a parameter."""
+    f = lambda p, x: lax.scan(lambda h, i: (h @ p["a"] * i, h @ jnp.eye(16)), x, jnp.arange(3.0))[0]
+    report = pj.optical(f, [pj.Rule("a", CORE)]).report({"a": W[0]}, X)
+    assert [(s.path, s.layers) for s in report.optical] == [("a", 3)]
+
+
+def test_names_are_those_of_the_workload():
     def f(p, x):
         with jax.named_scope("mixer"):
             x = x @ x.T @ x
@@ -137,9 +144,9 @@ def test_names_are_those_of_the_inventory():
         return jnp.einsum("td,sd->ts", x, x) @ jnp.ones((5, 2)) @ jnp.ones((2, 7)), image @ x.T
 
     p = {"w": W, "blocks": [{"up": W[0]}]}
-    inventory = [s.path for s in pj.matmuls(f, p, X)]
-    assert [s.path for s in pj.optical(f, []).report(p, X).sites] == inventory
-    assert len(set(inventory)) == len(inventory) - 1  # the scope's two products share its name
+    names = [s.path for s in pj.matmuls(f, p, X)]
+    assert [s.path for s in pj.optical(f, []).report(p, X).sites] == names
+    assert len(set(names)) == len(names) - 1  # the scope's two products share its name
 
 
 def test_a_module_is_matched_by_its_path():
