@@ -29,13 +29,15 @@ def optical(
     parameter: ``layers/0`` takes ``layers/0/weight``.
 
     * Convolutions are products of patches with the kernel (:mod:`photonjax.nn.convolution`).
-    * Static errors follow from the product's name and, for a stack of weights (sliced by a scan, or
-      as ``w[i]``), its layer: scanned and unrolled layers are the same cells.
-    * Noise follows from ``key``, name, layer, the number of the use, and the turns of other loops:
-      ``fold_in(fold_in(key, site), number)``, site being the CRC-32 of the name (plus the layer's own
-      number), for a weight outside of such loops. So scanned and unrolled layers draw alike. Under
-      shard_map each shard draws noise of its own (copies the same one): there, unlike elsewhere,
-      results depend on the mesh.
+    * Static errors follow from the path of the parameter. Layer i of a stack of weights (sliced by a scan,
+      or as ``w[i]``) has the path that it would have in a list of layers, ``layers/3/up/kernel``: scanned
+      and unrolled layers are the same cells. (The parameters of an NNX model with shared modules are
+      those of ``nnx.split(model)``: pass that state, in which each is once.)
+    * Noise follows from ``key``, the path, the number of the use, and the turns of other loops:
+      ``fold_in(fold_in(key, site), number)``, site being :func:`photonjax.core.site_number` of the path,
+      for a weight outside of such loops. So scanned and unrolled layers draw alike. Under shard_map
+      each shard draws noise of its own (copies the same one): there, unlike elsewhere, results depend
+      on the mesh.
     * Inside a function with a derivative rule of its own, values become optical and the rule stays;
       it sees the digital function's intermediate results.
     * ``jax.grad(g)`` differentiates the optical forward pass, in floating point, as

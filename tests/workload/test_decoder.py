@@ -1,4 +1,4 @@
-"""A decoder's inventory equals the closed form to the digit."""
+"""A decoder's workload equals the closed form to the digit."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def stationary_macs(c, tokens):
     return tokens * (c.num_layers * (attention + mlp) + c.hidden_size * c.vocab_size)
 
 
-def inventory(config, batch, length, **kwargs):
+def workload(config, batch, length, **kwargs):
     model = nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0), **kwargs))
     graphdef, state = nnx.split(model)
     tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
@@ -39,7 +39,7 @@ def inventory(config, batch, length, **kwargs):
 @pytest.mark.parametrize("tied", [False, True])
 def test_macs_equal_the_closed_form(scan_layers, tied):
     config = DecoderConfig(**{**vars(SMALL), "tie_embeddings": tied})
-    inv = inventory(config, 2, 37, scan_layers=scan_layers, remat=scan_layers)
+    inv = workload(config, 2, 37, scan_layers=scan_layers, remat=scan_layers)
     weights = [s for s in inv.matmuls if s.stationary]
     assert sum(s.macs for s in weights) == stationary_macs(config, 2 * 37)
     layers = ["layers/block"] if scan_layers else [f"layers/{i}" for i in range(3)]
@@ -52,7 +52,7 @@ def test_macs_equal_the_closed_form(scan_layers, tied):
 
 
 def test_scanned_and_unrolled_layers_do_the_same_work():
-    unrolled, scanned = (inventory(SMALL, 1, 130, scan_layers=s) for s in (False, True))
+    unrolled, scanned = (workload(SMALL, 1, 130, scan_layers=s) for s in (False, True))
     assert unrolled.macs == scanned.macs
     for kind in ("elementwise", "transcendental", "reduction"):
         assert unrolled.elements(kind) == pytest.approx(scanned.elements(kind), rel=0.01)
@@ -60,7 +60,7 @@ def test_scanned_and_unrolled_layers_do_the_same_work():
 
 def test_attention_computes_at_least_the_causal_half_and_less_than_the_square():
     length = 512
-    inv = inventory(SMALL, 1, length)
+    inv = workload(SMALL, 1, length)
     dynamic = sum(s.macs for s in inv.matmuls if not s.stationary)
     square = 2 * SMALL.num_layers * SMALL.num_heads * SMALL.head_dim * length**2
     assert square / 2 < dynamic < 0.7 * square
@@ -70,7 +70,7 @@ def test_attention_computes_at_least_the_causal_half_and_less_than_the_square():
 def test_module_as_argument_gives_the_same():
     model = nnx.eval_shape(lambda: Decoder(SMALL, rngs=nnx.Rngs(0)))
     tokens = jax.ShapeDtypeStruct((1, 9), jnp.int32)
-    assert trace_workload(lambda m, t: m(t), model, tokens) == inventory(SMALL, 1, 9)
+    assert trace_workload(lambda m, t: m(t), model, tokens) == workload(SMALL, 1, 9)
 
 
 RULES = [
@@ -82,7 +82,7 @@ RULES = [
 
 @pytest.mark.parametrize("name", ["smollm2-135m", "gpt2"])
 def test_converted_and_left_digital_make_the_inventory(name):
-    """Every product of the inventory is one site of the report, and the shares add up."""
+    """Every product of the workload is one site of the report, and the shares add up."""
     reports = []
 
     def convert():
@@ -116,5 +116,5 @@ def test_converted_and_left_digital_make_the_inventory(name):
 
 
 def test_dynamic_products_are_named_after_their_layer():
-    paths = {s.path for s in inventory(SMALL, 1, 100).matmuls if not s.stationary}
+    paths = {s.path for s in workload(SMALL, 1, 100).matmuls if not s.stationary}
     assert paths == {f"layers/{i}/attn/{name}" for i in range(3) for name in ("scores", "values")}
