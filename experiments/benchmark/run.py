@@ -99,7 +99,7 @@ def product_row(core: pj.OpticalCore, tokens: int, k: int, n: int, repeats: int)
     bf16 = jax.jit(lambda x, w: lax.dot(x, w, preferred_element_type=jnp.float32))
     int8 = jax.jit(lambda x, w: lax.dot(x, w, preferred_element_type=jnp.int32))
     x8, x16, w16 = x.astype(jnp.int8), x.astype(jnp.bfloat16), w.astype(jnp.bfloat16)
-    quantized, programmed = pj.quantize(w, bits=core.array.bits, axis=0), pj.program(w, core)
+    quantized, programmed = pj.quantize(w, bits=core.array.bits, contracting=0), pj.program(w, core)
     times = interleave(
         {
             "float32": lambda: f32(x, w),

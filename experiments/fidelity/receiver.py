@@ -11,7 +11,8 @@ import numpy as np
 
 import photonjax as pj
 from experiments.fidelity.rows import Row, derived_row, row
-from photonjax.core import noise
+from photonjax.core.encoding import Moments
+from photonjax.core.receiver import ELEMENTARY_CHARGE_C
 
 NOISE_A_PER_RTHZ = 5e-12
 RATE_HZ = 1e9
@@ -90,9 +91,9 @@ def needed_electrons(core: pj.OpticalCore, bits: int, *, shot: bool = False) -> 
     # One electron at full scale: p's variance in units of electrons is its variance over what one
     # count is worth, which the shot noise of that one electron gives away.
     one = jnp.ones((1, 1))
-    light = noise.detected_light(core, one, one, one, 1)
-    count = noise.shot_variance(core, light) / (light * core.photons)
-    receiver = float((noise.receiver_variance(core) / count)[0, 0])
+    light = core.encoding.light(core, one, Moments(one, one, one, one, 1))
+    count = core.encoding.shot_variance(core, light) / (light * core.photons)
+    receiver = float((core.receiver.variance(core) / count)[0, 0])
     snr = 1.5 * 4.0**bits
     half = snr / 2 if shot else 0.0
     return half + math.sqrt(half**2 + snr * receiver)
@@ -100,7 +101,7 @@ def needed_electrons(core: pj.OpticalCore, bits: int, *, shot: bool = False) -> 
 
 def energy_j(electrons: float) -> float:
     """Received optical energy that yields so many electrons [J]."""
-    return electrons * noise.ELEMENTARY_CHARGE_C / RESPONSIVITY_A_PER_W
+    return electrons * ELEMENTARY_CHARGE_C / RESPONSIVITY_A_PER_W
 
 
 def measured_snr(electrons: float, samples: int, key: jax.Array) -> float:

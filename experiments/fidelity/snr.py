@@ -152,7 +152,7 @@ def _points(
 def closed_form(encoding: str, x: np.ndarray, w: np.ndarray) -> tuple[float, float, float]:
     """Signal power, noise power at one photon per full-scale multiply, and the mean light per output.
 
-    Worked out here from counts on detectors, apart from :mod:`photonjax.core.noise`. With a and b the
+    Worked out here from counts on detectors, apart from :mod:`photonjax.core.encoding`. With a and b the
     operands over their full scales (each token's, each column's largest magnitude) and m photons per
     full-scale multiply, counts and variance of ``p = sum a b`` are
 

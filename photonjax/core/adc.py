@@ -1,8 +1,21 @@
-"""The converter: what an analog sum becomes when it is digitised."""
+"""The converter: what an analog sum becomes when it is digitised.
+
+An ideal b-bit quantizer over ``[-r, r]`` has noise ``(2r)**2 4**-b / 12``; effective bits e below b add
+``(2r)**2 (4**-e - 4**-b) / 12`` before it. Its integral nonlinearity bends code c of
+``-2**(b-1) ... 2**(b-1)`` to ``c +- inl_lsb sin(pi c / 2**(b-1))``, the sign fixed for each column of a die:
+zero at both ends and in the middle, ``inl_lsb`` at its worst.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from photonjax.core import random
 from photonjax.core.pytree import Scalar, leaf, stage, static
+from photonjax.core.rounding import no_fma, round_straight_through
 
 
 @stage
@@ -16,12 +29,16 @@ class ADC:
       enob: effective number of bits; the noise missing between it and ``bits`` is added. ``None``: an
         ideal quantizer.
       inl_lsb: largest integral nonlinearity [least significant bits].
+
+    >>> out, step = ADC(bits=2).digitise(jnp.array([0.3, -9.0, 9.0]), 1.0, None)
+    >>> (out * step).tolist()
+    [0.5, -1.0, 0.5]
     """
 
     bits: int | None = static(8, low=1, high=16)
     range: Scalar = leaf(1.0, above=0.0)
-    enob: Scalar | None = leaf(None, above=0.0, high=24.0)
-    inl_lsb: Scalar | None = leaf(None, low=0.0, high=64.0)
+    enob: Scalar = leaf(None, drawn="output", above=0.0, high=24.0)
+    inl_lsb: Scalar = leaf(None, drawn="die", low=0.0, high=64.0)
 
     def __post_init__(self) -> None:
         for name in ("enob", "inl_lsb"):
@@ -30,3 +47,38 @@ class ADC:
                     f"OpticalCore.adc.{name} is set but adc.bits is None: there is no ADC; set "
                     "adc.bits too"
                 )
+
+    def variance(self, full: Any) -> jax.Array | float:
+        """Noise that a converter of ``enob`` adds beyond its own quantization (0 if none is missing)."""
+        if self.enob is None or self.bits is None:
+            return 0.0
+        missing = jnp.maximum(4.0**-self.enob - 4.0**-self.bits, 0.0)
+        return no_fma((2 * full) ** 2 * missing / 12)
+
+    def fabricate(self, key: jax.Array, cols: int) -> jax.Array | None:
+        """The sign of each column's nonlinearity on one die ``[1, cols]``."""
+        if self.inl_lsb is None:
+            return None
+        bend = random.mixed_normal(key, 3, cols)[0][2]  # the first two are the receivers'
+        return jnp.where(bend < 0, -1.0, 1.0)[None]
+
+    def digitise(
+        self, raw: jax.Array, full: Any, bend: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array | float]:
+        """Mid-tread quantizer over ``[-full, full)``; saturates; straight-through inside.
+
+        Args:
+          raw: ``[M, N]``. bend: from :meth:`fabricate`.
+
+        Returns:
+          codes, and the size of a step (``raw`` and 1 without a converter).
+        """
+        if self.bits is None:
+            return raw, 1.0
+        half = 2 ** (self.bits - 1)
+        code = raw * (half / full)
+        if self.inl_lsb is not None:
+            code = no_fma(code)
+            inside = jnp.clip(code, -half, half)
+            code = code + no_fma(self.inl_lsb * bend * jnp.sin(inside * (jnp.pi / half)))
+        return round_straight_through(jnp.clip(code, -half, half - 1)), full / half

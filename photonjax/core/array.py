@@ -1,13 +1,44 @@
-"""The array that holds the weights."""
+"""The array that holds the weights: levels, and what the cells of one die make of them.
+
+Static errors are drawn from ``core.chip_seed`` and a site's number, the same at every call. With ``b`` a
+cell's level, in full scales, in the order in which they come about:
+
+* Floor (``input.extinction`` other than ``balanced``): as for inputs (:mod:`photonjax.core.modulator`),
+  the signs of dithered cells fixed at programming.
+* Programming: ``b + noise eps``.
+* Drift: ``b (t / t_c)**-nu`` with ``nu ~ N(drift_exponent, drift_spread**2)`` for each cell and
+  ``t_c = 20 s``, from ``t_c`` on; flicker: ``b (1 + q sqrt(ln((t + t_r) / (2 t_r))) eps)`` with
+  ``t_r = 250 ns``. The forms, ``t_c`` and ``t_r`` are those published for phase-change cells (Joshi et al.,
+  Nat. Commun. 11, 2473 (2020); Nandakumar et al., ICECS 2019), which photonic memories share.
+* Dead cells transmit nothing (0; -1 for ``offset``), stuck ones +1 or -1, each with its probability.
+  (The fractions are thresholds of draws: derivatives with respect to them are 0.)
+* Crosstalk: of a cell's light the fraction x lands on each neighbour,
+  ``b_k (1 - 2x) + x (b_(k-1) + b_(k+1))`` (of ``1 + b`` for ``offset``), along the inputs
+  (``crosstalk_rows``) and the outputs (``crosstalk_cols``); at an array's edge the light is lost. Two
+  crosstalk kernels commute.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from photonjax.core.levels import Curve, check_converter
-from photonjax.core.pytree import Scalar, leaf, stage, static
+import jax
+import jax.numpy as jnp
+
+from photonjax.core import random
+from photonjax.core.levels import Curve, check_converter, scale_of
+from photonjax.core.pytree import Scalar, leaf, present, stage, static
+from photonjax.core.rounding import no_fma
+
+if TYPE_CHECKING:
+    from photonjax.core.core import OpticalCore
 
 WeightScale = Literal["per_column", "per_tensor", "per_tile"]
+
+DRIFT_START_S = 20.0
+FLICKER_READ_S = 250e-9
+
+_SLOPES, _FLICKER, _DEFECTS, _SIGNS, _DITHER = range(1, 6)  # streams of a site's key
 
 
 @stage
@@ -32,6 +63,9 @@ class Array:
       dead_fraction: of cells that transmit nothing. stuck_fraction: of cells stuck at +1 or -1.
       crosstalk_rows, crosstalk_cols: fraction of a cell's light that lands in each neighbour along the
         inputs, along the outputs.
+
+    >>> Array(bits=4).levels
+    7
     """
 
     bits: int | None = static(8, low=2, high=16)
@@ -40,16 +74,16 @@ class Array:
     power_of_two_scale: bool = static(False)
     curve: Curve = static("linear")
     lookup: bool = static(True)
-    resonance_detuning: Scalar | None = leaf(None, low=0.1, high=1e3)
-    noise: Scalar | None = leaf(None, low=0.0, high=0.5)
-    seconds_since_programming: Scalar | None = leaf(None, low=0.0)
-    drift_exponent: Scalar | None = leaf(None, low=0.0, high=1.0)
-    drift_spread: Scalar | None = leaf(None, low=0.0, high=1.0)
-    flicker_noise: Scalar | None = leaf(None, low=0.0, high=0.5)
-    dead_fraction: Scalar | None = leaf(None, low=0.0, high=1.0)
-    stuck_fraction: Scalar | None = leaf(None, low=0.0, high=1.0)
-    crosstalk_rows: Scalar | None = leaf(None, low=0.0, high=0.5)
-    crosstalk_cols: Scalar | None = leaf(None, low=0.0, high=0.5)
+    resonance_detuning: Scalar = leaf(None, low=0.1, high=1e3)
+    noise: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
+    seconds_since_programming: Scalar = leaf(None, drawn="die", low=0.0)
+    drift_exponent: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
+    drift_spread: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
+    flicker_noise: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
+    dead_fraction: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
+    stuck_fraction: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
+    crosstalk_rows: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
+    crosstalk_cols: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
 
     def __post_init__(self) -> None:
         check_converter(self)
@@ -67,5 +101,81 @@ class Array:
 
     @property
     def levels(self) -> int | None:
-        """Largest weight level."""
+        """Largest level: integers of ``-levels ... levels``."""
         return None if self.bits is None else 2 ** (self.bits - 1) - 1
+
+    def off_grid(self, core: OpticalCore) -> bool:
+        """Whether cells hold values between the levels of their converter."""
+        return present(self, "die") or self.curve != "linear" or core.input.extinction != "balanced"
+
+    def full_scale(self, core: OpticalCore, matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Full scales ``[1, N]``, ``[1, 1]`` or ``[tiles, 1, N]``, and as they divide the matrix."""
+        if self.scale != "per_tile":
+            scale = scale_of(self, matrix, (0,) if self.scale == "per_column" else None)
+            return scale, scale
+        starts = range(0, matrix.shape[0], core.rows)
+        tiles = [matrix[k : k + core.rows] for k in starts]
+        scales = [scale_of(self, tile, (0,)) for tile in tiles]
+        wide = [jnp.broadcast_to(s, tile.shape) for s, tile in zip(scales, tiles, strict=True)]
+        return jnp.stack(scales), jnp.concatenate(wide)
+
+    def cells(self, core: OpticalCore, b: jax.Array, unit: int, key: jax.Array) -> jax.Array:
+        """Levels ``[K, N]`` (in units of ``unit`` to full scale) as the die's cells hold them."""
+        if not self.off_grid(core):
+            return b
+
+        def draw(stream: int) -> jax.Array:
+            return random.mixed_normal(jax.random.fold_in(key, stream), *b.shape)[0]
+
+        def uniform(stream: int) -> jax.Array:
+            words = random.mixed_words(jax.random.fold_in(key, stream), *b.shape)[0]
+            return random.uniform(words)
+
+        dark = (
+            unit if core.encoding.kind == "offset" else 0
+        )  # b + dark goes with the light of a cell
+        if core.input.extinction != "balanced":
+            dithered = core.input.extinction == "dither"
+            b = core.input.at_floor(b, unit, uniform(_DITHER) if dithered else None)
+        if self.noise is not None:
+            b = b + no_fma(unit * self.noise * random.mixed_normal(key, *b.shape)[0])
+        if self.seconds_since_programming is not None:
+            b = self._aged(b, draw)
+        if self.dead_fraction is not None or self.stuck_fraction is not None:
+            where = uniform(_DEFECTS)
+            dead: Any = 0.0 if self.dead_fraction is None else self.dead_fraction
+            stuck: Any = 0.0 if self.stuck_fraction is None else self.stuck_fraction
+            end = jnp.where(uniform(_SIGNS) < 0.5, -1.0, 1.0) * unit
+            b = jnp.where(where < dead, -dark, jnp.where(where > 1 - stuck, end, b))
+        for fraction, size, axis in (
+            (self.crosstalk_rows, core.rows, 0),
+            (self.crosstalk_cols, core.cols, 1),
+        ):
+            if fraction is not None:
+                b = b + _spread(b + dark, fraction, size, axis)
+        return b
+
+    def _aged(self, b: jax.Array, draw: Any) -> jax.Array:
+        """Drift and flicker; ``draw(stream)`` gives standard normals of ``b``'s shape."""
+        t = jnp.float32(self.seconds_since_programming)
+        if self.drift_exponent is not None or self.drift_spread is not None:
+            nu: Any = 0.0 if self.drift_exponent is None else self.drift_exponent
+            if self.drift_spread is not None:
+                nu = nu + no_fma(self.drift_spread * draw(_SLOPES))
+            b = no_fma(b * jnp.exp(-nu * jnp.log(jnp.maximum(t / DRIFT_START_S, 1.0))))
+        if self.flicker_noise is not None:
+            growth = jnp.log((t + FLICKER_READ_S) / (2 * FLICKER_READ_S))
+            spread = self.flicker_noise * jnp.sqrt(jnp.maximum(growth, 1e-12))
+            b = b + no_fma(b * no_fma(spread * draw(_FLICKER)))
+        return b
+
+
+def _spread(b: jax.Array, fraction: Any, size: int, axis: int) -> jax.Array:
+    """What nearest neighbours within arrays of ``size`` cells along ``axis`` change about light ``b``."""
+    index = jnp.arange(b.shape[axis])
+    index = index[:, None] if axis == 0 else index[None, :]
+    first, last = index % size == 0, (index % size == size - 1) | (index == b.shape[axis] - 1)
+    neighbours = jnp.where(first, 0.0, jnp.roll(b, 1, axis)) + jnp.where(
+        last, 0.0, jnp.roll(b, -1, axis)
+    )
+    return no_fma(fraction * (neighbours - 2 * b))

@@ -1,4 +1,7 @@
-"""An optical core: one array of light modulators that multiplies a vector by a matrix each symbol."""
+"""An optical core: one array of light modulators that multiplies a vector by a matrix each symbol.
+
+What its fields are; :mod:`photonjax.core.passes` takes a product through its stages.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from photonjax.core.pytree import (
     check_fields,
     child,
     leaf,
+    present,
     refuse_unknown,
     register,
     static,
@@ -88,7 +92,7 @@ class OpticalCore:
     array: Array = child(Array)
     receiver: Receiver = child(Receiver)
     adc: ADC = child(ADC)
-    photons: Scalar | None = leaf(None, above=0.0)
+    photons: Scalar = leaf(None, above=0.0)
     symbol_rate_hz: Scalar = leaf(1e9, above=0.0)
     averages: int = static(1, low=1, high=1 << 12)
     sampler: Sampler = static("mixed")
@@ -107,7 +111,7 @@ class OpticalCore:
             array: Array | Mapping[str, Any] = ...,
             receiver: Receiver | Mapping[str, Any] = ...,
             adc: ADC | Mapping[str, Any] = ...,
-            photons: Scalar | None = ...,
+            photons: Scalar = ...,
             symbol_rate_hz: Scalar = ...,
             averages: int = ...,
             sampler: Sampler = ...,
@@ -182,31 +186,17 @@ class OpticalCore:
         return set_fields(self, changes)
 
     @property
-    def disturbs_inputs(self) -> bool:
-        """Whether inputs get an error of their own at each symbol."""
-        sources = (self.input.noise, self.input.relative_noise, self.source.channel_rin_db_hz)
-        return any(s is not None for s in sources) or self.input.extinction == "dither"
-
-    @property
-    def disturbs_weights(self) -> bool:
-        """Whether the die moves weights off their levels."""
-        array = self.array
-        sources = (array.noise, array.seconds_since_programming, array.dead_fraction)
-        more = (array.stuck_fraction, array.crosstalk_rows, array.crosstalk_cols)
-        uneven = array.curve != "linear" or self.input.extinction != "balanced"
-        return any(s is not None for s in (*sources, *more)) or uneven
-
-    @property
     def dynamic(self) -> bool:
         """Whether any noise is drawn anew at each call, so that a ``key`` makes a difference."""
-        sources = (self.photons, self.source.rin_db_hz, self.adc.enob, self.receiver.relative_noise)
-        return any(s is not None for s in sources) or self.disturbs_inputs
+        stages = (self.source, self.input, self.receiver, self.adc)
+        drawn = any(present(stage, "input", "symbol", "output") for stage in stages)
+        return drawn or self.photons is not None or self.input.extinction == "dither"
 
 
 def _made(kind: type, name: str, value: Any) -> Any:
     """A stage from itself, a mapping of its fields, or (encoding) its kind."""
     if kind is Encoding and isinstance(value, str):
-        return Encoding(value)  # type: ignore[arg-type]
+        return Encoding(value)  # type: ignore[arg-type, call-arg]
     if isinstance(value, Mapping):
         return kind(**value)
     if not isinstance(value, kind):

@@ -1,14 +1,80 @@
-"""How signed numbers become light, and the photons that detectors count for them."""
+"""How signed numbers become light, and the photons that detectors count for them.
+
+All variances are in units of ``p**2``, where ``p = sum_k a_k b_kn`` is a tile's sum of normalised
+products. ``m`` (``core.photons``) is the mean number of detected photo-electrons that one multiply
+contributes at full scale, summed over its detectors.
+
+Shot noise, derived from independent Poisson counts on each detector:
+
+* ``differential``. Positive products reach one detector, negative ones the other, with mean counts
+  ``N+- = m (S +- p) / 2``, ``S = sum |a||b|``. The estimate ``(N+ - N-)/m`` has variance ``S / m``.
+* ``offset``. With ``a' = (1 + a)/2`` and ``b' = (1 + b)/2``, one detector counts ``N = m sum a'b'``
+  and ``4 N / m = K + sum a + sum b + p``. Variance ``(16/m**2) N = (4/m)(K + sum a + sum b + p)``.
+* ``homodyne``. Two fields of ``m/2`` photons each at full scale meet on a 50/50 splitter:
+  ``N+- = (m/4) (a +- b)**2`` summed over k, difference ``m p``, sum ``(m/2) sum (a**2 + b**2)``, so the
+  variance is ``(1/2m) sum (a**2 + b**2)``. Choosing the split of light between the fields that
+  minimises it gives Hamerly et al., PRX 9, 021032 (2019): ``|A|**2 |x|**2 / (N N' n_mac)``. With m
+  counted per field rather than in total, the prefactor reads 1/4m.
+* ``quadrature``. Fields ``sqrt(m) a_k b_kn`` add up to ``sqrt(m) p`` in one waveguide; m is here the
+  photons that a single full-scale multiply brings to it. Against a strong local oscillator of L photons a
+  balanced pair counts a difference of ``2 sqrt(L m) p`` with variance L: ``1 / (4 m)``, whatever the
+  operands, the vacuum's quarter. (The oscillator's light is not counted as detected, the signal's,
+  ``m p**2``, is.)
+
+Finite extinction ratio (``input.extinction="balanced"``): a modulator's transmission runs from ``e`` to
+1, ``e = 10**(-extinction_db/10)``; in units of its swing ``1 - e`` every rail leaks ``h = e / (1 - e)``.
+
+* ``differential``: rails ``max(+-a, 0) + h``. Their difference is ``a``: the mean cancels; their sum is
+  ``|a| + 2h``, so ``S`` becomes ``sum (|a| + 2h)(|b| + 2h) = S + 2h (sum |a| + sum |b|) + 4 h**2 K``.
+* ``offset``: ``a' + h = (c + a)/2`` with ``c = 1 + 2h``: ``4 N / m = c**2 K + c (sum a + sum b) + p``.
+* ``homodyne``: a leak field of power ``h`` in quadrature adds light, not signal: ``a**2 + h``, ``b**2 + h``.
+* ``quadrature``: a leak in the other quadrature is not seen.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+import functools
+from typing import TYPE_CHECKING, Any, Literal
 
+import jax
+import jax.numpy as jnp
+
+from photonjax.core import random
+from photonjax.core.fixed_point import exact_sum
 from photonjax.core.pytree import stage, static
+from photonjax.core.rounding import no_fma
+
+if TYPE_CHECKING:
+    from photonjax.core.core import OpticalCore
 
 Kind = Literal["differential", "offset", "homodyne", "quadrature"]
 PhotonStatistics = Literal["gaussian", "poisson"]
 ShotEstimate = Literal["rank_one", "exact"]
+
+# What a count is worth in p * m, and how many detectors an output has.
+_GAIN = {"differential": 1.0, "offset": 4.0, "homodyne": 1.0, "quadrature": 0.0}
+_DETECTORS = {"differential": 2, "offset": 1, "homodyne": 2, "quadrature": 2}
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """What of a k-tile's operands decides its light; None where the encoding has no use for a part.
+
+    Attributes:
+      row: ``[M, 1]`` of the inputs as modulated: ``sum |a|`` (differential), ``sum a`` (offset),
+        ``sum a**2`` (homodyne). col: ``[1, N]`` the same of the weights.
+      known: ``[M, 1]`` of the inputs meant, which is all that the digital side knows of them.
+      magnitudes: ``[M, N]`` the exact ``sum |a||b|``.
+      terms: how many products are summed.
+    """
+
+    row: jax.Array | None
+    col: jax.Array | None
+    known: jax.Array | None
+    magnitudes: jax.Array | None
+    terms: int = dataclasses.field(metadata={"static": True})
 
 
 @stage
@@ -24,8 +90,154 @@ class Encoding:
       shot_estimate: ``differential`` needs ``sum |a||b|``: ``exact`` pays a second product;
         ``rank_one`` uses ``sum |a| * mean |b|``, which is exact on average over inputs that are
         independent of the weights' magnitudes.
+
+    >>> Encoding("homodyne").detectors
+    2
     """
 
     kind: Kind = static("differential")
     photon_statistics: PhotonStatistics = static("gaussian")
     shot_estimate: ShotEstimate = static("rank_one")
+
+    @property
+    def gain(self) -> float:
+        """What a count is worth in ``p * m``."""
+        return _GAIN[self.kind]
+
+    @property
+    def detectors(self) -> int:
+        """How many detectors an output has."""
+        return _DETECTORS[self.kind]
+
+    @property
+    def power(self) -> int:
+        """Of a level in the moment that the encoding needs."""
+        return 2 if self.kind == "homodyne" else 1
+
+    def needs_moments(self, core: OpticalCore) -> bool:
+        """Whether anything is worked out from the moments of both operands."""
+        return self.kind == "offset" or (core.photons is not None and self.kind != "quadrature")
+
+    def needs_magnitudes(self, core: OpticalCore) -> bool:
+        """Whether ``sum |a||b|`` is asked for exactly: a second product."""
+        exact = self.shot_estimate == "exact" or self.photon_statistics == "poisson"
+        # a limit is no estimate of noise
+        exact = exact or core.receiver.saturation_electrons is not None
+        return core.photons is not None and self.kind == "differential" and exact
+
+    def leak(self, core: OpticalCore) -> jax.Array | float:
+        """Light through a dark rail, in units of a modulator's swing (0 without ``extinction_db``)."""
+        if core.input.extinction_db is None or core.input.extinction != "balanced":
+            return 0.0
+        least = 10 ** (-core.input.extinction_db / 10)
+        return least / (1 - least)
+
+    def bias(self, core: OpticalCore, row: Any, col: Any) -> jax.Array:
+        """What ``offset`` detectors see on top of ``p``: ``c (sum a + sum b)``, less ``c**2 K``."""
+        return no_fma((1 + 2 * self.leak(core)) * (row + col))
+
+    def constant(self, core: OpticalCore, terms: int) -> jax.Array | float:
+        """The constant part of the light of ``offset``: ``c**2 K``; 0 for other encodings."""
+        if self.kind != "offset":
+            return 0.0
+        return no_fma((1 + 2 * self.leak(core)) ** 2 * terms)
+
+    def seen(self, core: OpticalCore, p: jax.Array, moments: Moments) -> jax.Array:
+        """The detectors' signal: ``p``, with the offsets of ``offset``."""
+        return p + self.bias(core, moments.row, moments.col) if self.kind == "offset" else p
+
+    def light(self, core: OpticalCore, p: jax.Array, moments: Moments) -> Any:
+        """Mean detected electrons of each output sample, divided by ``core.photons``; None without.
+
+        ``p``: the noiseless sums ``[M, N]``. Without exact magnitudes ``differential`` takes
+        ``sum |a| sum |b| / K``.
+        """
+        if core.photons is None:
+            return None
+        row, col, terms = moments.row, moments.col, moments.terms
+        h = self.leak(core)
+        leaks = core.input.extinction_db is not None and core.input.extinction == "balanced"
+        if self.kind == "quadrature":
+            return p * p
+        assert row is not None and col is not None
+        if self.kind == "differential":
+            exact = moments.magnitudes
+            light = row * (col * (1 / terms)) if exact is None else exact
+            leaked = no_fma(2 * h * (row + col)) + no_fma(4 * h**2 * terms)
+            return no_fma(light) + leaked if leaks else light
+        if self.kind == "offset":
+            seen = self.constant(core, terms) + self.bias(core, row, col) + p
+            return jnp.maximum(seen, 0.0) / 4
+        return (row + col) / 2 + no_fma(h * terms)
+
+    def shot_variance(self, core: OpticalCore, light: jax.Array) -> jax.Array:
+        """Shot-noise variance of ``p`` from :meth:`light`, >= 0."""
+        if self.kind == "quadrature":
+            return jnp.ones_like(light) / (4 * core.photons)
+        return self.gain**2 * light / core.photons
+
+    def draw(
+        self, core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int
+    ) -> list[jax.Array] | None:
+        """A key for each k-tile, where photons are counted one by one and detectors never saturate."""
+        if self.photon_statistics != "poisson" or core.receiver.saturation_electrons is not None:
+            return None
+        photons = random.stream(key, "photons")
+        return [jax.random.fold_in(photons, t) for t in range(tiles)]
+
+    def count(
+        self, core: OpticalCore, key: jax.Array, light: jax.Array, p: jax.Array, seen: jax.Array
+    ) -> jax.Array:
+        """``seen`` with exact Poisson photon counts in place of its means.
+
+        Gradients are those of the Gaussian of the same variance (the sample's deviation in standard
+        units is held fixed), since counts have no pathwise derivative.
+
+        Args:
+          key: for this tile. light: exact (:meth:`light` with exact magnitudes). p: noiseless sums.
+        """
+        m, receiver = core.photons, core.receiver
+        dark = jax.lax.stop_gradient(receiver.dark_electrons(core))
+        total = no_fma(jax.lax.stop_gradient(m * light))
+        if self.kind == "offset":
+            deviation = 4 * count_fluctuation(key, total + dark) / m
+        else:
+            plus_key, minus_key = jax.random.split(key)
+            difference = jnp.clip(jax.lax.stop_gradient(m * p), -total, total)
+            plus = count_fluctuation(plus_key, (total + difference) / 2 + dark)
+            minus = count_fluctuation(minus_key, (total - difference) / 2 + dark)
+            deviation = (plus - minus) / m
+        variance = self.shot_variance(core, light) + receiver.dark_variance(core)
+        sigma = jnp.sqrt(jnp.maximum(variance, jnp.finfo(jnp.float32).tiny))
+        return seen + no_fma(sigma * jax.lax.stop_gradient(deviation / sigma))
+
+
+def count_fluctuation(key: jax.Array, mean: jax.Array) -> jax.Array:
+    """A Poisson count less its mean, float32.
+
+    ``jax.random.poisson`` decides in float32: from a mean of 2**22 on its variance is wrong, at 2**31 it
+    saturates. Beyond 2**14 the fluctuation of a count of that mean, skewed by 1/128, is scaled to the
+    variance asked for.
+    """
+    countable = jnp.minimum(mean, 2.0**14)
+    count = jax.random.poisson(key, countable).astype(jnp.float32)
+    return no_fma((count - countable) * jnp.sqrt(mean / jnp.maximum(countable, 1e-30)))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def moment(kind: str, steps: int, axis: int, values: jax.Array) -> jax.Array:
+    """What an encoding's shot noise needs of one operand: a sum over ``axis`` of levels, kept as size 1.
+
+    ``sum |v|`` (differential), ``sum v`` (offset) or ``sum v**2`` (homodyne). Levels carried as
+    integers are summed exactly: then the order, hence the mesh, makes no difference.
+    """
+    values = jnp.abs(values) if kind == "differential" else values
+    return exact_sum(values, steps, axis, squares=kind == "homodyne")
+
+
+@moment.defjvp
+def _moment_jvp(kind, steps, axis, primals, tangents):
+    (values,), (change,) = primals, tangents
+    slope = {"differential": jnp.sign, "offset": jnp.ones_like, "homodyne": lambda v: 2 * v}
+    tangent = jnp.sum(slope[kind](values) * change, axis=axis, keepdims=True)
+    return moment(kind, steps, axis, values), tangent

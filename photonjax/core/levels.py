@@ -24,7 +24,8 @@ import jax
 import jax.numpy as jnp
 
 from photonjax.core.pytree import title_of
-from photonjax.core.quantize import full_scale, round_straight_through, rounded
+from photonjax.core.quantize import full_scale
+from photonjax.core.rounding import no_fma, round_straight_through
 
 Array = jax.Array
 Curve = Literal["linear", "sin2", "lorentzian"]
@@ -82,16 +83,16 @@ def modulated(
     u = x * (unit / scale)
     u = jnp.clip(u, -unit, unit) if clip else u
     if curve == "linear":
-        return rounded(u) if levels is None else round_straight_through(u)
+        return no_fma(u) if levels is None else round_straight_through(u)
     if side.lookup:
-        u = rounded(u)
+        u = no_fma(u)
         value = jax.lax.stop_gradient(u) / unit
         if levels is not None:
             drive = jnp.round(_drive(side, kind, value) * unit) / unit
             value = _through(side, kind, drive)
-        return u + jax.lax.stop_gradient(rounded(value * unit) - u)
+        return u + jax.lax.stop_gradient(no_fma(value * unit) - u)
     drive = u if levels is None else round_straight_through(u)
-    return rounded(_through(side, kind, drive / unit) * unit)
+    return no_fma(_through(side, kind, drive / unit) * unit)
 
 
 def digits(values: Array, bits: int, slices: int) -> list[Array]:
@@ -157,8 +158,8 @@ def _drive(side: Any, kind: str, value: Array) -> Array:
 def _transmission(side: Any, drive: Array) -> Array:
     if side.curve == "sin2":
         return jnp.sin(drive * (jnp.pi / 2)) ** 2
-    dark = 1 / (1 + rounded(side.resonance_detuning**2))
-    peak = 1 / (1 + rounded((side.resonance_detuning * (1 - drive)) ** 2))
+    dark = 1 / (1 + no_fma(side.resonance_detuning**2))
+    peak = 1 / (1 + no_fma((side.resonance_detuning * (1 - drive)) ** 2))
     return (peak - dark) / (1 - dark)
 
 
@@ -166,6 +167,6 @@ def _inverse(side: Any, light: Array) -> Array:
     light = jnp.clip(light, 0.0, 1.0)
     if side.curve == "sin2":
         return jnp.arcsin(jnp.sqrt(light)) * (2 / jnp.pi)
-    dark = 1 / (1 + rounded(side.resonance_detuning**2))
-    peak = rounded(light * (1 - dark)) + dark
+    dark = 1 / (1 + no_fma(side.resonance_detuning**2))
+    peak = no_fma(light * (1 - dark)) + dark
     return 1 - jnp.sqrt(jnp.maximum(1 / peak - 1, 0.0)) / side.resonance_detuning

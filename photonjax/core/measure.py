@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from photonjax.core import dot
 from photonjax.core.core import OpticalCore
-from photonjax.core.tiles import ProductTrace
+from photonjax.core.operands import DimensionNumbers
+from photonjax.core.passes import ProductTrace
+from photonjax.core.product import Weight, traced_dot_general
 
 
 class Measurement(NamedTuple):
@@ -70,9 +71,9 @@ class Measurement(NamedTuple):
 
 
 def measured_dot_general(
-    x: jax.Array, w: dot.Weight, dimension_numbers: dot.DimensionNumbers, **options: Any
+    x: jax.Array, w: Weight, dimension_numbers: DimensionNumbers, **options: Any
 ) -> tuple[jax.Array, Measurement]:
-    """:func:`~photonjax.core.optical_dot_general` and a :class:`Measurement` against floating point.
+    """:func:`~photonjax.optical_dot_general` and a :class:`Measurement` against floating point.
 
     Costs a second, floating-point product and a pass over the ADC's inputs. For a programmed or
     quantized weight, pass the floating-point one as ``reference``.
@@ -84,7 +85,7 @@ def measured_dot_general(
       the product, and its measurement (float32 scalars).
     """
     reference = options.pop("reference", w)
-    y, trace = dot.traced_dot_general(x, w, dimension_numbers, **options)
+    y, trace = traced_dot_general(x, w, dimension_numbers, **options)
     ideal = lax.dot_general(
         x.astype(jnp.float32),
         reference.astype(jnp.float32),

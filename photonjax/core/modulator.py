@@ -8,10 +8,8 @@ With ``a`` the values meant, in full scales, one symbol after the other down the
   follows a = 0. ``x >> 1`` is assumed of the memory of memories.
 * Noise: ``a + sqrt(s_in**2 + s_rel**2 v**2) eps`` with one draw per input and symbol: every column sees
   the same error. ``v`` is the light modulated: ``a``, and ``c + a`` for ``offset`` (c as in
-  :mod:`photonjax.core.noise`). ``s_rel**2`` is
-  ``relative_noise**2`` plus, for lines of their own laser, ``RIN / (2 tau)``
-  (:func:`photonjax.core.noise.laser_sigma`; in ``homodyne`` both fields of a product come from the
-  same line, so that their product goes with its intensity).
+  :mod:`photonjax.core.encoding`). ``s_rel**2`` is ``relative_noise**2`` plus, for lines of their own
+  laser, ``RIN / (2 tau)`` (:mod:`photonjax.core.source`).
 * Floor: a rail that is on passes at least ``e = 10**(-extinction_db / 10)``. ``floor``: magnitudes
   below become e. ``dither``: they become ``+-e``, the sign drawn at each symbol so that the mean is
   right, ``P(+) = (1 + a/e) / 2``, and the variance ``e**2 - a**2``.
@@ -25,15 +23,28 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax
 import jax.numpy as jnp
 
-from photonjax.core import levels, noise
-from photonjax.core.pytree import Scalar, leaf, stage, static
-from photonjax.core.quantize import rounded
+from photonjax.core import levels, random
+from photonjax.core.pytree import Scalar, leaf, present, stage, static
+from photonjax.core.rounding import no_fma, safe_sqrt
 
 if TYPE_CHECKING:
     from photonjax.core.core import OpticalCore
 
 InputScale = Literal["per_token", "per_tensor", "per_tile", "static"]
 Extinction = Literal["balanced", "floor", "dither"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """``[T, K]`` inputs in units of a pass's levels (:func:`photonjax.core.levels.unit_of`).
+
+    ``slices``: what is modulated in each pass; ``meant``: what the digital side takes it for;
+    ``scales``: full scale for each k-tile, ``[T, 1]`` or ``[1, 1]``.
+    """
+
+    slices: list[jax.Array]
+    meant: list[jax.Array]
+    scales: list[jax.Array]
 
 
 @stage
@@ -70,16 +81,16 @@ class Input:
     bits: int | None = static(8, low=2, high=16)
     slices: int = static(1, low=1, high=8)
     scale: InputScale = static("per_token")
-    range: Scalar | None = leaf(None, above=0.0)
+    range: Scalar = leaf(None, above=0.0)
     power_of_two_scale: bool = static(False)
     curve: levels.Curve = static("linear")
     lookup: bool = static(True)
-    resonance_detuning: Scalar | None = leaf(None, low=0.1, high=1e3)
+    resonance_detuning: Scalar = leaf(None, low=0.1, high=1e3)
     extinction: Extinction = static("balanced")
-    extinction_db: Scalar | None = leaf(None, low=1.0, high=100.0)
-    noise: Scalar | None = leaf(None, low=0.0, high=0.5)
-    relative_noise: Scalar | None = leaf(None, low=0.0, high=0.5)
-    bandwidth_hz: Scalar | None = leaf(None, above=0.0)
+    extinction_db: Scalar = leaf(None, low=1.0, high=100.0)
+    noise: Scalar = leaf(None, drawn="input", low=0.0, high=0.5)
+    relative_noise: Scalar = leaf(None, drawn="input", low=0.0, high=0.5)
+    bandwidth_hz: Scalar = leaf(None, above=0.0)
 
     def __post_init__(self) -> None:
         levels.check_converter(self)
@@ -89,105 +100,90 @@ class Input:
         """Largest level: integers of ``-levels ... levels``."""
         return None if self.bits is None else 2 ** (self.bits - 1) - 1
 
+    def off_grid(self, core: OpticalCore) -> bool:
+        """Whether modulated inputs lie between the levels of their converter."""
+        smooth = self.curve != "linear" or self.bandwidth_hz is not None
+        drawn = present(self, "input") or present(core.source, "input")
+        return smooth or drawn or self.extinction != "balanced"
 
-@dataclasses.dataclass(frozen=True)
-class Inputs:
-    """``[T, K]`` inputs in units of a pass's levels (:func:`photonjax.core.levels.unit_of`).
+    def modulate(self, core: OpticalCore, x: jax.Array, input_range: Any = None) -> Inputs:
+        """Scale, clip, quantize and cut inputs ``[T, K]``; no noise yet."""
+        terms, rows, clip = x.shape[1], core.rows, False
+        tiles = -(-terms // rows)
+        if self.scale == "per_tile":
+            scales = [
+                levels.scale_of(self, x[:, t * rows : (t + 1) * rows], (1,)) for t in range(tiles)
+            ]
+            wide = [jnp.broadcast_to(s, (x.shape[0], rows)) for s in scales]
+            full = jnp.concatenate(wide, axis=1)[:, :terms]
+        elif self.scale == "static":
+            known = self.range if input_range is None else input_range
+            if known is None:
+                raise ValueError(
+                    "input.scale = 'static' but no input range is known: set OpticalCore.input.range, "
+                    "pass input_range, or calibrate the model"
+                )
+            full, clip = jnp.reshape(jnp.asarray(known, jnp.float32), (1, 1)), True
+            # Other scales carry NaN and infinity of the inputs to the result; integers would hide them.
+            full = jnp.where(jnp.isfinite(x).all(axis=1, keepdims=True), full, jnp.nan)
+            scales = [full] * tiles
+        else:
+            full = levels.scale_of(self, x, (1,) if self.scale == "per_token" else None)
+            scales = [full] * tiles
+        kind = core.encoding.kind
+        exact = levels.modulated(self, kind, x, full, clip=clip)
+        meant = exact
+        if self.curve != "linear" and not self.lookup:
+            meant = levels.modulated(self, kind, x, full, straight=True, clip=clip)
+        cut = (self.bits or 0, self.slices)
+        return Inputs(levels.digits(exact, *cut), levels.digits(meant, *cut), scales)
 
-    ``slices``: what is modulated in each pass; ``meant``: what the digital side takes it for;
-    ``scales``: full scale for each k-tile, ``[T, 1]`` or ``[1, 1]``.
-    """
+    def disturb(self, core: OpticalCore, a: jax.Array, key: jax.Array | None) -> jax.Array:
+        """One pass of inputs, in levels, with the memory and the noise of their modulators."""
+        unit, own = levels.unit_of(self.bits, self.slices), None
+        if key is not None:
+            own = random.stream(key, "input")
+        if self.extinction != "balanced":
+            draw = None
+            if self.extinction == "dither" and own is not None:
+                draw = random.uniforms(core.sampler, jax.random.fold_in(own, 1), *a.shape)
+            a = self.at_floor(a, unit, draw)
+        if self.bandwidth_hz is not None:
+            x = 2 * jnp.pi * self.bandwidth_hz / core.symbol_rate_hz
+            memory = -jnp.expm1(-x) / x
+            before = jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]])
+            a = a + no_fma(memory * (before - a))
+        lines = core.source.channel_rin_db_hz
+        if own is None or not (present(self, "input") or lines is not None):
+            return a
+        draw = random.deviates(random.draws(core.sampler, own, *a.shape)[0])
+        fixed: Any = 0.0 if self.noise is None else self.noise
+        if self.relative_noise is None and lines is None:
+            return a + no_fma(unit * fixed * draw)
+        relative: Any = 0.0
+        if self.relative_noise is not None:
+            relative = relative + no_fma(self.relative_noise**2)
+        if lines is not None:
+            relative = relative + core.source.variance(lines, core.symbol_rate_hz)
+        offset = core.encoding.kind == "offset"
+        lit = no_fma(unit * (1 + 2 * core.encoding.leak(core))) + a if offset else a
+        variance = no_fma((unit * fixed) ** 2) + no_fma(relative * no_fma(lit * lit))
+        return a + no_fma(safe_sqrt(variance) * draw)
 
-    slices: list[jax.Array]
-    meant: list[jax.Array]
-    scales: list[jax.Array]
+    def at_floor(self, a: jax.Array, unit: int, draw: jax.Array | None) -> jax.Array:
+        """Small magnitudes as rails of finite extinction make them; ``draw`` uniform in (0, 1) to dither.
 
-
-def modulate(core: OpticalCore, x: jax.Array, input_range: Any = None) -> Inputs:
-    """Scale, clip, quantize and cut inputs ``[T, K]``; no noise yet."""
-    terms, rows, clip = x.shape[1], core.rows, False
-    tiles = -(-terms // rows)
-    if core.input.scale == "per_tile":
-        scales = [
-            levels.scale_of(core.input, x[:, t * rows : (t + 1) * rows], (1,)) for t in range(tiles)
-        ]
-        wide = [jnp.broadcast_to(s, (x.shape[0], rows)) for s in scales]
-        full = jnp.concatenate(wide, axis=1)[:, :terms]
-    elif core.input.scale == "static":
-        known = core.input.range if input_range is None else input_range
-        if known is None:
-            raise ValueError(
-                "input.scale = 'static' but no input range is known: set OpticalCore.input.range, "
-                "pass input_range, or calibrate the model"
-            )
-        full, clip = jnp.reshape(jnp.asarray(known, jnp.float32), (1, 1)), True
-        # Other scales carry NaN and infinity of the inputs to the result; integers would hide them.
-        full = jnp.where(jnp.isfinite(x).all(axis=1, keepdims=True), full, jnp.nan)
-        scales = [full] * tiles
-    else:
-        full = levels.scale_of(core.input, x, (1,) if core.input.scale == "per_token" else None)
-        scales = [full] * tiles
-    exact = levels.modulated(core.input, core.encoding.kind, x, full, clip=clip)
-    meant = exact
-    if core.input.curve != "linear" and not core.input.lookup:
-        meant = levels.modulated(core.input, core.encoding.kind, x, full, straight=True, clip=clip)
-    cut = (core.input.bits or 0, core.input.slices)
-    return Inputs(levels.digits(exact, *cut), levels.digits(meant, *cut), scales)
-
-
-def analog(core: OpticalCore) -> bool:
-    """Whether modulated inputs lie off the grid of levels."""
-    smooth = core.input.curve != "linear" or core.input.bandwidth_hz is not None
-    return smooth or core.disturbs_inputs or core.input.extinction != "balanced"
-
-
-def disturb(core: OpticalCore, a: jax.Array, key: jax.Array | None) -> jax.Array:
-    """One pass of inputs, in levels, with the memory and the noise of their modulators."""
-    unit = levels.unit_of(core.input.bits, core.input.slices)
-    if core.input.extinction != "balanced":
-        draw = None
-        if core.input.extinction == "dither" and key is not None:
-            draw = noise.uniforms(core, jax.random.fold_in(key, 1), *a.shape)
-        a = at_floor(core, a, unit, draw)
-    if core.input.bandwidth_hz is not None:
-        x = 2 * jnp.pi * core.input.bandwidth_hz / core.symbol_rate_hz
-        memory = -jnp.expm1(-x) / x
-        before = jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]])
-        a = a + rounded(memory * (before - a))
-    sources = (core.input.noise, core.input.relative_noise, core.source.channel_rin_db_hz)
-    if key is None or all(s is None for s in sources):
-        return a
-    rows, terms = a.shape
-    draw = noise.deviates(noise.draws(core, key, rows, terms, 1)[0])
-    fixed: Any = 0.0 if core.input.noise is None else core.input.noise
-    if core.input.relative_noise is None and core.source.channel_rin_db_hz is None:
-        return a + rounded(unit * fixed * draw)
-    relative: Any = 0.0
-    if core.input.relative_noise is not None:
-        relative = relative + rounded(core.input.relative_noise**2)
-    if core.source.channel_rin_db_hz is not None:
-        relative = relative + noise.intensity_variance(
-            core.source.channel_rin_db_hz, core.symbol_rate_hz
-        )
-    lit = rounded(unit * (1 + 2 * noise.leak(core))) + a if core.encoding.kind == "offset" else a
-    variance = rounded((unit * fixed) ** 2) + rounded(relative * rounded(lit * lit))
-    return a + rounded(noise.safe_sqrt(variance) * draw)
-
-
-def at_floor(core: OpticalCore, a: jax.Array, unit: int, draw: jax.Array | None) -> jax.Array:
-    """Small magnitudes as rails of finite extinction make them; ``draw`` uniform in (0, 1) to dither.
-
-    By ``a`` the derivative is that of the identity; a value on the floor moves with the floor, a
-    dithered one does not: its mean stays.
-    """
-    least = unit * 10 ** (-core.input.extinction_db / 10)
-    below = jnp.abs(a) < least
-    positive = a >= 0 if draw is None else 2 * draw < 1 + a / least
-    if core.input.extinction == "dither" and draw is None:
-        return a  # its mean
-    floored = jnp.where(below, jnp.where(positive, least, -least), a)
-    through = a + jax.lax.stop_gradient(floored - a)
-    if core.input.extinction == "dither":
-        return through
-    moved = least - jax.lax.stop_gradient(least)  # nought, but for its derivative
-    return through + jnp.where(below, jnp.where(positive, moved, -moved), 0.0)
+        By ``a`` the derivative is that of the identity; a value on the floor moves with the floor, a
+        dithered one does not: its mean stays.
+        """
+        least = unit * 10 ** (-self.extinction_db / 10)
+        below = jnp.abs(a) < least
+        positive = a >= 0 if draw is None else 2 * draw < 1 + a / least
+        if self.extinction == "dither" and draw is None:
+            return a  # its mean
+        floored = jnp.where(below, jnp.where(positive, least, -least), a)
+        through = a + jax.lax.stop_gradient(floored - a)
+        if self.extinction == "dither":
+            return through
+        moved = least - jax.lax.stop_gradient(least)  # zero, but for its derivative
+        return through + jnp.where(below, jnp.where(positive, moved, -moved), 0.0)

@@ -14,7 +14,7 @@ import math
 import numbers
 import typing
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import jax
 
@@ -24,13 +24,20 @@ Scalar = Any
 """A real number, or whatever JAX puts in its place: an array, a tracer."""
 
 
-def leaf(default: Any = dataclasses.MISSING, **limits: Any) -> Any:
+Drawn = Literal["die", "input", "symbol", "output"]
+
+
+def leaf(default: Any = dataclasses.MISSING, *, drawn: Drawn | None = None, **limits: float) -> Any:
     """A dataclass field that JAX differentiates, maps and traces.
 
-    ``limits`` may hold ``low``, ``high`` and ``above`` (exclusive lower limit); they are checked when the
-    object is constructed from plain numbers. A field whose default is None may be None.
+    Args:
+      default: a field whose default is None may be None.
+      drawn: of a source of error, what its random numbers belong to: the ``die`` (once, by ``chip_seed``
+        and site), each ``input`` of a symbol, each ``symbol``, each ``output`` sample (at every call).
+      limits: ``low``, ``high`` and ``above`` (exclusive lower limit), checked when the object is
+        constructed from plain numbers.
     """
-    return dataclasses.field(default=default, metadata={"leaf": True, **limits})
+    return dataclasses.field(default=default, metadata={"leaf": True, "drawn": drawn, **limits})
 
 
 def static(default: Any, **limits: Any) -> Any:
@@ -65,7 +72,8 @@ def stage(cls: T) -> T:
             further(self)
 
     cls.__post_init__ = check  # type: ignore[attr-defined]
-    return refuse_unknown(register(dataclasses.dataclass(frozen=True)(cls)))
+    made: Any = dataclasses.dataclass(frozen=True)(cls)
+    return refuse_unknown(register(made))
 
 
 def register(cls: T) -> T:
@@ -139,7 +147,7 @@ def title_of(obj: Any) -> str:
 
 def check_fields(obj: Any) -> None:
     """Raise for a field of :func:`static` or :func:`leaf` that its annotation and limits do not allow."""
-    hints = _hints(type(obj))
+    hints = _hints(type(obj))  # type: ignore[arg-type]
     for field in dataclasses.fields(obj):
         if field.metadata.get("static"):
             _check_static(f"{title_of(obj)}.{field.name}", getattr(obj, field.name), field, hints)
@@ -195,3 +203,11 @@ def _allowed(field: Any) -> str:
     opening = f"({limits['above']}" if "above" in limits else f"[{limits.get('low', '-inf')}"
     closing = f"{limits['high']}]" if "high" in limits else "inf)"
     return f"{opening}, {closing}" + (", or None to leave it out" if field.default is None else "")
+
+
+def present(stage: Any, *drawn: str) -> bool:
+    """Whether a stage has a source of error that is drawn there (see :func:`leaf`)."""
+    return any(
+        field.metadata.get("drawn") in drawn and getattr(stage, field.name) is not None
+        for field in dataclasses.fields(stage)
+    )

@@ -16,13 +16,13 @@ class QuantizedArray:
     """Integers and the scale that turns them back: ``array ~ values * scale``.
 
     Accepted wherever the product takes a weight. ``values`` is int8, ``scale`` float32 with size 1
-    along the quantized axes, ``bits`` the resolution. Made by :func:`quantize`.
+    along the ``contracting`` axes, ``bits`` the resolution. Made by :func:`quantize`.
     """
 
     values: jax.Array
     scale: jax.Array
     bits: int = dataclasses.field(metadata={"static": True})
-    axis: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    contracting: tuple[int, ...] = dataclasses.field(metadata={"static": True})
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,33 +51,6 @@ def levels(bits: int) -> int:
     return 2 ** (bits - 1) - 1
 
 
-@jax.custom_jvp
-def round_straight_through(x: jax.Array) -> jax.Array:
-    """Round to the nearest integer (ties to even); the derivative is that of the identity."""
-    return jnp.round(x)
-
-
-@round_straight_through.defjvp
-def _round_jvp(primals, tangents):
-    return round_straight_through(primals[0]), tangents[0]
-
-
-@jax.custom_jvp
-def rounded(x: jax.Array) -> jax.Array:
-    """The float32 product ``x``, rounded before anything is added to it.
-
-    Compilers contract ``a * b + c`` to one fused operation in some programs and not in others, which
-    would leave the last bit to the mesh. A minimum with the largest float stands in between (a maximum
-    with the lowest one would be seen through where ``x`` is a square).
-    """
-    return jnp.minimum(x, jnp.finfo(jnp.float32).max)
-
-
-@rounded.defjvp
-def _rounded_jvp(primals, tangents):
-    return rounded(primals[0]), tangents[0]
-
-
 def full_scale(x: jax.Array, axis: tuple[int, ...] | None) -> jax.Array:
     """Largest magnitude along ``axis`` (kept with size 1), 1 where all is below 1e-30, as good as zero
     (the inverse of a smaller one overflows); carries no gradient.
@@ -88,14 +61,17 @@ def full_scale(x: jax.Array, axis: tuple[int, ...] | None) -> jax.Array:
     return jnp.where(largest < 1e-30, jnp.ones_like(largest), largest)
 
 
-def quantize(x: jax.Array, bits: int = 8, axis: int | tuple[int, ...] | None = 0) -> QuantizedArray:
-    """Quantize to signed symmetric integers with one scale per slice along ``axis``.
+def quantize(
+    x: jax.Array, bits: int = 8, contracting: int | tuple[int, ...] | None = 0
+) -> QuantizedArray:
+    """Quantize to signed symmetric integers, with one scale for what a product sums over.
 
     Args:
       x: floating array.
       bits: 2 to 8.
-      axis: axes that share a scale: the contracted ones of the product to come. For a kernel
-        ``[K, N]``, ``axis=0`` gives one scale per output column; ``None`` one for the whole tensor.
+      contracting: axes that the product to come sums over; they share a scale. For a kernel
+        ``[K, N]``, ``contracting=0`` gives one scale per output column; ``None`` one for the whole
+        tensor.
 
     Returns:
       :class:`QuantizedArray` of x's shape.
@@ -105,7 +81,7 @@ def quantize(x: jax.Array, bits: int = 8, axis: int | tuple[int, ...] | None = 0
 
     Example:
       >>> import jax.numpy as jnp, photonjax as pj
-      >>> q = pj.quantize(jnp.array([[1.0, -4.0], [0.5, 2.0]]), bits=8, axis=0)
+      >>> q = pj.quantize(jnp.array([[1.0, -4.0], [0.5, 2.0]]), bits=8, contracting=0)
       >>> q.values.tolist()
       [[127, -127], [64, 64]]
     """
@@ -115,12 +91,14 @@ def quantize(x: jax.Array, bits: int = 8, axis: int | tuple[int, ...] | None = 0
         )
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
         raise ValueError(f"quantize: bits = {bits!r} is outside 2 ... 8 (int8 storage)")
-    if axis is None:
+    if contracting is None:
         axes = tuple(range(x.ndim))
     else:
-        axes = (axis,) if isinstance(axis, int) else tuple(axis)
+        axes = (contracting,) if isinstance(contracting, int) else tuple(contracting)
         if any(not -x.ndim <= a < x.ndim for a in axes):
-            raise ValueError(f"quantize: axis = {axis} does not exist in shape {x.shape}")
+            raise ValueError(
+                f"quantize: contracting = {contracting} does not exist in shape {x.shape}"
+            )
         axes = tuple(sorted(a % x.ndim for a in axes))
     x = x.astype(jnp.float32)
     full = full_scale(x, axes)

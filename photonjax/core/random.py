@@ -16,6 +16,7 @@ Both depend on ``(key, row, column)`` and on nothing else that a device could se
 from __future__ import annotations
 
 import functools
+import zlib
 
 import jax
 import jax.extend.random
@@ -23,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from photonjax.core.quantize import rounded
+from photonjax.core.rounding import no_fma
 from photonjax.core.staging import apart
 
 _F32, _U32 = np.float32, np.uint32
@@ -117,6 +118,40 @@ def uniform(words: tuple[jax.Array, jax.Array]) -> jax.Array:
     return ((_mix(*words) >> _U32(9)).astype(jnp.float32) + _F32(0.5)) * _F32(2.0**-23)
 
 
+# One key, many sources of noise: each has a stream of its own.
+_STREAMS = ("output", "source", "input", "photons", "passes")
+
+
+def stream(key: jax.Array, name: str) -> jax.Array:
+    """The key of one source of noise; a name that is not listed above has the number of its letters."""
+    known = name in _STREAMS
+    return jax.random.fold_in(key, _STREAMS.index(name) if known else zlib.crc32(name.encode()))
+
+
+# Row and column words (the mixed sampler), or the deviates themselves.
+Draw = tuple[jax.Array, jax.Array] | jax.Array
+
+
+def draws(sampler: str, key: jax.Array, rows: int, cols: int, tiles: int = 1) -> list[Draw]:
+    """For each k-tile, what :func:`deviates` makes ``[rows, cols]`` standard normals of."""
+    if sampler == "mixed":
+        return list(mixed_words(key, rows, cols, tiles))
+    keys = [jax.random.fold_in(key, t) for t in range(tiles)]
+    return [normal(k, (rows, cols)) for k in keys]
+
+
+def deviates(draw: Draw) -> jax.Array:
+    """Standard normals from one of :func:`draws`."""
+    return deviate(draw) if isinstance(draw, tuple) else draw
+
+
+def uniforms(sampler: str, key: jax.Array, rows: int, cols: int) -> jax.Array:
+    """Uniform deviates in [0, 1) ``[rows, cols]``."""
+    if sampler == "mixed":
+        return uniform(mixed_words(key, rows, cols)[0])
+    return jax.random.uniform(key, (rows, cols))
+
+
 def random_words(key: jax.Array, count: int, *, stream: int, sets: int = 1) -> jax.Array:
     """64 random bits for each of ``count`` indices: uint32 ``[sets, 2, count]``.
 
@@ -174,9 +209,9 @@ def inverse_normal(bits: jax.Array) -> jax.Array:
     line = (pattern - np.int32((127 + 24) << 23)).astype(jnp.float32) * _F32(2.0**-23)
     mantissa = _float((pattern & 0x7FFFFF) | 0x3F800000)
     t = mantissa - _F32(1)
-    square = rounded(t * t)
-    w = -(line + rounded((t - square) * _F32(_BEND[3]) * _monic(mantissa, square, _BEND, 1)))
-    square = rounded(w * w)
+    square = no_fma(t * t)
+    w = -(line + no_fma((t - square) * _F32(_BEND[3]) * _monic(mantissa, square, _BEND, 1)))
+    square = no_fma(w * w)
     ratio = _F32(_TOP[3] / _BOTTOM[3])
     size = (_F32(1) - tail * _F32(2.0**-24)) * ratio
     size = size * _monic(w, square, _TOP) / _monic(w, square, _BOTTOM)
@@ -201,7 +236,7 @@ def _monic(ahead_x, square, coefficients: tuple[float, ...], ahead: int = 0) -> 
     """
     constant, a, b, _ = (c / coefficients[3] for c in coefficients)
     product = (square + _F32(a)) * (ahead_x + _F32(b - ahead))
-    return rounded(product) + _F32(constant - a * b)
+    return no_fma(product) + _F32(constant - a * b)
 
 
 def _mix(row: jax.Array, col: jax.Array) -> jax.Array:

@@ -1,16 +1,44 @@
-"""Detectors and amplifiers."""
+"""Detectors and amplifiers.
+
+In units of ``p**2`` and of ``m = core.photons``, as in :mod:`photonjax.core.encoding`:
+
+* Thermal noise: white current noise ``i_n`` [A/sqrt(Hz), one-sided] integrated over a symbol ``tau``
+  gives a charge of variance ``i_n**2 tau / 2``, so ``sigma_e = (i_n / e) sqrt(tau / 2)`` electrons per
+  detector: ``2 (sigma_e/m)**2`` for balanced pairs, ``16 (sigma_e/m)**2`` for ``offset``.
+* Dark current ``I_d``: ``n_d = I_d tau / e`` electrons per detector and symbol, a Poisson count whose mean
+  is subtracted: variance ``2 n_d / m**2`` for balanced pairs, ``16 n_d / m**2`` for ``offset``.
+* An error of each sample in proportion to it, ``p (1 + relative_noise eps)``, for what a machine's
+  makers give as such (dispersion, phase noise of its interferometers).
+* Saturation: a detector gives ``min(N, N_s)`` of N electrons, dark counts and fluctuations included: a
+  hard limit, of each detector of a pair by itself. Noise of amplifier and converter comes after it.
+* Columns of a die: ``p (1 + gain_error g_n) + offset_error r o_n``, g and o standard normals, r the
+  ADC's full scale.
+"""
 
 from __future__ import annotations
 
-from photonjax.core.pytree import Scalar, leaf, stage
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from photonjax.core import random
+from photonjax.core.encoding import count_fluctuation
+from photonjax.core.pytree import Scalar, leaf, present, stage
+from photonjax.core.rounding import no_fma, safe_sqrt
+
+if TYPE_CHECKING:
+    from photonjax.core.core import OpticalCore
+
+ELEMENTARY_CHARGE_C = 1.602176634e-19  # exact, SI (2019)
 
 
 @stage
 class Receiver:
-    """Detectors and amplifiers, one pair for each output.
+    """Detectors and amplifiers, one set for each output.
 
     Attributes:
-      noise_a_per_rthz: input-referred current noise of each detector's receiver
+      noise_a_per_rthz: input-referred current noise of each detector's amplifier
         [A/sqrt(Hz), one-sided]; needs ``photons``.
       dark_current_a: of each detector [A]; its mean is subtracted, its shot noise stays; needs
         ``photons``.
@@ -19,11 +47,125 @@ class Receiver:
       relative_noise: standard deviation of a dynamic error of each output sample, in proportion to it.
       gain_error: standard deviation of the relative gain of a column's receiver.
       offset_error: standard deviation of its offset, in units of the ADC's full scale.
+
+    >>> Receiver(gain_error=0.01).fabricate(jax.random.key(0), 5).shape
+    (2, 1, 5)
     """
 
-    noise_a_per_rthz: Scalar | None = leaf(None, low=0.0)
-    dark_current_a: Scalar | None = leaf(None, low=0.0)
-    saturation_electrons: Scalar | None = leaf(None, above=0.0)
-    relative_noise: Scalar | None = leaf(None, low=0.0, high=0.5)
-    gain_error: Scalar | None = leaf(None, low=0.0, high=0.5)
-    offset_error: Scalar | None = leaf(None, low=0.0, high=1.0)
+    noise_a_per_rthz: Scalar = leaf(None, drawn="output", low=0.0)
+    dark_current_a: Scalar = leaf(None, low=0.0)
+    saturation_electrons: Scalar = leaf(None, above=0.0)
+    relative_noise: Scalar = leaf(None, drawn="output", low=0.0, high=0.5)
+    gain_error: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
+    offset_error: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
+
+    def fabricate(self, key: jax.Array, cols: int) -> jax.Array | None:
+        """Standard normals of each column's gain and offset on one die: ``[2, 1, cols]``."""
+        if not present(self, "die"):
+            return None
+        return random.mixed_normal(key, 2, cols)[0][:, None, :]
+
+    def draw(
+        self, core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int
+    ) -> list[dict[str, Any]]:
+        """What of each k-tile is random beside the noise that all stages share: where detectors
+        saturate, a key for the photons that they count."""
+        found: list[dict[str, Any]] = [{} for _ in range(tiles)]
+        if self.saturation_electrons is not None:
+            photons = random.stream(key, "photons")
+            for t, one in enumerate(found):
+                one["photons"] = jax.random.fold_in(photons, t)
+        return found
+
+    def variance(self, core: OpticalCore) -> jax.Array | float:
+        """Variance of ``p`` from the amplifiers' current noise (0 if the core has none)."""
+        if self.noise_a_per_rthz is None or core.photons is None:
+            return 0.0
+        electrons = self.noise_a_per_rthz / ELEMENTARY_CHARGE_C
+        sigma_squared = electrons**2 / (2 * core.symbol_rate_hz)
+        gain = core.encoding.gain / core.photons
+        return no_fma(core.encoding.detectors * gain**2 * sigma_squared)
+
+    def dark_electrons(self, core: OpticalCore) -> jax.Array | float:
+        """Mean dark count of one detector and symbol (0 if the core has none)."""
+        if self.dark_current_a is None:
+            return 0.0
+        return self.dark_current_a / (ELEMENTARY_CHARGE_C * core.symbol_rate_hz)
+
+    def dark_variance(self, core: OpticalCore) -> jax.Array | float:
+        """Variance of ``p`` from the detectors' dark counts."""
+        if self.dark_current_a is None or core.photons is None:
+            return 0.0
+        gain = core.encoding.gain / core.photons
+        return no_fma(core.encoding.detectors * gain**2 * self.dark_electrons(core))
+
+    def relative_variance(self, p: jax.Array) -> jax.Array | float:
+        """Variance of the error in proportion to ``p``."""
+        return 0.0 if self.relative_noise is None else no_fma((self.relative_noise * p) ** 2)
+
+    def saturate(
+        self,
+        core: OpticalCore,
+        drawn: Any,
+        light: jax.Array,
+        p: jax.Array,
+        seen: jax.Array,
+        fluctuation: Any,
+        terms: int,
+    ) -> jax.Array:
+        """What detectors that hold ``saturation_electrons`` each make of a symbol, in units of ``p``.
+
+        Args:
+          drawn: one tile's of :meth:`draw`; None: no noise.
+          light, p: ``[M, N]`` mean detected light (in units of ``core.photons``) and sum.
+          seen: ``p`` with the bias of ``offset``.
+          fluctuation: of the laser, relative; None: none.
+          terms: number of summed products.
+        """
+        m, dark, most = core.photons, self.dark_electrons(core), self.saturation_electrons
+        gain: Any = 1 + (0.0 if fluctuation is None else fluctuation)
+
+        def held(mean: jax.Array, draw: Any) -> jax.Array:
+            mean = jnp.maximum(mean, 0.0) + dark
+            if draw is None:
+                return jnp.minimum(mean, most)
+            if core.encoding.photon_statistics == "gaussian":
+                return jnp.minimum(mean + no_fma(safe_sqrt(mean) * draw), most)
+            fixed = jax.lax.stop_gradient(mean)
+            sigma = jnp.sqrt(jnp.maximum(fixed, jnp.finfo(jnp.float32).tiny))
+            standard = count_fluctuation(draw, fixed) / sigma
+            return jnp.minimum(mean + no_fma(safe_sqrt(mean) * standard), most)
+
+        first, second = (
+            (None, None) if drawn is None else _of_detectors(core, drawn["photons"], p.shape)
+        )
+        if core.encoding.kind == "offset":
+            fixed = core.encoding.constant(core, terms)
+            return no_fma(4 * (held(m * gain * (seen + fixed) / 4, first) - dark) / m) - fixed
+        plus, minus = (m * gain * (light + sign * p) / 2 for sign in (1, -1))
+        return (held(plus, first) - held(minus, second)) / m
+
+    def amplify(
+        self, core: OpticalCore, raw: jax.Array, full: Any, die: Any, drawn: Any
+    ) -> jax.Array:
+        """What the columns' amplifiers hand to their converters.
+
+        Args:
+          raw: ``[M, N]``. full: the ADC's full scale. die: from :meth:`fabricate`. drawn: one tile's of
+            :meth:`draw`, or None.
+        """
+        if self.gain_error is not None:
+            raw = raw + no_fma(raw * (self.gain_error * die[0]))
+        if self.offset_error is not None:
+            raw = raw + no_fma(self.offset_error * full * die[1])
+        return raw
+
+
+def _of_detectors(core: OpticalCore, key: jax.Array, shape: tuple[int, ...]) -> Any:
+    """Fluctuations of each detector of a pair: deviates, or keys to count photons with."""
+    keys = jax.random.split(key)
+    if core.encoding.photon_statistics == "poisson":
+        return keys[0], keys[1]
+    rows, cols = shape
+    words = (random.draws(core.sampler, k, rows, cols)[0] for k in keys)
+    return tuple(random.deviates(w) for w in words)

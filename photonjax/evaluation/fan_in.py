@@ -1,7 +1,7 @@
 """How the photons that one multiply needs move with fan-in K, at a fixed signal-to-noise ratio.
 
 The argument. A product ``p = sum_k a_k b_k`` of normalised operands is detected with m photo-electrons
-per full-scale multiply. Shot noise (:mod:`photonjax.core.noise`, ``differential``) gives p the variance
+per full-scale multiply. Shot noise (:mod:`photonjax.core.encoding`, ``differential``) gives p the variance
 ``S / m`` with ``S = sum_k |a_k||b_k|``; what is really detected is ``m S`` electrons an output, so
 ``n = m S / K`` a multiply. Over many outputs::
 

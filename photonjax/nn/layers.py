@@ -9,8 +9,8 @@ from flax import nnx
 from jax import lax
 
 from photonjax.core import optical_einsum
+from photonjax.core.convolution import optical_conv
 from photonjax.core.core import OpticalCore
-from photonjax.nn.convolution import optical_conv_general_dilated
 from photonjax.nn.optical_dot import OpticalDot
 
 
@@ -118,9 +118,7 @@ class ConvOp(nnx.Module):
         **kwargs: Any,
     ) -> jax.Array:
         """``lax.conv_general_dilated(x, kernel, window_strides, padding, ...)``."""
-        y = optical_conv_general_dilated(
-            x, kernel, window_strides, padding, dot_general=self.dot_general, **kwargs
-        )
+        y = optical_conv(x, kernel, window_strides, padding, dot_general=self.dot_general, **kwargs)
         return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 

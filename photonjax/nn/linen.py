@@ -9,7 +9,8 @@ import jax
 from flax import linen as nn
 
 from photonjax.core.core import OpticalCore
-from photonjax.core.dot import DimensionNumbers, optical_dot_general
+from photonjax.core.operands import DimensionNumbers
+from photonjax.core.product import optical_dot_general
 from photonjax.nn.transform import optical
 from photonjax.rules import ConversionReport, Rule
 

@@ -11,9 +11,9 @@ from flax import nnx
 
 from photonjax.core import ProgrammedWeight, optical_dot_general, program, site_number
 from photonjax.core.core import OpticalCore
-from photonjax.core.dot import DimensionNumbers
 from photonjax.core.fields import leaf_names
 from photonjax.core.measure import Measurement, measured_dot_general
+from photonjax.core.operands import DimensionNumbers
 from photonjax.workload.parameters import fill
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from photonjax.core.dot import optical_dot_general
-from photonjax.nn.convolution import optical_conv_general_dilated
+from photonjax.core.convolution import optical_conv
+from photonjax.core.product import optical_dot_general
 
 PRODUCTS = ("dot_general", "conv_general_dilated")
 
@@ -35,7 +35,7 @@ def _dot(p: Any, x: Any, w: Any, swapped: bool, options: dict[str, Any]) -> jax.
 
 
 def _convolution(p: Any, x: Any, w: Any, swapped: bool, options: dict[str, Any]) -> jax.Array:
-    return optical_conv_general_dilated(
+    return optical_conv(
         x,
         w,
         p["window_strides"],

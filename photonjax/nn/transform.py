@@ -28,7 +28,7 @@ def optical(
     named scope, else ``dot_general:<number>``. A rule's pattern may also name the place above the
     parameter: ``layers/0`` takes ``layers/0/weight``.
 
-    * Convolutions are products of patches with the kernel (:mod:`photonjax.nn.convolution`).
+    * Convolutions are products of patches with the kernel (:mod:`photonjax.core.convolution`).
     * Static errors follow from the path of the parameter. Layer i of a stack of weights (sliced by a scan,
       or as ``w[i]``) has the path that it would have in a list of layers, ``layers/3/up/kernel``: scanned
       and unrolled layers are the same cells. (The parameters of an NNX model with shared modules are

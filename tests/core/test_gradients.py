@@ -9,7 +9,8 @@ import pytest
 from closed_forms import LEAVES
 
 import photonjax as pj
-from photonjax.core import chip, get_field
+import photonjax.core.array as cells
+from photonjax.core import get_field
 from photonjax.core.costs import CoreCosts
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
@@ -41,6 +42,15 @@ SMOOTH = pj.OpticalCore(
     },
     adc={"bits": None},
 )  # fmt: skip
+# A source of error that is not among these is tried at 0.05.
+SMOOTH = SMOOTH.replace(
+    **{
+        name: 0.05
+        for name, field in LEAVES.items()
+        if field.metadata["drawn"] and field.metadata.get("low") == 0
+        if not name.startswith("adc.") and get_field(SMOOTH, name) is None
+    }
+)
 CONTINUOUS = pj.OpticalCore(
     rows=24, cols=5, input={"bits": None}, array={"bits": None}, adc={"bits": None}
 )
@@ -123,7 +133,7 @@ def compare(core, field, share=0.9, step=0.02):
 
 
 def test_every_field_has_its_case():
-    """A new field is tried with the others: it must be on in one of these cores."""
+    """A field that is no source of error must be on in one of these cores."""
     assert all(get_field(core, name) is not None for name, core in CASES.items())
 
 
@@ -154,7 +164,7 @@ def test_thresholds_have_no_slope(field):
     for encoding in ENCODINGS:
         assert get_field(reverse_of(encoded(SMOOTH, encoding)), field) == 0
     assert re.search(
-        r"fractions are thresholds[^.]*derivatives[^.]* 0", " ".join(chip.__doc__.split())
+        r"fractions are thresholds[^.]*derivatives[^.]* 0", " ".join(cells.__doc__.split())
     )
 
 

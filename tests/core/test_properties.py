@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import photonjax as pj
-from photonjax.core.detect import digitise
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 
@@ -232,7 +231,7 @@ def product_of(core, key):
 
 
 @pytest.mark.parametrize("field, base", [
-    ("input.bits", {}), ("array.bits", {}), ("adc.bits", dict(adc_range=2.0)),
+    ("input.bits", {}), ("array.bits", {}), ("adc.bits", dict(adc={"range": 2.0})),
     ("adc.enob", dict(adc={"bits": 16, "range": 2.0})),
 ])  # fmt: skip
 def test_more_bits_less_error(field, base):
@@ -255,9 +254,9 @@ def test_more_bits_less_error(field, base):
 def test_digitising_twice_is_digitising_once(bits, exponent, seed):
     core, full = change(IDEAL, adc={"bits": bits}), 3.0 * 2.0**exponent
     raw = jnp.float32(np.random.default_rng(seed).normal(size=(9, 30)) * full)
-    codes, step = digitise(core, raw, full, None)
+    codes, step = core.adc.digitise(raw, full, None)
     once = codes * step
-    equal(digitise(core, once, full, None)[0], codes)
+    equal(core.adc.digitise(once, full, None)[0], codes)
     assert len(np.unique(once)) <= 2**bits and -full <= once.min() and once.max() < full
     inside, half_a_step = np.abs(raw) < full * (1 - 2.0**-bits), full * 2.0**-bits
     assert (np.abs(once - raw)[inside] <= half_a_step + full * 2.0**-22).all()  # float32
@@ -265,8 +264,8 @@ def test_digitising_twice_is_digitising_once(bits, exponent, seed):
 
 def test_digitising_with_a_bent_converter_twice_bends_twice():
     core, codes = change(IDEAL, adc={"bits": 8, "inl_lsb": 3.0}), jnp.arange(-128.0, 128.0)[None]
-    once, step = digitise(core, codes, 128.0, 1.0)
-    assert step == 1 and (digitise(core, once, 128.0, 1.0)[0] != once).any()
+    once, step = core.adc.digitise(codes, 128.0, 1.0)
+    assert step == 1 and (core.adc.digitise(once, 128.0, 1.0)[0] != once).any()
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

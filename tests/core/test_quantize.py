@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import photonjax as pj
-from photonjax.core.quantize import full_scale, round_straight_through
+from photonjax.core.quantize import full_scale
+from photonjax.core.rounding import round_straight_through
 
 FLOATS = st.floats(-1e4, 1e4, width=32, allow_subnormal=False)
 ARRAYS = hnp.arrays(np.float32, (5, 3), elements=FLOATS)
@@ -20,7 +21,14 @@ def test_exact_values():
     assert q.values.dtype == jnp.int8 and q.scale.dtype == jnp.float32
     assert q.values.tolist() == [[127, -127], [64, 64], [0, 0]]  # 63.5 rounds to even
     np.testing.assert_array_equal(q.scale, np.float32([[1 / 127, 4 / 127]]))
-    assert (q.bits, q.axis, q.levels, q.shape, q.ndim, q.dtype) == (8, (0,), 127, (3, 2), 2, "f4")
+    assert (q.bits, q.contracting, q.levels, q.shape, q.ndim, q.dtype) == (
+        8,
+        (0,),
+        127,
+        (3, 2),
+        2,
+        "f4",
+    )
 
 
 def test_zero_slices_stay_zero():
@@ -43,10 +51,10 @@ def test_axes():
     x = jax.random.normal(jax.random.key(0), (2, 3, 4))
     shapes = {0: (1, 3, 4), -1: (2, 3, 1), (0, 2): (1, 3, 1), (2, 0): (1, 3, 1), None: (1, 1, 1)}
     for axis, shape in shapes.items():
-        q = pj.quantize(x, axis=axis)
+        q = pj.quantize(x, contracting=axis)
         assert q.scale.shape == shape
         reduced = tuple(i for i, n in enumerate(shape) if n == 1)
-        assert q.axis == reduced
+        assert q.contracting == reduced
         np.testing.assert_allclose(q.scale, np.abs(x).max(reduced, keepdims=True) / 127, rtol=1e-7)
 
 
@@ -67,9 +75,9 @@ def test_bad_array_and_axis():
     with pytest.raises(TypeError, match="int32"):
         pj.quantize(jnp.ones((2, 2), jnp.int32))
     with pytest.raises(ValueError, match="axis = 2"):
-        pj.quantize(jnp.ones((2, 2)), axis=2)
+        pj.quantize(jnp.ones((2, 2)), contracting=2)
     with pytest.raises(ValueError, match="axis"):
-        pj.quantize(jnp.ones((2, 2)), axis=(0, -2))
+        pj.quantize(jnp.ones((2, 2)), contracting=(0, -2))
 
 
 def test_straight_through():

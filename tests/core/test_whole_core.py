@@ -184,7 +184,9 @@ def test_vmap_over_dies():
     one = jax.jit(product)
     each = jnp.stack([one(X, W, die) for die in dies])
     assert (each[0] != each[1]).all()
-    mapped = jax.jit(pj.over_chips(lambda core: product(X, W, core), seeds))(ALL)
+    mapped = jax.jit(jax.vmap(lambda seed: product(X, W, ALL.replace(chip_seed=seed))))(
+        jnp.asarray(seeds, jnp.uint32)
+    )
     close(mapped, each)
     # An integer in place of the array would be a static seed: a core of dies is mapped as a whole.
     array = dataclasses.replace(

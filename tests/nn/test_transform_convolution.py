@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 import photonjax as pj
-from photonjax.nn.convolution import optical_conv_general_dilated
+from photonjax.core.convolution import optical_conv
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
@@ -54,7 +54,7 @@ def test_is_lax_convolution(form):
     x = jax.random.normal(jax.random.key(0), x_shape)
     w = jax.random.normal(jax.random.key(1), w_shape)
     wanted = lax.conv_general_dilated(x, w, strides, padding, **rest)
-    y = optical_conv_general_dilated(x, w, strides, padding, core=EXACT, **rest)
+    y = optical_conv(x, w, strides, padding, core=EXACT, **rest)
     assert y.shape == wanted.shape
     np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-5)
 
@@ -64,9 +64,7 @@ def test_is_lax_convolution(form):
     assert (site.path, site.shape) == ("kernel", w_shape)
     number = zlib.crc32(b"kernel")
     key = jax.random.fold_in(jax.random.fold_in(KEY, number), 0)
-    by_hand = optical_conv_general_dilated(
-        x, w, strides, padding, core=NOISY, key=key, site=number, **rest
-    )
+    by_hand = optical_conv(x, w, strides, padding, core=NOISY, key=key, site=number, **rest)
     np.testing.assert_array_equal(g(KEY, {"kernel": w}, x), by_hand)
     assert np.abs(by_hand - wanted).max() > 1e-3
 
@@ -76,16 +74,14 @@ def test_patches_are_tokens_and_the_kernel_is_the_matrix():
     x = jax.random.normal(jax.random.key(0), (5, 3, 3, 2))
     w = jax.random.normal(jax.random.key(1), (3, 3, 2, 4))
     numbers = ("NHWC", "HWIO", "NHWC")
-    y = optical_conv_general_dilated(
-        x, w, (1, 1), "VALID", dimension_numbers=numbers, core=NOISY, key=KEY, site=7
-    )
+    y = optical_conv(x, w, (1, 1), "VALID", dimension_numbers=numbers, core=NOISY, key=KEY, site=7)
     flat = pj.optical_dot_general(
         x.reshape(5, 18), w.reshape(18, 4), (((1,), (0,)), ((), ())), core=NOISY, key=KEY, site=7
     )
     np.testing.assert_array_equal(y.reshape(5, 4), flat)
     # and so it is with the weight written into the array once
     held = pj.program(w, NOISY, contracting=(0, 1, 2), site=7)
-    again = optical_conv_general_dilated(
+    again = optical_conv(
         x, held, (1, 1), "VALID", dimension_numbers=numbers, core=NOISY, key=KEY, site=7
     )
     np.testing.assert_array_equal(again, y)
@@ -99,7 +95,7 @@ def test_gradients_are_those_of_the_convolution():
     def loss(convolve):
         return jax.grad(lambda x, w: (convolve(x, w, strides, padding, **rest) ** 2).sum(), (0, 1))
 
-    light = loss(lambda *a, **o: optical_conv_general_dilated(*a, core=EXACT, **o))(x, w)
+    light = loss(lambda *a, **o: optical_conv(*a, core=EXACT, **o))(x, w)
     for mine, theirs in zip(light, loss(lax.conv_general_dilated)(x, w), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
 
@@ -120,4 +116,4 @@ def test_gradients_are_those_of_the_convolution():
 def test_shapes_that_do_not_fit(shapes, options, message):
     x, w = map(jax.numpy.ones, shapes)
     with pytest.raises(ValueError, match=message):
-        optical_conv_general_dilated(x, w, (1,), "VALID", core=EXACT, **options)
+        optical_conv(x, w, (1,), "VALID", core=EXACT, **options)

@@ -20,7 +20,6 @@ import pytest
 from scipy import stats
 
 import photonjax as pj
-from photonjax.core import noise
 
 pytestmark = pytest.mark.parity
 
@@ -34,10 +33,7 @@ STATIC = dict(input={"scale": "static", "range": RANGE})
 
 
 def core(**changes):
-    return pj.OpticalCore(
-        **{f: getattr(PLAIN, f) for f in ("rows", "cols", "input.bits", "array.bits", "adc.bits")}
-        | changes
-    )
+    return PLAIN.replace(**changes)
 
 
 def levels(rng, shape, axis, largest=127, spread=45.0, beyond=False):
@@ -157,7 +153,7 @@ def test_lightning_static_input_range(lightning):
     assert_same(product(core(**STATIC), x, w), theirs)
     assert_same(product(core(input={"scale": "static"}), x, w, input_range=RANGE), theirs)
     assert (
-        np.abs(product(core(input={"bits": None}, **STATIC), x, w) - theirs).max()
+        np.abs(product(core(**STATIC).replace(input={"bits": None}), x, w) - theirs).max()
         > 1e-4 * np.abs(theirs).max()
     )
 
@@ -349,7 +345,7 @@ def test_aihwkit_steps(aihwkit, static):
 def output_noise_core(sigma, **changes):
     """A core whose receivers give each output the standard deviation sigma, in units of ``p``."""
     lit = core(photons=1e12, receiver={"noise_a_per_rthz": 1.0}, **changes)
-    density = sigma / float(np.sqrt(noise.receiver_variance(lit)))
+    density = sigma / float(np.sqrt(lit.receiver.variance(lit)))
     return core(photons=1e12, receiver={"noise_a_per_rthz": density}, **changes)
 
 

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from photonjax.core.dot import Weight, optical_dot_general
+from photonjax.core.product import Weight, optical_dot_general
 
 
-def optical_conv_general_dilated(
+def optical_conv(
     x: jax.Array,
     kernel: Weight,
     window_strides: Sequence[int],
@@ -52,10 +52,9 @@ def optical_conv_general_dilated(
 
     Example:
       >>> import jax.numpy as jnp, photonjax as pj
-      >>> from photonjax.nn.convolution import optical_conv_general_dilated
       >>> image, kernel = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 5))
       >>> numbers = ("NHWC", "HWIO", "NHWC")
-      >>> optical_conv_general_dilated(
+      >>> pj.optical_conv(
       ...   image, kernel, (2, 2), "SAME", dimension_numbers=numbers, core=pj.OpticalCore()).shape
       (1, 4, 4, 5)
     """

@@ -93,7 +93,7 @@ def test_input_noise_is_common_to_the_columns(encoding):
 
 
 @pytest.mark.parametrize(
-    "source", ["input_noise", "input.relative_noise", "source.channel_rin_db_hz"]
+    "source", ["input.noise", "input.relative_noise", "source.channel_rin_db_hz"]
 )
 def test_each_source_alone(source):
     """The same closed forms with nothing else in the program, by either sampler."""

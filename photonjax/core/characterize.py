@@ -1,46 +1,29 @@
-"""A chip is an instance: ensembles of dies, and one die measured and corrected as its users do."""
+"""One die measured and corrected as its users do.
+
+An ensemble of dies needs nothing of its own: seeds are leaves, so ``jax.vmap`` maps over them.
+
+>>> import jax, jax.numpy as jnp, photonjax as pj
+>>> core = pj.OpticalCore(rows=8, cols=8, array={"noise": 0.02})
+>>> x, w = jnp.ones((2, 8)), jnp.ones((8, 3))
+>>> of_die = lambda seed: pj.optical_matmul(x, w, core=core.replace(chip_seed=seed))
+>>> jax.vmap(of_die)(jnp.arange(5, dtype=jnp.uint32)).shape
+(5, 2, 3)
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from photonjax.core.core import OpticalCore
-from photonjax.core.dot import optical_dot_general
+from photonjax.core.product import optical_dot_general
 from photonjax.core.quantize import full_scale
+from photonjax.core.site import Site
 
 _COLUMNS_LAST = (((1,), (0,)), ((), ()))
-
-
-def over_chips(function: Callable[..., Any], seeds: Any) -> Callable[..., Any]:
-    """Map a function of a core over dies.
-
-    Args:
-      function: ``function(core, *args)``.
-      seeds: of the dies: how many (0, 1, ...), or a sequence of integers.
-
-    Returns:
-      a function of the same arguments whose results have one leading axis more, of dies.
-
-    Example:
-      >>> import jax.numpy as jnp, photonjax as pj
-      >>> core = pj.OpticalCore(rows=8, cols=8, array={"noise": 0.02})
-      >>> def product(core, x, w):
-      ...   return pj.optical_dot_general(x, w, (((1,), (0,)), ((), ())), core=core)
-      >>> pj.over_chips(product, 5)(core, jnp.ones((2, 8)), jnp.ones((8, 3))).shape
-      (5, 2, 3)
-    """
-    dies = jnp.asarray(range(seeds) if isinstance(seeds, int) else seeds, jnp.uint32)
-
-    def mapped(core: OpticalCore, *args: Any) -> Any:
-        return jax.vmap(lambda s: function(core.replace(chip_seed=s), *args))(dies)
-
-    return mapped
 
 
 @jax.tree_util.register_dataclass
@@ -84,7 +67,7 @@ def characterize(
     core: OpticalCore,
     *,
     key: jax.Array,
-    site: int | jax.Array = 0,
+    site: Site = 0,
     probes: int | None = None,
     readings: int = 4,
     rounds: int = 2,
@@ -102,7 +85,7 @@ def characterize(
       w: ``[K, N]``.
       core: the machine, ``input.scale="per_token"``.
       key: draws probes and noise.
-      site: the weight's number on the chip.
+      site: the weight's number (or parameter path) on the die.
       probes: how many, at least ``K + 1`` (default ``4 K``); made up to a multiple of the next power
         of two above ``K``.
       readings: of each probe, averaged.

@@ -194,7 +194,7 @@ def test_every_pass_has_noise_of_its_own(bits, slices_in, slices_weight, encodin
         assert_moments(found, (a[:, None] * b).sum(0), expected)
 
 
-@pytest.mark.parametrize("adc.bits", [4, 6])
+@pytest.mark.parametrize("bits_out", [4, 6])
 def test_every_pass_is_converted_by_itself(bits_out):
     """Exactly the converter's rounding of each pass, put together digitally; 12 inputs are two k-tiles."""
     core = DIGITAL.replace(rows=7, adc={"bits": bits_out}, input={"slices": 2}, array={"slices": 2})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import photonjax as pj
-from photonjax.core.weights import stored
+from photonjax.core.fixed_point import stored
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
@@ -27,13 +27,13 @@ def test_quantized_weight_is_the_weight(bits):
     # The same integers; the scale is divided by the levels and multiplied again: an ulp.
     np.testing.assert_allclose(product(X, q, core), product(X, W, core), rtol=5e-7, atol=1e-6)
     tensor = core.replace(array={"scale": "per_tensor"})
-    whole = pj.quantize(W, bits=bits, axis=None)
+    whole = pj.quantize(W, bits=bits, contracting=None)
     np.testing.assert_allclose(
         product(X, whole, tensor), product(X, W, tensor), rtol=5e-7, atol=1e-6
     )
     xb, wb = X.reshape(2, 3, 40), jax.random.normal(jax.random.key(2), (2, 12, 40))
     numbers = (((2,), (2,)), ((0,), (0,)))
-    batched = product(xb, pj.quantize(wb, bits=bits, axis=2), core, numbers=numbers)
+    batched = product(xb, pj.quantize(wb, bits=bits, contracting=2), core, numbers=numbers)
     np.testing.assert_allclose(
         batched, product(xb, wb, core, numbers=numbers), rtol=5e-7, atol=1e-6
     )
@@ -134,7 +134,7 @@ REFUSALS = {
     "negative": (ValueError, r"axes \(-1,\) of x", dict(numbers=(((-1,), (0,)), ((), ())))),
     "not numbers": (ValueError, "dimension_numbers = 3", dict(numbers=3)),
     "other bits": (ValueError, "4 bits but core.array.bits = 8", dict(w=pj.quantize(W, bits=4))),
-    "other axis": (ValueError, r"scales along axis \(0,\)", dict(w=pj.quantize(W, axis=1))),
+    "other axis": (ValueError, r"scales along axis \(0,\)", dict(w=pj.quantize(W, contracting=1))),
     "held otherwise": (ValueError, r"sum over axes \(0,\)", dict(
         w=HELD, x=X[:, :12], numbers=(((1,), (1,)), ((), ())))),
     "held in a batch": (ValueError, "no batch axes", dict(

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import photonjax as pj
+from photonjax.core import measured_dot_general
+from photonjax.core.product import traced_dot_general
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
@@ -91,7 +93,7 @@ def test_homodyne_meets_the_standard_quantum_limit():
         else:
             b = np.roll(a, 5)[:, None]
         x, w = (np.asarray(v, np.float32) for v in (a[None], b))
-        _, measured = pj.ops.measured_dot_general(x, w, NUMBERS, core=core, key=None)
+        _, measured = measured_dot_general(x, w, NUMBERS, core=core, key=None)
         limit = (a**2).sum() * (b**2).sum() / (a.size * float(measured.photons_per_multiply))
         ratio = deviations(core, a, b).var() / limit
         power = (a**2).sum(), (b**2).sum()
@@ -110,7 +112,7 @@ def test_rank_one_estimate():
     x, w = rng.normal(size=(64, K)).astype("f4"), rng.normal(size=(K, N)).astype("f4")
 
     def light(core, x, w):
-        trace = pj.ops.dot.traced_dot_general(x, w, NUMBERS, core=core)[1]
+        trace = traced_dot_general(x, w, NUMBERS, core=core)[1]
         return np.asarray(trace.light[0])
 
     ratio = light(core, x, w) / light(exact, x, w)
@@ -136,10 +138,10 @@ def test_receiver_noise(encoding):
     expected = detectors * (gain * electrons / m) ** 2
     np.testing.assert_allclose(deviations(noisy, a, b).var(0), shot + expected, rtol=CLOSE)
     # exactly, from the function, to the digits of the number above
-    found = pj.ops.noise.receiver_variance(noisy)
+    found = noisy.receiver.variance(noisy)
     np.testing.assert_allclose(found, expected, rtol=2e-5)
     slow = noisy.replace(symbol_rate_hz=1e8)  # charge noise grows with sqrt(tau)
-    np.testing.assert_allclose(pj.ops.noise.receiver_variance(slow), 10 * found, rtol=1e-6)
+    np.testing.assert_allclose(slow.receiver.variance(slow), 10 * found, rtol=1e-6)
 
 
 @pytest.mark.parametrize("encoding", ["differential", "offset"])

@@ -260,8 +260,6 @@ def test_dies_can_be_mapped_over():
         return product(core.replace(chip_seed=seed), x, w)
 
     mapped = jax.vmap(on)(jnp.asarray(seeds, jnp.uint32))
-    ensemble = pj.over_chips(product, seeds)(core, x, w)
-    np.testing.assert_array_equal(ensemble, mapped)
     one_by_one = np.stack([on(seed) for seed in seeds])
     np.testing.assert_allclose(mapped, one_by_one, rtol=0, atol=1e-6 * np.abs(one_by_one).max())
     assert len(np.unique(one_by_one, axis=0)) == len(seeds)

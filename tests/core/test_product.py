@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 import photonjax as pj
-from photonjax.core import integers
+from photonjax.core import fixed_point
 
 MATRIX = (((1,), (0,)), ((), ()))
 IDEAL = pj.OpticalCore(
@@ -190,8 +190,8 @@ def test_tile_size_and_arithmetic_do_not_matter_without_adc(monkeypatch):
     found = {}
     for name in ("int8", "bfloat16", "float32"):
         monkeypatch.setenv("PHOTONJAX_ARITHMETIC", name)
-        integers.arithmetic.cache_clear()
-        assert integers.arithmetic() == name
+        fixed_point.arithmetic.cache_clear()
+        assert fixed_point.arithmetic() == name
         for encoding in ("differential", "offset"):
             core = INT8.replace(
                 encoding=encoding,
@@ -205,11 +205,11 @@ def test_tile_size_and_arithmetic_do_not_matter_without_adc(monkeypatch):
     for (_, encoding), y in found.items():
         np.testing.assert_array_equal(y, found["int8", encoding])
     monkeypatch.setenv("PHOTONJAX_ARITHMETIC", "int4")
-    integers.arithmetic.cache_clear()
+    fixed_point.arithmetic.cache_clear()
     with pytest.raises(ValueError, match="PHOTONJAX_ARITHMETIC = 'int4'"):
-        integers.arithmetic()
+        fixed_point.arithmetic()
     monkeypatch.delenv("PHOTONJAX_ARITHMETIC")
-    integers.arithmetic.cache_clear()
+    fixed_point.arithmetic.cache_clear()
     base = np.asarray(
         pj.optical_dot_general(x, w, MATRIX, core=dataclasses.replace(INT8, rows=256))
     )
@@ -223,7 +223,7 @@ def test_tile_size_and_arithmetic_do_not_matter_without_adc(monkeypatch):
 
 def test_long_tiles_stay_exact():
     """127**2 * 4,096 is beyond what float32 counts: the carrier must be int8."""
-    assert integers.carrier(127, 127, 4096) == jnp.int8
+    assert fixed_point.carrier(127, 127, 4096) == jnp.int8
     x = np.ones((1, 4096), np.float32)
     w = np.ones((4096, 2), np.float32)
     w[0, 1] = -1 / 127

@@ -1,4 +1,4 @@
-"""One matrix product on an optical core: ``optical_dot_general`` and ``optical_einsum``."""
+"""One matrix product on an optical core: ``optical_dot_general`` and what is built on it."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from photonjax.core.chip import Site
 from photonjax.core.core import OpticalCore
-from photonjax.core.quantize import QuantizedArray
-from photonjax.core.tiles import ProductTrace, matrix_product
-from photonjax.core.weights import (
+from photonjax.core.fixed_point import stored, whole
+from photonjax.core.operands import (
+    DimensionNumbers,
+    check_finite,
+    check_input,
+    einsum_axes,
+    normalized,
+)
+from photonjax.core.passes import ProductTrace, matrix_product
+from photonjax.core.programming import (
     Levels,
     ProgrammedWeight,
     Slice,
+    check_programmed,
     check_weight,
     load_weight,
     matrix_of,
-    static_part,
-    stored,
     weight_steps,
-    whole,
 )
+from photonjax.core.quantize import QuantizedArray
+from photonjax.core.site import Site
 
 Weight = jax.Array | QuantizedArray | ProgrammedWeight
-DimensionNumbers = tuple[tuple[Any, Any], tuple[Any, Any]]
 
 
 def optical_dot_general(
@@ -57,10 +62,11 @@ def optical_dot_general(
         p = p (1 + laser) + shot + receiver + converter noise
         y = s_x s_w sum_tiles ADC(p)
 
-    Variances and their derivations: :mod:`photonjax.core.noise`. Where ``core.encoding`` is
-    ``"offset"``, the detector sees ``p + sum a + sum b`` (the constant K is biased away); laser noise
-    and ADC act on that, and two sums are subtracted after it: that of the inputs meant, so that input
-    error weighs ``1 + b``, and that of the weights as the die holds them, which calibration measures.
+    Each stage's file has its variances and their derivations (:mod:`photonjax.core.encoding` first).
+    Where ``core.encoding.kind`` is ``"offset"``, the detector sees ``p + sum a + sum b`` (the constant
+    K is biased away); laser noise and ADC act on that, and two sums are subtracted after it: that of the
+    inputs meant, so that input error weighs ``1 + b``, and that of the weights as the die holds them,
+    which calibration measures.
 
     Gradients: rounding and the ADC are straight-through inside their range and saturate outside;
     noise is reparameterised, so derivatives with respect to x, w and the core's continuous fields
@@ -77,8 +83,8 @@ def optical_dot_general(
       core: the machine.
       key: draws the dynamic noise. ``None``: no random noise. Static errors are drawn from
         ``core.chip_seed`` and ``site`` alone.
-      site: integer (or a tuple of them, one within another) that names this product on the chip;
-        element i of a batch is site i within it.
+      site: names the weight on the die: its parameter's path, an integer, or a tuple of them, one within
+        another; element i of a batch is site i within it.
       adc_range: ADC full scale in units of ``p``, in place of ``core.adc.range * sqrt(rows used)``: a
         number, or one for each output ``[N]``.
       input_range: full scale of x for ``input.scale="static"``, in place of ``core.input.range``.
@@ -113,6 +119,36 @@ def optical_dot_general(
     return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 
+def optical_matmul(
+    x: jax.Array,
+    w: Weight,
+    *,
+    dot_general: Callable[..., jax.Array] = optical_dot_general,
+    **options: Any,
+) -> jax.Array:
+    """``[..., K] x [K, N]`` on an optical core; x is streamed and w held in the array.
+
+    Args:
+      x, w, options: as in :func:`optical_dot_general`.
+      dot_general: does the product, given x, w and dimension numbers.
+
+    Raises:
+      ValueError: for a weight that is no matrix, or operands that do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp, photonjax as pj
+      >>> core = pj.machines.optical("ideal")
+      >>> pj.optical_matmul(jnp.ones((2, 3, 8)), jnp.ones((8, 4)), core=core).shape
+      (2, 3, 4)
+    """
+    if w.ndim != 2 or x.ndim < 1:
+        raise ValueError(
+            f"optical_matmul: x {tuple(x.shape)} and w {tuple(w.shape)} are not [..., K] and [K, N]; "
+            "optical_dot_general and optical_einsum take other shapes"
+        )
+    return dot_general(x, w, (((x.ndim - 1,), (0,)), ((), ())), **options)
+
+
 def optical_einsum(
     subscripts: str,
     x: jax.Array,
@@ -138,7 +174,7 @@ def optical_einsum(
       >>> pj.optical_einsum("...k,kn->...n", jnp.ones((2, 3, 8)), jnp.ones((8, 4)), core=core).shape
       (2, 3, 4)
     """
-    x_axes, w_axes, out_axes = _parse_einsum(subscripts, x.ndim, w.ndim)
+    x_axes, w_axes, out_axes = einsum_axes(subscripts, x.ndim, w.ndim)
     contracted = [a for a in w_axes if a in x_axes and a not in out_axes]
     batch = [a for a in w_axes if a in x_axes and a in out_axes]
     numbers = (
@@ -164,14 +200,14 @@ def traced_dot_general(
     input_range: jax.Array | float | None = None,
 ) -> tuple[jax.Array, ProductTrace]:
     """:func:`optical_dot_general` without ``out_sharding``, and how the result came about."""
-    (xc, wc), (xb, wb) = _normalize(x, w, dimension_numbers)
-    _check_input(x)
-    _check_finite("x", x)
+    (xc, wc), (xb, wb) = normalized(x, w, dimension_numbers)
+    check_input(x)
+    check_finite("x", x)
     if isinstance(w, ProgrammedWeight):
-        _check_programmed(w, core, wc, wb)
+        check_programmed(w, core, wc, wb)
     else:
         check_weight(w, core, wc)
-        _check_finite("w", w.scale if isinstance(w, QuantizedArray) else w)
+        check_finite("w", w.scale if isinstance(w, QuantizedArray) else w)
     dtype = jnp.dtype(preferred_element_type or jnp.result_type(x.dtype, w.dtype))
 
     x_free = [a for a in range(x.ndim) if a not in (*xc, *xb)]
@@ -185,20 +221,22 @@ def traced_dot_general(
     options = dict(core=core, precision=precision, adc_range=adc_range, input_range=input_range)
     if not xb:
         rows = jnp.transpose(x, (*x_free, *xc)).reshape(math.prod(x.shape[a] for a in x_free), -1)
-        trace = matrix_product(rows, _held(w, core, site, wc), key=key, **options)
+        trace = matrix_product(rows, _stored_or_loaded(w, core, site, wc), key=key, **options)
     else:
         trace = _batched_product(x, w, (xb, x_free, xc), (wb, w_free, wc), key, site, options)
     return trace.y.reshape(out_shape).astype(dtype), trace
 
 
-def _held(w: Weight, core: OpticalCore, site: Any, contracting: tuple[int, ...]) -> Levels:
+def _stored_or_loaded(
+    w: Weight, core: OpticalCore, site: Any, contracting: tuple[int, ...]
+) -> Levels:
     if isinstance(w, ProgrammedWeight):
         held = [tuple(stored(part) for part in parts) for parts in w.parts]
         slices = [
             Slice(whole(parts, weight_steps(core)), parts, moment)
             for parts, moment in zip(held, w.moment, strict=True)
         ]
-        return Levels(slices, w.scale, w.columns)
+        return Levels(slices, w.scale, w.die)
     return load_weight(w, core, site, lambda array: matrix_of(array, contracting))
 
 
@@ -230,102 +268,3 @@ def _batched_product(x, w, x_axes, w_axes, key, site, options) -> ProductTrace:
         return matrix_product(x, loaded, key=own_key, batched=True, **options)
 
     return jax.vmap(one)(jnp.arange(count, dtype=jnp.uint32), xs, ws)
-
-
-def _normalize(x: Any, w: Any, numbers: DimensionNumbers):
-    """Validated, non-negative dimension numbers."""
-    try:
-        (xc, wc), (xb, wb) = numbers
-        xc, wc, xb, wb = (tuple(int(a) for a in axes) for axes in (xc, wc, xb, wb))
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"dimension_numbers = {numbers!r} is not ((x_contracting, w_contracting), (x_batch, w_batch))"
-        ) from None
-    for name, array, axes in (("x", x, xc + xb), ("w", w, wc + wb)):
-        if any(not 0 <= a < array.ndim for a in axes) or len(set(axes)) != len(axes):
-            raise ValueError(
-                f"dimension_numbers name axes {axes} of {name}, whose shape is {tuple(array.shape)}; "
-                "each must exist and appear once"
-            )
-    if len(xc) != len(wc) or len(xb) != len(wb):
-        raise ValueError(f"dimension_numbers = {numbers!r} pair different numbers of axes")
-    for i, j in zip(xc + xb, wc + wb, strict=True):
-        if x.shape[i] != w.shape[j]:
-            raise ValueError(
-                f"x {tuple(x.shape)} and w {tuple(w.shape)} do not fit: axis {i} of x has "
-                f"{x.shape[i]} elements, axis {j} of w has {w.shape[j]}"
-            )
-    return (xc, wc), (xb, wb)
-
-
-def _check_input(x: jax.Array) -> None:
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(
-            f"x is {x.dtype}; the core modulates real values: convert x to a floating dtype"
-        )
-
-
-def _check_finite(name: str, array: jax.Array) -> None:
-    """Concrete operands only: under a trace, NaN and infinity pass through to the result instead."""
-    if isinstance(array, jax.core.Tracer):
-        return
-    with jax.ensure_compile_time_eval():  # a trace may close over a concrete operand
-        finite = bool(jnp.isfinite(array).all())
-    if not finite:
-        raise ValueError(
-            f"{name} contains NaN or infinity: find where it arises (jax_debug_nans helps) before "
-            "it meets a converter, which would hide it"
-        )
-
-
-def _check_programmed(w: ProgrammedWeight, core: OpticalCore, wc, wb) -> None:
-    if wb:
-        raise ValueError("a programmed weight has no batch axes; pass the array itself")
-    if wc != w.contracting:
-        raise ValueError(
-            f"weight was programmed to sum over axes {w.contracting}, the product sums over {wc}; "
-            f"program(w, core, contracting={wc})"
-        )
-    if w.static_core != static_part(core):
-        raise ValueError(
-            "weight was programmed for another kind of core (size, bits, encoding, chip or sources "
-            "differ); program it again for this one"
-        )
-
-
-def _parse_einsum(
-    subscripts: str, x_ndim: int, w_ndim: int
-) -> tuple[list[str], list[str], list[str]]:
-    def fail(why: str):
-        raise ValueError(f"optical_einsum: {subscripts!r} {why}")
-
-    compact = subscripts.replace(" ", "")
-    if "->" not in compact or compact.count(",") != 1:
-        fail("is not of the form 'x,w->out' with two operands and an explicit output")
-    inputs, out = compact.split("->")
-    x_text, w_text = inputs.split(",")
-    if "..." in w_text:
-        fail("has an ellipsis in w; name w's axes")
-    spare = x_ndim - len(x_text.replace("...", ""))
-    if ("..." in x_text) != ("..." in out) or spare < 0 or (spare > 0 and "..." not in x_text):
-        fail(f"does not fit x with {x_ndim} axes")
-    dots = [f"...{i}" for i in range(spare)]
-
-    def axes(text: str) -> list[str]:
-        head, _, tail = text.partition("...")
-        return [*head, *(dots if "..." in text else []), *tail]
-
-    x_axes, w_axes, out_axes = axes(x_text), axes(w_text), axes(out)
-    if len(w_axes) != w_ndim:
-        fail(f"does not fit w with {w_ndim} axes")
-    for names in (x_axes, w_axes, out_axes):
-        if len(set(names)) != len(names) or not all(
-            a.isalpha() or a.startswith("...") for a in names
-        ):
-            fail("repeats a letter within an operand, or has something that is not a letter")
-    once = [a for a in x_axes + w_axes if (a in x_axes) + (a in w_axes) + (a in out_axes) < 2]
-    if once:
-        fail(f"sums {', '.join(once)} within one operand; sum over it before the product")
-    if set(out_axes) - set(x_axes) - set(w_axes):
-        fail("has an output letter that no operand has")
-    return x_axes, w_axes, out_axes

@@ -164,7 +164,7 @@ def test_slopes_of_curves(curve, encoding):
     np.testing.assert_allclose(found[seen], curved, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("input.scale", ["per_token", "per_tensor", "per_tile", "static"])
+@pytest.mark.parametrize("input_scale", ["per_token", "per_tensor", "per_tile", "static"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_no_number_reaches_the_result(input_scale, bad):
     """Under a trace, where it cannot be refused; integers would hide it."""
