@@ -156,20 +156,23 @@ def evaluate_module(ours: None) -> ModuleType:
 
 
 @pytest.fixture
-def evaluate(
-    evaluate_module: ModuleType, arguments: list[str], monkeypatch: pytest.MonkeyPatch
-) -> Run:
-    """Run experiments.evaluate on the tiny model in this process; later overrides win."""
-    harness = importlib.import_module("experiments.harness")
+def in_process(harness: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Run an experiment in this process, as its command line would.
 
-    def run(*overrides: str) -> Outcome:
+    Takes its name, schema and function, settings, and overrides, which stand in for settings of the
+    same key.
+    """
+
+    def run(
+        name: str, schema: type, experiment: Callable, settings: list[str], *overrides: str
+    ) -> Outcome:
         out, err, status = io.StringIO(), io.StringIO(), 0
         keys = {override.partition("=")[0].lstrip("~") for override in overrides}
-        base = [a for a in arguments if a.partition("=")[0] not in keys]
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", *base, *overrides])
+        kept = [s for s in settings if s.partition("=")[0] not in keys]
+        monkeypatch.setattr(sys, "argv", [name, *kept, *overrides])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                harness.main("evaluate", Evaluate, evaluate_module.evaluate)
+                harness.main(name, schema, experiment)
             except SystemExit as end:  # as the interpreter does with it
                 status = end.code if isinstance(end.code, int) else int(end.code is not None)
                 if isinstance(end.code, str):
@@ -177,6 +180,16 @@ def evaluate(
         return Outcome(status, out.getvalue(), err.getvalue())
 
     return run
+
+
+@pytest.fixture
+def evaluate(
+    evaluate_module: ModuleType, arguments: list[str], in_process: Callable[..., Outcome]
+) -> Run:
+    """Run experiments.evaluate on the tiny model in this process; later overrides win."""
+    return lambda *overrides: in_process(
+        "evaluate", Evaluate, evaluate_module.evaluate, arguments, *overrides
+    )
 
 
 @pytest.fixture

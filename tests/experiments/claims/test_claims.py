@@ -378,7 +378,9 @@ def test_the_audit_writes_everything_and_says_each_verdict(claims):
     report = (done.path / "report.txt").read_text()
     begins = [line.split(".")[0] for line in report.splitlines() if line[:1].isdigit()]
     assert {str(n) for n in range(1, 9)} <= set(begins)
-    assert "not measured in this run (nowhere.json does not exist)" in " ".join(report.split())
+    assert "not measured in this run (there is no finished run 'nowhere')" in " ".join(
+        report.split()
+    )
 
 
 @pytest.mark.parametrize(

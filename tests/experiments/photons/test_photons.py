@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import importlib
-import io
 import json
 import math
 import pathlib
-import sys
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,15 +29,13 @@ LADDER = "ladder={all: {}, head: {only: head}, rows-16: {rows: 16}, equal-snr: {
 
 
 @pytest.fixture
-def photons(checkpoint, corpus, tmp_path_factory, ours, monkeypatch):
+def photons(checkpoint, corpus, in_process):
     """Run the experiment on the tiny model in this process; later overrides win."""
-    module, harness, schema = (
-        importlib.import_module(f"experiments.{name}")
-        for name in ("photons.run", "harness", "photons.config")
-    )
+    schema = importlib.import_module("experiments.photons.config").Photons
+    experiment = importlib.import_module("experiments.photons.run").photons
 
-    def run(results: pathlib.Path, *overrides: str) -> SimpleNamespace:
-        base = [
+    def run(results: pathlib.Path, *overrides: str):
+        settings = [
             "model=local",
             f"model.path={checkpoint}",
             f"data.corpus=file:{corpus}",
@@ -54,17 +48,7 @@ def photons(checkpoint, corpus, tmp_path_factory, ours, monkeypatch):
             f"results_dir={results}",
             LADDER,
         ]
-        keys = {override.partition("=")[0] for override in overrides}
-        chosen = [a for a in base if a.partition("=")[0] not in keys]
-        out, err, status = io.StringIO(), io.StringIO(), 0
-        monkeypatch.setattr(sys, "argv", ["photons.py", *chosen, *overrides])
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                harness.main("photons", schema.Photons, module.photons)
-            except SystemExit as end:
-                status = end.code if isinstance(end.code, int) else int(end.code is not None)
-                err.write(end.code if isinstance(end.code, str) else "")
-        return SimpleNamespace(status=status, out=out.getvalue(), err=err.getvalue())
+        return in_process("photons", schema, experiment, settings, *overrides)
 
     return run
 
@@ -273,12 +257,7 @@ def test_rows_for_the_table_of_published_values(first, ours, monkeypatch, tmp_pa
     ],
 )
 def test_user_errors(photons, tmp_path, override, named):
-    outcome = photons(tmp_path, override)
-    assert outcome.status == 1
-    errors = [line for line in outcome.err.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1, outcome.err
-    assert named in errors[0]
-    assert "Traceback" not in outcome.err
+    assert named in photons(tmp_path, override).error
 
 
 def test_points_that_are_not_points(photons, first, place):
@@ -286,6 +265,4 @@ def test_points_that_are_not_points(photons, first, place):
     broken.mkdir(exist_ok=True)
     (broken / "config.yaml").write_text((first / "config.yaml").read_text())
     (broken / "points.csv").write_text("rung,light\nall,many\n")
-    outcome = photons(place, "run=broken")
-    assert outcome.status == 1
-    assert "points.csv is not a table of points" in outcome.err
+    assert "points.csv is not a table of points" in photons(place, "run=broken").error
