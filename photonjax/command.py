@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from photonjax import cost, machines
 from photonjax.core.fields import get_field, set_fields
+from photonjax.extras import need
 from photonjax.workload import Workload
 
 __all__ = ["main"]
@@ -275,15 +276,13 @@ def _workload(model: str, context: int, batch: int) -> Workload:
 
 def _check_plot(file: str) -> None:
     """Before any computing: can it be drawn, and written there?"""
-    from photonjax.cost.plots import pyplot
-
     path = pathlib.Path(file)
     if path.suffix not in (".png", ".pdf", ".svg"):
         raise _Refused(f"--plot {file}: end the name in .png, .pdf or .svg")
     if not path.absolute().parent.is_dir():
         raise _Refused(f"--plot {file}: there is no directory {path.absolute().parent}")
     try:
-        pyplot()
+        need("matplotlib.pyplot", "experiments")
     except ImportError as error:
         raise _Refused(f"--plot: {error}") from None
 

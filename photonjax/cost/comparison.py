@@ -12,9 +12,10 @@ from photonjax.core.fields import get_field
 from photonjax.cost.breakdown import CostBreakdown, si
 from photonjax.cost.digital import Precision
 from photonjax.cost.groups import group_table
-from photonjax.cost.plots import plot_breakdowns, plot_tornado, pyplot
+from photonjax.cost.plots import plot_breakdowns, plot_tornado
 from photonjax.cost.uncertainty import Swing, UncertainMachine
 from photonjax.machines import sources
+from photonjax.plotting import new_axes
 from photonjax.tables import text_table
 from photonjax.workload import Workload
 
@@ -120,16 +121,15 @@ class Comparison:
             "versions": _versions(),
         }
 
-    def plot(self, figure: Any = None) -> Any:
+    def plot(self) -> Any:
         """Costs as stacked bars, and the tornado of the energy ratio; returns the Matplotlib figure."""
-        figure = figure or pyplot().figure(figsize=(9, 8), layout="constrained")
-        above, below = figure.subplots(2, 1, height_ratios=(1, 2))
+        above, below = new_axes(2, (9, 8), height_ratios=(1, 2))
         plot_breakdowns(self.costs, above)
         above.set_title(self.title)
         first = self.baselines[0].name
         ratio = self.ratios[first]["energy"]["value"]
         plot_tornado(self.swings, ratio, below, label=f"energy, {self.core.name} over {first}")
-        return figure
+        return above.figure
 
 
 def _totals(found: Comparison) -> list[tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from photonjax.cost.breakdown import CostBreakdown, si
 from photonjax.cost.uncertainty import Swing
-from photonjax.extras import need
+from photonjax.plotting import PALETTE, colors, new_axes
 
 __all__ = ["plot_breakdowns", "plot_tornado"]
 
@@ -21,12 +21,12 @@ def plot_breakdowns(costs: Mapping[str, CostBreakdown], axes: Any = None) -> Any
       costs: by the name that stands beside the bar.
       axes: to draw on; by default new ones.
     """
-    axes = axes or _new_axes()
+    axes = axes or new_axes()
     energies = {name: _merged(cost) for name, cost in costs.items()}
     starts = [0.0] * len(energies)
-    for i, component in enumerate(dict.fromkeys(c for e in energies.values() for c in e)):
+    components = list(dict.fromkeys(c for e in energies.values() for c in e))
+    for component, color in zip(components, colors(len(components)), strict=True):
         widths = [e.get(component, 0.0) for e in energies.values()]
-        color = _COLORS[i % len(_COLORS)]
         axes.barh(list(energies), widths, left=starts, label=component, color=color)
         starts = [a + b for a, b in zip(starts, widths, strict=True)]
     for row, total in enumerate(starts):
@@ -52,10 +52,10 @@ def plot_tornado(
       label: of the result.
       top: how many.
     """
-    axes = axes or _new_axes()
+    axes = axes or new_axes()
     shown = [s for s in swings if max(s.at_low, s.at_high) > 1.05 * min(s.at_low, s.at_high)][:top]
     names = [f"{s.machine}: {s.field}" for s in shown]
-    for end, color in (("low", _COLORS[0]), ("high", _COLORS[1])):
+    for end, color in zip(("low", "high"), PALETTE, strict=False):
         widths = [getattr(s, f"at_{end}") - value for s in shown]
         axes.barh(names, widths, left=value, color=color, label=f"number at its {end} end")
     axes.set_xscale("log")
@@ -72,22 +72,3 @@ def _merged(cost: CostBreakdown) -> dict[str, float]:
     shown = {name: value for name, value in energies.items() if value > least}
     rest = sum(energies.values()) - sum(shown.values())
     return shown | ({"smaller ones": rest} if rest > 0 else {})
-
-
-_COLORS = (
-    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#332288"),
-    *("#882255", "#999933", "#44aa99", "#cc6677", "#117733", "#88ccee"),
-)
-
-
-def _new_axes() -> Any:
-    return pyplot().subplots(layout="constrained")[1]
-
-
-def pyplot() -> Any:
-    """Matplotlib's pyplot.
-
-    Raises:
-      ImportError: it is not installed; the error says how to get it.
-    """
-    return need("matplotlib.pyplot", "experiments")
