@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Colours of Okabe and Ito, told apart in every form of colour vision, without the yellow, too pale on white."""
+"""Colours of Okabe and Ito, told apart in every form of colour vision; not their yellow, pale on white."""
 
 MARKERS = "os^Dv*P"
 GREY = "0.45"
@@ -146,27 +146,30 @@ def label_points(axes: Any, points: Sequence[tuple[float, float]], texts: Sequen
     """
     drawn = axes.figure
     drawn.draw_without_rendering()
-    renderer, frame = drawn.canvas.get_renderer(), axes.get_window_extent()
+    frame = axes.get_window_extent()
     step = drawn.dpi / 72
     taken = [_around(axes.transData.transform(p), 3.5 * step) for p in points]
     taken += [_around(p, step) for line in axes.get_lines() for p in _sampled(line, 4 * step)]
     for point, text in zip(points, texts, strict=True):
         note = axes.annotate(text, point, textcoords="offset points", xytext=(0, 0), fontsize=8)
         best = math.inf
-        for radius, angle in itertools.product((7, 12, 18, 26, 36), range(0, 360, 45)):
+        for radius, angle in itertools.product((7, 12, 18, 28, 40, 54, 70), range(0, 360, 45)):
             right, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
             sides = [
                 ("center" if abs(v) < 0.1 else ends[v < 0])
                 for v, ends in ((right, ("left", "right")), (up, ("bottom", "top")))
             ]
             place = (radius * right, radius * up)
-            found = _extent(note, place, sides, renderer)
+            found = _extent(note, place, sides)
             cost = _outside(found, frame) * 1e3 + sum(_overlap(found, box) for box in taken)
             if cost < best:
                 best, chosen = cost, (place, sides)
             if cost == 0:
                 break
-        taken.append(_extent(note, *chosen, renderer))
+        taken.append(_extent(note, *chosen))
+        if math.hypot(*chosen[0]) > 20:  # far enough to be taken for another point's
+            thin = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+            axes.annotate("", point, chosen[0], textcoords="offset points", arrowprops=thin)
 
 
 def label_levels(axes: Any, levels: Mapping[str, float], **line: Any) -> None:
@@ -229,10 +232,10 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     return found
 
 
-def _extent(note: Any, place: Any, sides: Sequence[str], renderer: Any) -> np.ndarray:
+def _extent(note: Any, place: Any, sides: Sequence[str]) -> np.ndarray:
     """Where a text lies when it is placed so: left, bottom, right, top in pixels."""
     note.set(position=place, ha=sides[0], va=sides[1])
-    return np.asarray(note.get_window_extent(renderer).extents)
+    return np.asarray(note.get_window_extent().extents)
 
 
 def _around(point: Any, radius: float) -> np.ndarray:
