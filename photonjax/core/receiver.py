@@ -9,6 +9,8 @@ In units of ``p**2`` and of ``m = core.photons``, as in :mod:`photonjax.core.enc
   is subtracted: variance ``2 n_d / m**2`` for balanced pairs, ``16 n_d / m**2`` for ``offset``.
 * An error of each sample in proportion to it, ``p (1 + relative_noise eps)``, for what a machine's
   makers give as such (dispersion, phase noise of its interferometers).
+* An error that the columns of a symbol share: ``p + common_noise eps``, one eps for each symbol of an
+  array, as measured machines have it (a supply or a reference that all amplifiers hang on).
 * Saturation: a detector gives ``min(N, N_s)`` of N electrons, dark counts and fluctuations included: a
   hard limit, of each detector of a pair by itself. Noise of amplifier and converter comes after it.
 * Columns of a die: ``p (1 + gain_error g_n) + offset_error r o_n``, g and o standard normals, r the
@@ -26,6 +28,7 @@ from photonjax.core import random
 from photonjax.core.encoding import count_fluctuation
 from photonjax.core.pytree import Scalar, leaf, present, stage
 from photonjax.core.rounding import no_fma, safe_sqrt
+from photonjax.core.source import over_columns
 
 if TYPE_CHECKING:
     from photonjax.core.core import OpticalCore
@@ -45,6 +48,8 @@ class Receiver:
       saturation_electrons: what one detector can hold of a symbol [electrons]; needs ``photons``, and
         (``differential``) pays for the exact ``sum |a||b|``.
       relative_noise: standard deviation of a dynamic error of each output sample, in proportion to it.
+      common_noise: standard deviation of a dynamic error that is added to all columns of a symbol alike
+        [products of full scale].
       gain_error: standard deviation of the relative gain of a column's receiver.
       offset_error: standard deviation of its offset, in units of the ADC's full scale.
 
@@ -56,6 +61,7 @@ class Receiver:
     dark_current_a: Scalar = leaf(None, low=0.0)
     saturation_electrons: Scalar = leaf(None, above=0.0)
     relative_noise: Scalar = leaf(None, drawn="output", low=0.0, high=0.5)
+    common_noise: Scalar = leaf(None, drawn="symbol", low=0.0, high=1e3)
     gain_error: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
     offset_error: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
 
@@ -69,12 +75,17 @@ class Receiver:
         self, core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int
     ) -> list[dict[str, Any]]:
         """What of each k-tile is random beside the noise that all stages share: where detectors
-        saturate, a key for the photons that they count."""
+        saturate, a key for the photons that they count; of each symbol, what its columns share."""
         found: list[dict[str, Any]] = [{} for _ in range(tiles)]
         if self.saturation_electrons is not None:
             photons = random.stream(key, "photons")
             for t, one in enumerate(found):
                 one["photons"] = jax.random.fold_in(photons, t)
+        if self.common_noise is not None:
+            own = random.stream(key, "receiver.common_noise")
+            words = random.draws(core.sampler, own, rows, -(-cols // core.cols), tiles)
+            for one, word in zip(found, words, strict=True):
+                one["common"] = random.deviates(word)
         return found
 
     def variance(self, core: OpticalCore) -> jax.Array | float:
@@ -154,6 +165,9 @@ class Receiver:
           raw: ``[M, N]``. full: the ADC's full scale. die: from :meth:`fabricate`. drawn: one tile's of
             :meth:`draw`, or None.
         """
+        if self.common_noise is not None and drawn is not None:
+            shared = over_columns(core.cols, drawn["common"], raw.shape[1])
+            raw = raw + no_fma(self.common_noise * shared)
         if self.gain_error is not None:
             raw = raw + no_fma(raw * (self.gain_error * die[0]))
         if self.offset_error is not None:

@@ -1,5 +1,7 @@
 """Detectors and amplifiers against closed forms: dark current, thermal noise."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from closed_forms import (
@@ -10,6 +12,8 @@ from closed_forms import (
     counts_of,
     outputs,
 )
+
+import photonjax as pj
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 
@@ -69,3 +73,36 @@ def test_receiver_noise(encoding):
         variance = detectors * gain**2 * electrons_squared / m**2 + shot(encoding, a, b, m)
         found = outputs(core.replace(**fields), a, b, seed)
         assert_moments(found, (a[:, None] * b).sum(0), np.diag(variance))
+
+
+@pytest.mark.parametrize("sampler", ["mixed", "threefry"])
+@pytest.mark.parametrize("encoding", [*ENCODINGS, "quadrature"])
+def test_an_error_common_to_a_symbols_columns(encoding, sampler):
+    """``p + c``: the same for the columns of a symbol; other symbols (tokens, k-tiles, column tiles) have
+    errors of their own. Six columns are two column tiles of three, 16 inputs two k-tiles of 8."""
+    sigma, tokens = 0.3, 20_000
+    core = ANALOG.replace(
+        rows=8, cols=3, encoding=encoding, sampler=sampler, receiver={"common_noise": sigma}
+    )
+    x, w = jnp.ones((tokens, 16)), jnp.ones((16, 6))
+    numbers, key = (((1,), (0,)), ((), ())), jax.random.key(1)
+    of = jax.jit(lambda s: pj.optical_dot_general(
+        x, w, numbers, core=core.replace(receiver={"common_noise": s}), key=key))  # fmt: skip
+    c = np.asarray(of(sigma), np.float64) - 16
+    for tile in (c[:, :3], c[:, 3:]):
+        np.testing.assert_allclose(tile, tile[:, :1] * np.ones(3), atol=1e-5)
+    first, second = c[:, 0], c[:, 3]
+    # Two k-tiles: variance 2 sigma**2; a sample variance scatters by sqrt(2/n), correlations by sqrt(1/n).
+    for one in (first, second):
+        assert abs(one.mean()) < 5 * sigma * np.sqrt(2 / tokens)
+        assert abs(one.var() / (2 * sigma**2) - 1) < 5 * np.sqrt(2 / tokens)
+        assert abs(np.corrcoef(one[1:], one[:-1])[0, 1]) < 5 / np.sqrt(tokens)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(tokens)
+    # Reparameterised: the slope by sigma is the error in units of sigma.
+    _, slope = jax.jvp(of, (sigma,), (1.0,))
+    np.testing.assert_allclose(slope, c / sigma, atol=1e-3)
+    single = of(sigma)[:5]
+    few = pj.optical_dot_general(x[:5], w, numbers, core=core, key=key)  # whatever else there is
+    np.testing.assert_allclose(few, single, atol=1e-5)
+    quiet = pj.optical_dot_general(x[:5], w, numbers, core=core)
+    np.testing.assert_allclose(quiet, 16.0, atol=1e-4)
