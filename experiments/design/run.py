@@ -23,7 +23,7 @@ import numpy as np
 from experiments.design import quality
 from experiments.design.config import Design
 from experiments.design.machine import Choice, Machine
-from experiments.design.plots import figure
+from experiments.design.plots import draw
 from experiments.design.report import report
 from experiments.design.search import Box, best_of_grid, by_gradient, by_grid, excess, non_dominated
 from experiments.energy.machines import check_context, check_model, make_chip, make_core
@@ -72,7 +72,7 @@ def design(config: Design) -> None:
         run.write_csv("grid_front.csv", results["grid_front"])
         if checks:
             run.write_csv("checks.csv", checks)
-        run.write_plot("design.png", figure(config, results, checks))
+        run.write_plot("design.png", draw(config, results, checks))
         run.write("report.txt", text + "\n")
         run.write_json("metrics.json", {**results, "checks": checks})
         print(f"\n{text}\n\nwritten to {run.path}")

@@ -262,7 +262,7 @@ def write(
     if found["sites"]:
         run.write_csv("sites.csv", found["sites"])
     run.write_csv("fan_in.csv", photon_report.fan_in_rows(results))
-    run.write_plot("photons.png", photon_plots.figure(results))
+    run.write_plot("photons.png", photon_plots.draw(results))
     run.write("report.txt", report + "\n")
     run.write_json("metrics.json", results)
     print(f"\n{report}\n\nwritten to {run.path}")

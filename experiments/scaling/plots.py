@@ -1,51 +1,46 @@
-"""Figures of the scaling experiment: a panel a sweep, log-log."""
+"""Figures of the scaling study: a panel for each sweep, log-log."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from photonjax.evaluation.sweeps import COMPONENT, component_columns
+from photonjax.plotting import PALETTE, colors, figure
 
 Row = dict[str, Any]
 Style = tuple[str, str, str]  # label, colour, line
+BLUE, RED, GREEN, PINK, SKY, ORANGE, BLACK = PALETTE
 ENERGY: dict[str, Style] = {
-    "optical_j": ("light and accelerator beside", "black", "-"),
-    "light_j": ("light", "#4477AA", "-"),
-    "light_j_no_memory": ("light, memory free", "#66CCEE", "--"),
-    "light_j_no_loading": ("light, loading free", "#228833", "--"),
-    "light_j_neither": ("light, both free", "#CCBB44", ":"),
-    "light_j_optics": ("light, converters free too", "#AA3377", ":"),
-    "digital_j": ("digital accelerator", "#EE6677", "-"),
-    "floor_j": ("its arithmetic floor", "#EE6677", "-."),
+    "optical_j": ("light and accelerator beside", BLACK, "-"),
+    "light_j": ("light", BLUE, "-"),
+    "light_j_no_memory": ("light, memory free", SKY, "--"),
+    "light_j_no_loading": ("light, loading free", GREEN, "-"),
+    "light_j_neither": ("light, both free", ORANGE, "--"),
+    "light_j_optics": ("light, converters free too", PINK, ":"),
+    "digital_j": ("digital accelerator", RED, "-"),
+    "floor_j": ("its arithmetic floor", RED, "-."),
 }
 COUNTS: dict[str, Style] = {
-    "macs": ("multiply-accumulates", "black", "-"),
-    "attention_macs": ("those of attention", "#BBBBBB", "--"),
-    "memory_bytes": ("bytes of memory traffic", "#66CCEE", "-"),
-    "conversions": ("ADC conversions", "#228833", "-"),
-    "symbols": ("symbols", "#4477AA", "-"),
-    "weight_loads": ("arrays written", "#AA3377", "-"),
+    "macs": ("multiply-accumulates", BLACK, "-"),
+    "attention_macs": ("those of attention", RED, "--"),
+    "memory_bytes": ("bytes of memory traffic", SKY, "-"),
+    "conversions": ("ADC conversions", GREEN, "-"),
+    "symbols": ("symbols", BLUE, "--"),
+    "weight_loads": ("arrays written", PINK, "-"),
 }
 TIME: dict[str, Style] = {
-    "optical_s": ("light and accelerator beside", "black", "-"),
-    "light_s": ("light", "#4477AA", "-"),
-    "light_s_no_memory": ("light, memory free", "#66CCEE", "--"),
-    "light_s_no_loading": ("light, loading free", "#228833", "--"),
-    "light_s_neither": ("light, both free", "#CCBB44", ":"),
-    "digital_s": ("digital accelerator", "#EE6677", "-"),
+    "optical_s": ("light and accelerator beside", BLACK, "-"),
+    "light_s": ("light", BLUE, "-"),
+    "light_s_no_memory": ("light, memory free", SKY, "--"),
+    "light_s_no_loading": ("light, loading free", GREEN, "-"),
+    "light_s_neither": ("light, both free", ORANGE, "--"),
+    "digital_s": ("digital accelerator", RED, "-"),
 }
-# Paul Tol's "bright" and "muted", told apart by readers who see colours differently.
-COLORS = (
-    *("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#BBBBBB"),
-    *("#332288", "#882255", "#999933", "#44AA99", "#CC6677"),
-)
+MOST_COMPONENTS = 12
 
 
 def energy(rows: Mapping[str, Sequence[Row]]) -> Figure:
@@ -67,33 +62,37 @@ def components(rows: Mapping[str, Sequence[Row]]) -> Figure:
     """Joules of the light's components against every size: those whose part is the largest anywhere."""
     names = list(dict.fromkeys(k for each in rows.values() for k in component_columns(each)))
     largest = {k: max(r[k] / r["light_j"] for e in rows.values() for r in e) for k in names}
-    names.sort(key=lambda k: -largest[k])
-    shown = zip(names, COLORS, strict=False)
-    return _panels(rows, {k: (k.removeprefix(COMPONENT), c, "-") for k, c in shown}, "energy [J]")
+    names = sorted(names, key=lambda k: -largest[k])[:MOST_COMPONENTS]
+    styles = {
+        k: (k.removeprefix(COMPONENT), color, "-")
+        for k, color in zip(names, colors(len(names)), strict=True)
+    }
+    return _panels(rows, styles, "energy [J]")
 
 
 def _panels(rows: Mapping[str, Sequence[Row]], styles: Mapping[str, Style], label: str) -> Figure:
-    lines = -(-(len(rows) + 1) // 3)
-    figure, axes = plt.subplots(lines, 3, figsize=(10, 3.2 * lines), layout="constrained")
-    panels = list(axes.flat)
-    for panel, (over, each) in zip(panels, rows.items(), strict=False):
-        for name, (words, color, line) in styles.items():
-            points = [(row["value"], row[name]) for row in each if row[name] > 0]
-            if points:
-                style = dict(color=color, ls=line, marker="o", ms=3, lw=1.5)
-                panel.plot(*zip(*points, strict=True), label=words, **style)
-        panel.set_xscale("log", base=2)
-        panel.set_yscale("log")
-        panel.set_xlabel(over)
-        panel.grid(True, alpha=0.25)
-        panel.tick_params(labelsize=8)
-    for panel in axes[:, 0]:
-        panel.set_ylabel(label)
-    for panel in panels[len(rows) :]:
-        panel.set_axis_off()
-    shown: dict[str, Any] = {}
-    for panel in panels:
-        for handle, words in zip(*panel.get_legend_handles_labels(), strict=True):
-            shown.setdefault(words, handle)
-    panels[-1].legend(shown.values(), shown.keys(), loc="center", fontsize=9, frameon=False)
-    return figure
+    lines = -(-(len(rows) + 1) // 3)  # one place for the legend
+    with figure(lines, 3, size=(10.5, 3.2 * lines), squeeze=False) as (drawn, axes):
+        panels = list(axes.flat)
+        for panel, (over, each) in zip(panels, rows.items(), strict=False):
+            for i, (name, (words, color, line)) in enumerate(styles.items()):
+                points = [(row["value"], row[name]) for row in each if row[name] > 0]
+                if points:
+                    # Curves may coincide: the first two are broad, to show beneath the others.
+                    width = max(3.4 - i, 1.4)
+                    style = dict(color=color, ls=line, lw=width, marker="o", ms=2.5)
+                    panel.plot(*zip(*points, strict=True), label=words, **style)
+            panel.set_xscale("log", base=2)
+            panel.set_yscale("log")
+            panel.xaxis.set_major_locator(LogLocator(base=2, numticks=6))
+            panel.set_xlabel(over)
+        for panel in axes[:, 0]:
+            panel.set_ylabel(label)
+        for panel in panels[len(rows) :]:
+            panel.set_axis_off()
+        shown: dict[str, Any] = {}
+        for panel in panels:
+            for handle, words in zip(*panel.get_legend_handles_labels(), strict=True):
+                shown.setdefault(words, handle)
+        panels[-1].legend(shown.values(), shown.keys(), loc="center", fontsize=9)
+    return drawn
