@@ -244,7 +244,7 @@ def _around(point: Any, radius: float) -> np.ndarray:
 
 def _sampled(line: Any, step: float) -> Iterator[np.ndarray]:
     """Points along a drawn line, ``step`` pixels apart."""
-    path = line.get_transform().transform(np.column_stack(line.get_data()))
+    path = line.get_transform().transform(np.asarray(line.get_xydata(), float))
     path = path[np.isfinite(path).all(1)]
     for a, b in itertools.pairwise(path):
         count = min(1000, max(1, int(np.hypot(*(b - a)) / step)))
