@@ -260,7 +260,7 @@ def show_all(
 
 
 def noiseless(core: pj.OpticalCore, networks: Sequence[Network], parts: Sequence[Digits]) -> float:
-    """Percent recognised by endless light."""
+    """Percent recognised without photon noise."""
     right = [
         int(recognised_in_endless_light(core, network, *batch))
         for network, part in zip(networks, parts, strict=True)

@@ -1,4 +1,4 @@
-"""The digital baselines beside what was measured on the chips: no strawman."""
+"""The digital baselines beside what was measured on the accelerators themselves."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ class OpticalCore:
             what = present[0] if present else "encoding.photon_statistics = 'poisson'"
             raise ValueError(
                 f"OpticalCore.{what} has no meaning with encoding.kind 'quadrature': a strong local "
-                "oscillator drowns the receiver's own noise; leave it out"
+                "oscillator dominates the receiver's own noise; leave it out"
             )
         extinction, db = self.input.extinction, self.input.extinction_db
         if extinction != "balanced" and (db is None or self.encoding.kind != "differential"):

@@ -160,7 +160,7 @@ def test_slopes_are_those_of_differences(core, encoding):
 
 @pytest.mark.parametrize("field", sorted(THRESHOLDS))
 def test_thresholds_have_no_slope(field):
-    """Whether a cell is dead or stuck is a matter of yes or no: a slope of nought, which is said."""
+    """Whether a cell is dead or stuck is a threshold: its slope is zero, as documented."""
     for encoding in ENCODINGS:
         assert get_field(reverse_of(encoded(SMOOTH, encoding)), field) == 0
     assert re.search(
@@ -182,7 +182,7 @@ def test_slopes_by_operands(encoding):
     for i, (operand, full) in enumerate(
         ((X, core.input.range), (W, jnp.abs(W).max(0, keepdims=True))), 1
     ):
-        # away from the kink at nought, from clipping, and from the entry that is full scale
+        # away from the kink at zero, from clipping, and from the entry that is full scale
         away = (jnp.abs(operand) > 0.1) & (jnp.abs(operand) < 0.9 * full)
         tangent = jnp.where(away, jax.random.uniform(jax.random.key(4 + i), operand.shape), 0.0)
         slopes = forward((core, X, W), (*nothing[:i], tangent, *nothing[i + 1 :]))

@@ -243,7 +243,7 @@ def test_a_fixed_input_range_clips(bits):
 
 @pytest.mark.parametrize("bits", [None, 8, 3])
 def test_gradients_of_a_fixed_input_range(bits):
-    """In x: that of the identity inside, nought outside. In the range: +-1 where an input is clipped, and
+    """In x: that of the identity inside, zero outside. In the range: +-1 where an input is clipped, and
     inside the rounding error that it scales."""
     x = np.array([[0.3, -1.9, 2.1, -2.5, 0.0, 7.0]], "f4")
     w = np.array([[1.0], [-0.5], [0.25], [1.0], [0.5], [-1.0]], "f4")

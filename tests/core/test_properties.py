@@ -34,7 +34,7 @@ DIE = dict(
 )  # fmt: skip
 # What multiplies weights, takes them away or spreads them is the same for both signs.
 EVEN = DIE | {"array": {**DIE["array"], "noise": None, "stuck_fraction": None}}
-# A strong local oscillator drowns these.
+# Small beside the noise of a strong local oscillator.
 DROWNED = [f"receiver.{n}" for n in ("noise_a_per_rthz", "dark_current_a", "saturation_electrons")]
 
 
@@ -141,7 +141,7 @@ ASYMMETRIC = {
         dict(input={"extinction_db": 10.0, "extinction": "floor"}),
         True,
         True,
-    ),  # nought on the + rail
+    ),  # zero on the + rail
     "programming": (dict(array={"noise": 0.05}), False, True),
     "stuck": (dict(array={"stuck_fraction": 0.1}), False, True),
 }
@@ -325,7 +325,7 @@ def test_errors_of_nought_are_none(encoding, bits):
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_errors_too_small_to_see(encoding):
-    """Sources without a nought, at the far end of what is allowed: within rounding, without an ADC."""
+    """Sources that cannot be zero, at the far end of what is allowed: within rounding, without an ADC."""
     core = change(INT8, encoding=encoding, photons=100.0)
     for key in (None, KEY):
         y = product(X, W, core, key)

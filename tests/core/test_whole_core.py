@@ -34,7 +34,7 @@ INPUTS = {
     "uneven": (X * jnp.array([[1e-20], [1e10], [1], [0], [1e-3]]), W),
     "one-hot": (ONE_HOT, W),
 }
-# Decades to draw from where the constructor sets no limits, or a limit at nought that is not in reach.
+# Decades to draw from where the constructor sets no limits, or a limit at zero that is not in reach.
 DECADES = {
     "photons": (-2, 9), "receiver.noise_a_per_rthz": (-15, -10), "receiver.dark_current_a": (-15, -5),
     "receiver.saturation_electrons": (-1, 12), "input.extinction_db": (0, 2), "input.bandwidth_hz": (5, 14),
@@ -77,7 +77,7 @@ def run(x, w, core, key=KEY):
 
 
 def numbers_of(name):
-    """A strategy for a continuous field: its limits, or decades; nought if that is allowed."""
+    """A strategy for a continuous field: its limits, or decades; zero if that is allowed."""
     limits = LEAVES[name].metadata
     if name in DECADES:
         some = st.floats(*DECADES[name]).map(lambda exponent: 10.0**exponent)
