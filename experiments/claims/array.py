@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from omegaconf import DictConfig
-
 import photonjax as pj
+from experiments.claims.config import Claims
 from experiments.claims.light import need
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels
 from experiments.photons.results import Need
@@ -74,7 +73,7 @@ def linear_until(sizes: list[float], values: list[float], slack: float) -> float
     return until
 
 
-def audit(config: DictConfig) -> Verdict:
+def audit(config: Claims) -> Verdict:
     """Energy of one cycle against array size, the SNR held, for signed operands and for one sign."""
     settings = config.array
     light = need(config.photons_run)

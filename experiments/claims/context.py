@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from omegaconf import DictConfig
-
 import photonjax as pj
+from experiments.claims.config import Claims
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
 from photonjax.evaluation.crossings import crossings
 from photonjax.evaluation.exponents import fit_exponent, local_exponents
@@ -15,7 +14,7 @@ from photonjax.models import prefill_workload
 STATEMENT = "Prefill cost grows quadratically with context."
 
 
-def audit(config: DictConfig) -> Verdict:
+def audit(config: Claims) -> Verdict:
     """Exponents of multiplications and of time on a chip, and where attention overtakes the linears."""
     settings = config.context
     chip = pj.machines.digital(settings.chip)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 import photonjax as pj
+from experiments.claims.config import Claims
 from experiments.claims.light import need
 from experiments.claims.verdict import Row, Verdict, by_shares, panels
 from photonjax.core import get_field, set_fields
@@ -121,7 +121,7 @@ def ratios(row: Mapping[str, Any], chip: str) -> dict[str, Any]:
     }
 
 
-def audit(config: DictConfig) -> Verdict:
+def audit(config: Claims) -> Verdict:
     """Distributions of the ratio, its ceiling, and how much less light would have to take."""
     settings = config.energy
     light_needed = need(config.photons_run)

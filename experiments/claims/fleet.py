@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 import photonjax as pj
+from experiments.claims.config import Claims
 from experiments.claims.energy import energies, program, prompts
 from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
 from photonjax.machines import Number
@@ -46,7 +46,7 @@ def reconstruct(numbers: Mapping[str, Any], growth: Any, chip_w: float) -> dict[
     return {"watts": watts, "dollars": watts * numbers["dollars_per_watt"]}
 
 
-def audit(config: DictConfig) -> Verdict:
+def audit(config: Claims) -> Verdict:
     """The fleet from unit costs, and the prefill share of a request's energy."""
     settings = config.fleet
     claim, known = published("claims"), published("fleet")
@@ -111,7 +111,7 @@ def audit(config: DictConfig) -> Verdict:
     )
 
 
-def requests(config: DictConfig) -> list[Row]:
+def requests(config: Claims) -> list[Row]:
     """Energy of each trace's mean request, and what optical prefill takes off."""
     settings = config.fleet
     chip = pj.machines.digital(settings.chip)

@@ -6,9 +6,8 @@ import dataclasses
 import functools
 from typing import Any
 
-from omegaconf import DictConfig
-
 import photonjax as pj
+from experiments.claims.config import Claims
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
 from photonjax.evaluation.crossings import crossings
 from photonjax.machines import DigitalAccelerator
@@ -78,7 +77,7 @@ def ridge(chip: DigitalAccelerator) -> float:
     return float(chip.rate("bfloat16") / chip.bandwidth_bytes_per_s)
 
 
-def audit(config: DictConfig) -> Verdict:
+def audit(config: Claims) -> Verdict:
     """Intensities of both phases against every chip's ridge point."""
     settings = config.intensity
     ridges = {name: ridge(pj.machines.digital(name)) for name in settings.chips}
@@ -168,7 +167,7 @@ def judge(steps: list[Row], starts: list[Row], ends: list[Row]) -> tuple[str, st
     )
 
 
-def _figure(config: DictConfig, reads: list[Row], ridges: dict[str, float]) -> Any:
+def _figure(config: Claims, reads: list[Row], ridges: dict[str, float]) -> Any:
     figure, (left, right) = panels(2)
     for model in config.models:
         own = [r for r in reads if r["model"] == model]

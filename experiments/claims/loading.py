@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from omegaconf import DictConfig
-
 import photonjax as pj
+from experiments.claims.config import Claims
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
 from photonjax.core import OpticalCore, set_fields
 from photonjax.workload import MatmulSite, Workload
@@ -40,7 +39,7 @@ def break_even(core: OpticalCore, what: int, share: float = 0.5, most: int = 1 <
     return high
 
 
-def audit(config: DictConfig) -> Verdict:
+def audit(config: Claims) -> Verdict:
     """Tokens a load must serve, for each load time, in time and in energy."""
     settings = config.loading
     base = pj.machines.optical(config.machine)
@@ -116,7 +115,7 @@ def judge(rows: list[Row], contexts: list[int], rate: float) -> tuple[str, str]:
     )
 
 
-def _figure(config: DictConfig, rows: list[Row]) -> Any:
+def _figure(config: Claims, rows: list[Row]) -> Any:
     figure, axes = panels()
     for double, style in ((True, "o-"), (False, "s--")):
         own = sorted(

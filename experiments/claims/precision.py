@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
+from experiments.claims.config import Claims
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, OPEN, Row, Verdict, panels, published
 from experiments.evaluate.results import perplexity_rises
 
@@ -16,7 +16,7 @@ STATEMENT = "INT4 and INT8 suffice."
 PUBLISHED = {"INT8": ("w8a8",), "INT4": ("w4a4_rtn", "w4a4_quarot", "w4a4_spinquant")}
 
 
-def audit(config: DictConfig) -> Verdict:
+def audit(config: Claims) -> Verdict:
     """Rises of perplexity, measured here and published."""
     settings = config.precision
     rows = published_rows() + measured_rows(settings.run, settings.rungs)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 import photonjax as pj
+from experiments.claims.config import Claims
 from experiments.claims.fleet import log_uniform
 from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
 from photonjax.core import OpticalCore, set_fields
@@ -41,7 +41,7 @@ def power_w(core: OpticalCore) -> Any:
     return sum(joules.values()) / seconds
 
 
-def audit(config: DictConfig) -> Verdict:
+def audit(config: Claims) -> Verdict:
     """Power of a server at full rate against what a rack loses to air."""
     settings = config.rack
     known = published("rack")

@@ -18,13 +18,11 @@ import time
 from typing import Any
 
 import matplotlib.pyplot as plt
-from omegaconf import DictConfig, ListConfig
 from tqdm import tqdm
 
-import photonjax as pj
+from experiments.claims.config import Claims
 from experiments.claims.verdict import Verdict
-from experiments.harness import RunDirectory, UserError, user_errors
-from photonjax.models import shapes
+from experiments.harness import RunDirectory, user_errors
 from photonjax.tables import text_table
 
 MODULES = {
@@ -39,9 +37,8 @@ MODULES = {
 }
 
 
-def claims(config: DictConfig) -> None:
+def claims(config: Claims) -> None:
     """The whole audit."""
-    check(config)
     with RunDirectory("claims", config) as run:
         verdicts: list[Verdict] = []
         seconds = {}
@@ -60,62 +57,6 @@ def claims(config: DictConfig) -> None:
         kept = {f"{v.number}-{v.name}": {**summary(v), **v.numbers} for v in verdicts}
         run.write_json("metrics.json", {"claims": kept, "seconds": seconds, "seed": config.seed})
         print(f"\n{text}\n\nwritten to {run.path}")
-
-
-def check(config: DictConfig) -> None:
-    """Refuse what cannot work before anything is computed."""
-    which = config.which
-    if not isinstance(which, ListConfig) or not which or any(n not in MODULES for n in which):
-        raise UserError(f"which: {which!r} is not a list of {min(MODULES)} to {max(MODULES)}")
-    with user_errors(ValueError, prefix="models: "):
-        for model in (*config.models, *config.context.models, config.fleet.model):
-            shapes.named(model)
-    with user_errors(ValueError, prefix="machine: "):
-        core = pj.machines.optical(config.machine)
-    if core.costs is None or core.photons is None or core.input.bits is None:
-        raise UserError(
-            f"machine: {config.machine!r} lacks costs, photons or bits; take display-1024"
-        )
-    with user_errors(ValueError, prefix="chips: "):
-        others = [c for chips in config.energy.chips.values() for c in chips]
-        some = (config.context.chip, config.fleet.chip, config.rack.beside)
-        for chip in (*config.intensity.chips, *some, *others):
-            pj.machines.digital(chip)
-    for key in ("energy.samples", "fleet.samples", "rack.samples", "array.vectors"):
-        section, name = key.split(".")
-        _whole(key, config[section][name])
-    for key in ("contexts", "array.sizes", "context.contexts", "rack.cores", "rack.servers"):
-        values: Any = config
-        for part in key.split("."):
-            values = values[part]
-        if not isinstance(values, ListConfig) or not values:
-            raise UserError(f"{key}: {values!r} is not a list of whole numbers")
-        for value in values:
-            _whole(key, value)
-    for bits in config.energy.bits:
-        if f"int{bits}" not in config.energy.chips:
-            raise UserError(
-                f"energy.bits: {bits!r} has no chips to be held against; add energy.chips.int{bits}"
-            )
-    _between("sure", config.sure, 0.5, 1.0)
-    _between("context.quadratic", config.context.quadratic, 1.0, 2.0)
-    for key in ("array.slack", "energy.wanted", "fleet.factor", "precision.strict_percent"):
-        section, name = key.split(".")
-        _between(key, config[section][name], 0.0, 1e6)
-    _between("precision.loose_percent", config.precision.loose_percent, 0.0, 1e6)
-    for name, value in config.loading.load_times_s.items():
-        _between(f"loading.load_times_s.{name}", value, 0.0, 1e3)
-
-
-def _whole(key: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UserError(f"{key}: {value!r} is not a whole number of 1 or more")
-
-
-def _between(key: str, value: Any, low: float, high: float) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not low < value < high:
-        raise UserError(f"{key}: {value!r} is not a number between {low:g} and {high:g}")
 
 
 def summary(v: Verdict) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Run this experiment: ``python -m experiments.digits``."""
 
+from experiments.digits.config import Digits
 from experiments.digits.run import digits
 from experiments.harness import main
 
-main("digits", digits)
+if __name__ == "__main__":
+    main("digits", Digits, digits)

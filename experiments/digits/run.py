@@ -37,11 +37,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 import photonjax as pj
 from experiments.digits import networks as digits_networks
+from experiments.digits.config import Digits as Settings
 from experiments.digits.networks import Network, Recipe
 from experiments.digits.optics import LIGHT, Shown, recognised_in_endless_light, show
 from experiments.digits.report import PUBLISHED, SOURCE, TRANSMISSION, WITHIN, plot, report
@@ -54,7 +54,7 @@ from photonjax.data.digits import Digits, read_idx, read_packaged
 BATCH = 512
 
 
-def digits(config: DictConfig) -> None:
+def digits(config: Settings) -> None:
     """The whole experiment."""
     core = check(config)
     with RunDirectory("digits", config) as run:
@@ -83,7 +83,7 @@ def digits_rows(*overrides: str, quick: bool = False) -> list[dict[str, Any]]:
     Raises:
       UserError: what the config asks for cannot be done; with ``quick``, no weights are there.
     """
-    config = load_config("digits", overrides)
+    config = load_config("digits", Settings, overrides)
     config.noise_seeds = 1 if quick else config.noise_seeds
     core = check(config)
     networks, parts, about = prepare(config, may_train=not quick)
@@ -104,25 +104,8 @@ def digits_rows(*overrides: str, quick: bool = False) -> list[dict[str, Any]]:
     ]
 
 
-def check(config: DictConfig) -> pj.OpticalCore:
+def check(config: Settings) -> pj.OpticalCore:
     """The core, once nothing speaks against the config."""
-    integers = {"seed": 0, "noise_seeds": 1}
-    for key in ("folds", "epochs", "updates", "batch", "decay_epochs", "activation_levels"):
-        integers[f"training.{key}"] = 2 if key in ("folds", "activation_levels") else 1
-    integers |= {"training.warm_up": 0, "training.distorted": 0}
-    if config.training.digits is not None:
-        integers["training.digits"] = 10
-    for key, least in integers.items():
-        value = OmegaConf.select(config, key)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32:
-            raise UserError(f"{key}: {value!r} is not an integer of {least} or more")
-    for key in ("learning_rate", "momentum", "decay"):
-        value = config.training[key]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            raise UserError(f"training.{key}: {value!r} is not a number between 0 and 1")
-    for key in ("weights", "digits", "results_dir"):
-        if not isinstance(config[key], str) and (config[key] is not None or key == "results_dir"):
-            raise UserError(f"{key}: {config[key]!r} is not a path")
     core = make_core(config.core, {})
     if core.encoding.kind != "differential" or core.array.scale != "per_tensor":
         raise UserError(
@@ -135,7 +118,7 @@ def check(config: DictConfig) -> pj.OpticalCore:
 
 
 def prepare(
-    config: DictConfig, *, may_train: bool = True
+    config: Settings, *, may_train: bool = True
 ) -> tuple[list[Network], list[Digits], dict[str, str]]:
     """Networks, the digits that each is tested on, and what both are in words."""
     with user_errors(ValueError, prefix="digits: "), user_errors(data.FetchError):
@@ -182,13 +165,13 @@ def _rank(labels: np.ndarray) -> np.ndarray:
     return rank
 
 
-def trained(config: DictConfig, digits: Digits, may_train: bool) -> list[Network]:
+def trained(config: Settings, digits: Digits, may_train: bool) -> list[Network]:
     """One network for each part of the packaged digits, or one for MNIST's training set; kept in files."""
     known = {field.name for field in dataclasses.fields(Recipe)}
-    recipe = Recipe(**{k: v for k, v in config.training.items() if k in known})
+    recipe = Recipe(**{k: v for k, v in vars(config.training).items() if k in known})
     core, count = make_core(config.core, {}), 1 if config.digits else config.training.folds
     fields = {k: v for k, v in config.core.fields.items() if k not in LIGHT}
-    what = [OmegaConf.to_container(config.training), fields, config.seed, bool(config.digits)]
+    what = [vars(config.training), fields, config.seed, bool(config.digits)]
     mark = hashlib.sha256(json.dumps(what).encode() + digits.images.tobytes()).hexdigest()[:12]
     folder = pathlib.Path(config.results_dir).expanduser() / "digits"
     files = [folder / f"network-{mark}-{n}.npz" for n in range(count)]
@@ -206,7 +189,7 @@ def trained(config: DictConfig, digits: Digits, may_train: bool) -> list[Network
 
 
 def curve(
-    config: DictConfig, core: pj.OpticalCore, networks: Sequence[Network], parts: Sequence[Digits]
+    config: Settings, core: pj.OpticalCore, networks: Sequence[Network], parts: Sequence[Digits]
 ) -> list[dict[str, Any]]:
     """Accuracy at every published number of incident photons, all digits shown ``noise_seeds`` times."""
     root, levels = jax.random.key(config.seed), []

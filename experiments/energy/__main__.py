@@ -1,6 +1,8 @@
 """Run this experiment: ``python -m experiments.energy``."""
 
+from experiments.energy.config import Energy
 from experiments.energy.run import energy
 from experiments.harness import main
 
-main("energy", energy)
+if __name__ == "__main__":
+    main("energy", Energy, energy)

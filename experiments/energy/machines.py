@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from omegaconf import ListConfig
-
 import photonjax as pj
 from experiments.harness import UserError, user_errors
 from photonjax import cost, models
@@ -19,33 +17,10 @@ LIGHT: dict[str, Callable[[MatmulSite], bool] | None] = {
 }
 
 
-def check_whole(key: str, value: Any, low: int = 1) -> None:
-    """Refuse a setting that is not a whole number of at least ``low``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise UserError(f"{key}: {value!r} is not a whole number of {low} or more")
-
-
 def check_text(key: str, value: Any) -> None:
     """Refuse what is not a name."""
     if not isinstance(value, str):
         raise UserError(f"{key}: {value!r} is not a name")
-
-
-def check_list(key: str, values: Any, kind: str = "names") -> list[Any]:
-    """A list from the config, not empty and without repetitions."""
-    if not isinstance(values, ListConfig) or not values:
-        raise UserError(f"{key}: {values!r} is not a list of {kind}; write {key}=[A,B]")
-    plain = list(values)
-    for i, value in enumerate(plain):
-        if value in plain[:i]:
-            raise UserError(f"{key}: {value!r} is there twice; leave one out")
-    return plain
-
-
-def check_choice(key: str, value: Any, known: Sequence[str]) -> None:
-    """Refuse what is not among a few words."""
-    if value not in known:
-        raise UserError(f"{key}: {value!r} is not one of {', '.join(known)}")
 
 
 def check_model(key: str, name: Any) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import DictConfig
-
+from experiments.energy.config import Energy
 from photonjax.cost import si
 from photonjax.tables import text_table
 
@@ -39,7 +38,7 @@ def component_rows(points: Sequence[Row]) -> list[Row]:
     return rows
 
 
-def readable(points: Sequence[Row], config: DictConfig) -> str:
+def readable(points: Sequence[Row], config: Energy) -> str:
     """The report: energies, ratios core by core, components, what stands out, what is assumed."""
     batch = f", {config.batch} prompts at a time" if config.batch > 1 else ""
     light = "products with weights" if config.light == "weights" else "all products"

@@ -20,26 +20,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from omegaconf import DictConfig
 from tqdm import tqdm
 
 from experiments.energy import plots as energy_plots
 from experiments.energy import report as energy_report
-from experiments.energy.machines import (
-    LIGHT,
-    check_choice,
-    check_context,
-    check_list,
-    check_model,
-    check_whole,
-    make_chip,
-    make_core,
-    precision,
-)
+from experiments.energy.config import Energy
+from experiments.energy.machines import LIGHT, make_chip, make_core, precision
 from experiments.harness import RunDirectory, UserError, user_errors
 from experiments.report import run as html_report
 from photonjax import cost, models
-from photonjax.machines.accelerator import DTYPE_BITS
 from photonjax.workload import Workload
 
 Row = dict[str, Any]
@@ -48,7 +37,7 @@ MOST_SWINGS = 5
 TITLE = "Energy of a prefill on light and on digital chips"
 
 
-def energy(config: DictConfig) -> None:
+def energy(config: Energy) -> None:
     """The whole experiment."""
     cores, chips = check(config)
     with RunDirectory("energy", config) as run:
@@ -69,35 +58,22 @@ def energy(config: DictConfig) -> None:
         write(run, config, [points[f"{m}, {c}, {core.name}"] for m, c, core in grid])
 
 
-def check(config: DictConfig) -> tuple[list[cost.UncertainMachine], list[cost.UncertainMachine]]:
-    """Cores and chips; refuses what cannot work before anything is traced."""
-    check_whole("batch", config.batch)
-    check_whole("samples", config.samples)
-    check_whole("seed", config.seed, 0)
-    for name in check_list("models", config.models):
-        check_model("models", name)
-    for context in check_list("contexts", config.contexts, "numbers of tokens"):
-        check_whole("contexts", context)
-        for name in config.models:
-            check_context("contexts", name, context)
-    check_choice("light", config.light, list(LIGHT))
-    dtypes = check_list("dtypes", config.dtypes)
-    for dtype in (*dtypes, config.attention_dtype):
-        check_choice("dtypes", dtype, list(DTYPE_BITS))
-    cores = [make_core("cores", entry) for entry in check_list("cores", config.cores)]
-    chips = [
-        make_chip("chips", name, [*dtypes, config.attention_dtype])
-        for name in check_list("chips", config.chips)
-    ]
+def check(config: Energy) -> tuple[list[cost.UncertainMachine], list[cost.UncertainMachine]]:
+    """Cores and accelerators; refuses what cannot work before anything is traced."""
+    cores = [make_core(f"cores[{i}]", entry) for i, entry in enumerate(config.cores)]
+    dtypes = [*config.dtypes, config.attention_dtype]
+    chips = [make_chip(f"chips[{i}]", name, dtypes) for i, name in enumerate(config.chips)]
     names = [u.name for u in (*cores, *chips)]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"cores: two are called {name!r}; give one another name: {{name: ...}}")
+            raise UserError(
+                f"cores: two are called {name!r}; give one another label: {{label: ...}}"
+            )
     return cores, chips
 
 
 def point(
-    config: DictConfig,
+    config: Energy,
     model: str,
     context: int,
     core: cost.UncertainMachine,
@@ -156,7 +132,7 @@ def point(
 
 
 def ratios(
-    config: DictConfig, inventory: Workload, core: Any, chips: dict[str, Any]
+    config: Energy, inventory: Workload, core: Any, chips: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """By baseline: its joules and seconds, and the core's over them."""
     found = {}
@@ -177,7 +153,7 @@ def ratios(
 
 
 def swings(
-    config: DictConfig,
+    config: Energy,
     inventory: Workload,
     core: cost.UncertainMachine,
     chip: cost.UncertainMachine,
@@ -197,7 +173,7 @@ def swings(
     ]
 
 
-def on_light(config: DictConfig, inventory: Workload, core: Any, chip: Any) -> cost.CostBreakdown:
+def on_light(config: Energy, inventory: Workload, core: Any, chip: Any) -> cost.CostBreakdown:
     """The bill of the core with the chip beside it."""
     return cost.estimate(
         inventory, core, where=LIGHT[config.light], digital=chip, dtype=config.attention_dtype
@@ -215,7 +191,7 @@ def split(bill: cost.CostBreakdown, what: str) -> dict[str, float]:
     return parts
 
 
-def write(run: RunDirectory, config: DictConfig, points: list[Row]) -> None:
+def write(run: RunDirectory, config: Energy, points: list[Row]) -> None:
     """All results; metrics.json before the page that shows them, as it marks the run as finished."""
     rows = energy_report.grid_rows(points)
     report = energy_report.readable(points, config)

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
 from tqdm import tqdm
 
 from experiments.fidelity import plots
+from experiments.fidelity.config import Fidelity
 from experiments.fidelity.converters import converter_rows
 from experiments.fidelity.digital import digital_rows
 from experiments.fidelity.noise import law_rows
@@ -34,14 +34,12 @@ ELSEWHERE = {
     "digits": ("experiments.digits.run", "digits_rows"),
     "photons": ("experiments.photons.fidelity", "photon_rows"),
 }
-GROUPS = ("noise", "receiver", "converters", "digital", *ELSEWHERE)
 
 Curves = dict[str, list[dict[str, Any]]]
 
 
-def fidelity(config: DictConfig) -> None:
+def fidelity(config: Fidelity) -> None:
     """The whole experiment."""
-    check(config)
     with RunDirectory("fidelity", config) as run:
         rows: list[Row] = []
         curves: Curves = {}
@@ -61,45 +59,7 @@ def fidelity(config: DictConfig) -> None:
         print(f"\n{text}\n\nwritten to {run.path}")
 
 
-def check(config: DictConfig) -> None:
-    """Refuse what cannot work before anything runs."""
-    groups = config.groups
-    if not isinstance(groups, ListConfig) or not groups:
-        raise UserError(f"groups: {groups!r} is not a list of {', '.join(GROUPS)}")
-    for group in groups:
-        if group not in GROUPS:
-            raise UserError(f"groups: there is no {group!r}; choose from {', '.join(GROUPS)}")
-    _whole("seed", config.seed, least=0)
-    if not isinstance(config.train_digits, bool):
-        raise UserError(f"train_digits: {config.train_digits!r} is not true or false")
-    for key, value in config.sampling.items():
-        _whole(f"sampling.{key}", value, least=2)
-    for section in ("law", "snr"):
-        for key, values in config[section].items():
-            if not isinstance(values, ListConfig) or not values:
-                raise UserError(f"{section}.{key}: {values!r} is not a list of numbers")
-            for value in values:
-                if key == "photons":
-                    if (
-                        isinstance(value, bool)
-                        or not isinstance(value, (int, float))
-                        or not 0 < value < 1e9
-                    ):
-                        raise UserError(
-                            f"{section}.{key}: {value!r} is not a number between 0 and 1e9"
-                        )
-                else:
-                    _whole(
-                        f"{section}.{key}", value, least=1, most=16 if key == "bits" else 1 << 16
-                    )
-
-
-def _whole(key: str, value: Any, *, least: int, most: int = 2**32 - 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise UserError(f"{key}: {value!r} is not an integer of {least} ... {most}")
-
-
-def group_rows(group: str, config: DictConfig, curves: Curves) -> list[Row]:
+def group_rows(group: str, config: Fidelity, curves: Curves) -> list[Row]:
     """The lines of one group; where it fails, one line with the reason."""
     try:
         if group in ELSEWHERE:
@@ -113,7 +73,7 @@ def group_rows(group: str, config: DictConfig, curves: Curves) -> list[Row]:
         return [failed_row(group, f"could not be run: {type(error).__name__}: {reason}")]
 
 
-def _own(group: str, config: DictConfig, curves: Curves) -> list[Row]:
+def _own(group: str, config: Fidelity, curves: Curves) -> list[Row]:
     sampling, seed = config.sampling, config.seed
     if group == "noise":
         law, curves["law"] = law_rows(

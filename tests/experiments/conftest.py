@@ -12,12 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
+from typing import Any
 
 import jax
 import pytest
 from flax import nnx
 from jax.experimental.compilation_cache import compilation_cache
-from omegaconf import DictConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from experiments.evaluate.config import Evaluate
@@ -64,13 +64,13 @@ def harness(ours: None) -> ModuleType:
 
 
 @pytest.fixture
-def load(harness: ModuleType) -> Callable[..., DictConfig]:
+def load(harness: ModuleType) -> Callable[..., Any]:
     """A config of these settings; later ones stand in for earlier ones of the same key."""
 
-    def with_overrides(experiment: str, settings: list[str], *overrides: str) -> DictConfig:
+    def with_overrides(experiment: str, schema: type, settings: list[str], *overrides: str) -> Any:
         keys = {o.partition("=")[0] for o in overrides}
         kept = [s for s in settings if s.partition("=")[0] not in keys]
-        return harness.load_config(experiment, [*kept, *overrides])
+        return harness.load_config(experiment, schema, [*kept, *overrides])
 
     return with_overrides
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib
-import io
 import json
 import math
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import photonjax as pj
+from experiments.claims import run
+from experiments.claims.config import Claims
 from photonjax.core import set_fields
 from photonjax.models import DecoderConfig, decode_workload, prefill_workload
 from photonjax.workload import MatmulSite, Workload
@@ -49,24 +47,10 @@ def load(ours):
 
 
 @pytest.fixture
-def claims(load, tmp_path, monkeypatch):
+def claims(in_process, tmp_path):
     """Run experiments.claims on small sizes in this process; later overrides win."""
-    module, harness = load("experiments.claims.run"), load("experiments.harness")
-
-    def run(*overrides: str) -> SimpleNamespace:
-        keys = {o.partition("=")[0] for o in overrides}
-        base = [o for o in SMALL if o.partition("=")[0] not in keys]
-        out = io.StringIO()
-        argv = ["claims.py", f"results_dir={tmp_path}", "run=a", *base, *overrides]
-        monkeypatch.setattr(sys, "argv", argv)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-            try:
-                harness.main("claims", module.claims)
-            except SystemExit as end:
-                return SimpleNamespace(error=str(end.code), out=out.getvalue())
-        return SimpleNamespace(error=None, out=out.getvalue(), path=tmp_path / "claims" / "a")
-
-    return run
+    settings = [f"results_dir={tmp_path}", "run=a", *SMALL]
+    return lambda *o: in_process("claims", Claims, run.claims, settings, *o)
 
 
 # Claim 1 -----------------------------------------------------------------------------------------
@@ -365,17 +349,18 @@ def test_every_published_number_has_a_source_and_a_sound_range(load):
 # The whole ---------------------------------------------------------------------------------------
 
 
-def test_the_audit_writes_everything_and_says_each_verdict(claims):
+def test_the_audit_writes_everything_and_says_each_verdict(claims, tmp_path):
     done = claims()
-    assert done.error is None
-    names = {p.name for p in done.path.iterdir()}
-    metrics = json.loads((done.path / "metrics.json").read_text())
+    assert done.status == 0, done.err
+    path = tmp_path / "claims" / "a"
+    names = {p.name for p in path.iterdir()}
+    metrics = json.loads((path / "metrics.json").read_text())
     assert len(metrics["claims"]) == 8
     for name, found in metrics["claims"].items():
         assert {f"{name}.csv", f"{name}.png"} <= names
         assert found["because"]
     assert {"report.txt", "verdicts.csv", "config.yaml", "versions.json"} <= names
-    report = (done.path / "report.txt").read_text()
+    report = (path / "report.txt").read_text()
     begins = [line.split(".")[0] for line in report.splitlines() if line[:1].isdigit()]
     assert {str(n) for n in range(1, 9)} <= set(begins)
     assert "not measured in this run (there is no finished run 'nowhere')" in " ".join(
@@ -386,11 +371,11 @@ def test_the_audit_writes_everything_and_says_each_verdict(claims):
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("which=[9]", "which"),
+        ("which=[9]", "which[0]: 9 is not an integer of 1 ... 8"),
         ("models=[llama-9]", "llama-9"),
         ("machine=ideal", "machine:"),
         ("energy.samples=0", "energy.samples"),
-        ("contexts=[0]", "contexts"),
+        ("contexts=[0]", "contexts[0]: 0"),
         ("sure=2", "sure"),
         ("energy.bits=[5]", "energy.bits"),
         ("array.slack=wide", "array.slack"),

@@ -5,13 +5,11 @@ The digits here are ten random patterns with noise on them, the networks three l
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import importlib
 import io
 import json
 import pickle
-import sys
 import zipfile
 from types import SimpleNamespace
 
@@ -20,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.digits.config import Digits as Settings
 from photonjax.data.digits import Digits
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
@@ -59,7 +58,7 @@ def modules(ours):
 @pytest.fixture
 def core(modules):
     """The machine of configs/digits.yaml."""
-    return modules.run.check(modules.harness.load_config("digits"))
+    return modules.run.check(modules.harness.load_config("digits", Settings))
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +236,7 @@ class _Writer(pickle.Pickler):
 
 
 @pytest.fixture
-def run(modules, tmp_path, monkeypatch):
+def run(modules, in_process, tmp_path, monkeypatch):
     """Run experiments.digits on the patterns, as MNIST's files, in this process."""
     for seed, (part, count) in enumerate(IDX.items()):
         images, labels = patterns(count, seed)
@@ -250,14 +249,8 @@ def run(modules, tmp_path, monkeypatch):
     monkeypatch.setattr(modules.run, "PUBLISHED", {0.1: 12.82, 10.0: 98.31})
 
     def call(*overrides):
-        monkeypatch.setattr(sys, "argv", ["digits.py", *base, *overrides])
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                modules.harness.main("digits", modules.run.digits)
-            except SystemExit as end:
-                return out.getvalue(), str(end.code)
-        return out.getvalue(), ""
+        done = in_process("digits", Settings, modules.run.digits, base, *overrides)
+        return done.out, done.error if done.status else ""
 
     call.base = base
     return call
@@ -318,18 +311,18 @@ def test_a_checkpoint_runs_no_code(modules, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "parts"),
     [
-        (["noise_seeds=0"], ["noise_seeds: 0", "1 or more"]),
-        (["training.folds=1"], ["training.folds: 1", "2 or more"]),
+        (["noise_seeds=0"], ["noise_seeds: 0", "of 1 ..."]),
+        (["training.folds=1"], ["training.folds: 1", "of 2 ..."]),
         (["training.momentum=2"], ["training.momentum: 2"]),
         (["core.fields.encoding=offset"], ["core.fields", "differential"]),
         (
-            ["core.fields.photons=null", "core.fields.photon_statistics=gaussian"],
+            ["core.fields.photons=null", "core.fields.encoding.photon_statistics=gaussian"],
             ["photons: is null"],
         ),
-        (["training.digits=3"], ["training.digits: 3", "10 or more"]),
+        (["training.digits=3"], ["training.digits: 3", "of 10 ..."]),
         (["weights=nowhere.pt"], ["nowhere.pt does not exist"]),
         (["digits=nowhere"], ["nowhere holds neither train-images-idx3-ubyte"]),
-        (["digits=3"], ["digits: 3 is not a path"]),
+        (["digits=3"], ["3 holds neither train-images-idx3-ubyte"]),
         (["photons=3"], ["'photons'"]),
     ],
 )

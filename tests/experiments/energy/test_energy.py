@@ -10,6 +10,7 @@ import pathlib
 import pytest
 
 import photonjax as pj
+from experiments.energy.config import Energy
 from photonjax import cost, models
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
@@ -40,7 +41,7 @@ def done(energy, load, place) -> pathlib.Path:
     """The directory of one tiny run, made once."""
     directory = place / "energy" / "tiny"
     if not (directory / "metrics.json").exists():
-        energy.energy(load("energy", TINY, f"results_dir={place}"))
+        energy.energy(load("energy", Energy, TINY, f"results_dir={place}"))
     return directory
 
 
@@ -138,7 +139,7 @@ def test_an_interrupted_run_goes_on(energy, load, done, place, monkeypatch, caps
         return points[f"{model}, {context}, {core.name}"]
 
     monkeypatch.setattr(energy, "point", point)
-    energy.energy(load("energy", TINY, f"results_dir={place}", "run=again", "html=false"))
+    energy.energy(load("energy", Energy, TINY, f"results_dir={place}", "run=again", "html=false"))
     assert asked == [(256, "dim")]
     assert (copy / "energy.csv").read_text() == (done / "energy.csv").read_text()
     assert not (copy / "report.html").exists()
@@ -148,47 +149,50 @@ def test_an_interrupted_run_goes_on(energy, load, done, place, monkeypatch, caps
 REFUSED = {
     "model": (["models=[llama-3-9b]"], r"models: model 'llama-3-9b' is not known: did you mean"),
     "model as a mapping": (["models=[{a: 1}]"], r"models: \{'a': 1\} is not a name"),
-    "chip as a number": (["chips=[100]"], r"chips: 100 is not a name"),
-    "name as a number": (["cores=[{name: 3}]"], r"cores: 3 is not a name"),
-    "core as a number": (["cores=[3]"], r"cores: 3 is not a machine's name or"),
-    "no models": (["models=[]"], r"models: \[\] is not a list of names"),
+    "chip as a number": (["chips=[100]"], r"chips\[0\]: unknown digital machine '100'"),
+    "name as a number": (["cores=[{name: 3}]"], r"cores\[0\]: 3 is not a name"),
+    "core as a number": (["cores=[3]"], r"cores\[0\]: 3 is not a machine's name or"),
+    "no models": (["models=[]"], r"models: is empty; give at least one"),
     "twice": (["models=[gpt2,gpt2]"], r"models: 'gpt2' is there twice"),
-    "context": (["contexts=[0]"], r"contexts: 0 is not a whole number of 1 or more"),
+    "context": (["contexts=[0]"], r"contexts\[0\]: 0 is not an integer of 1"),
     "positions": (["models=[gpt2]", "contexts=[2048]"], r"contexts: gpt2 has positions for 1024"),
     "core": (
         ["cores=[display-1023]"],
-        r"cores: unknown optical machine 'display-1023' \(did you mean",
+        r"cores\[0\]: unknown optical machine 'display-1023' \(did you mean",
     ),
     "core without costs": (
         ["cores=[mzi-mesh]"],
-        r"cores: 'mzi-mesh' has no published costs; choose",
+        r"cores\[0\]: 'mzi-mesh' has no published costs; choose",
     ),
     "core of another form": (
         ["cores=[{photons: 3}]"],
-        r"cores: .*photons.* is not a machine's name or",
+        r"cores\[0\]: .*photons.* is not a machine's name or",
     ),
     "field": (
         ["cores=[{name: display-1024, fields: {costs.lasers: 3}}]"],
-        r"cores: CoreCosts|cores: OpticalCore.costs has no field 'lasers'",
+        r"cores\[0\]: CoreCosts has no field 'lasers'",
     ),
     "value": (
         ["cores=[{name: display-1024, fields: {photons: -1.0}}]"],
-        r"cores: OpticalCore.photons = -1.0 is outside",
+        r"cores\[0\]: OpticalCore.photons = -1.0 is outside",
     ),
     "two cores of one name": (
         ["cores=[display-1024,{name: display-1024, fields: {photons: 9.0}}]"],
         r"cores: two are called 'display-1024'",
     ),
-    "chip": (["chips=[abacus]"], r"chips: unknown digital machine 'abacus'"),
-    "chip without power": (["chips=[300-fJ-per-MAC]"], r"chips: '300-fJ-per-MAC' is an energy per"),
-    "precision": (["dtypes=[int3]"], r"dtypes: 'int3' is not one of float32"),
+    "chip": (["chips=[abacus]"], r"chips\[0\]: unknown digital machine 'abacus'"),
+    "chip without power": (
+        ["chips=[300-fJ-per-MAC]"],
+        r"chips\[0\]: '300-fJ-per-MAC' is an energy per",
+    ),
+    "precision": (["dtypes=[int3]"], r"dtypes\[0\]: 'int3' is not one of float32"),
     "precision of the chip": (
         ["dtypes=[float4]"],
-        r"chips: h100-sxm has no float4; it has bfloat16",
+        r"chips\[0\]: h100-sxm has no float4; it has bfloat16",
     ),
     "light": (["light=some"], r"light: 'some' is not one of weights, all"),
-    "samples": (["samples=0"], r"samples: 0 is not a whole number"),
-    "batch": (["batch=1.5"], r"batch: 1.5 is not a whole number"),
+    "samples": (["samples=0"], r"samples: 0 is not an integer of 1"),
+    "batch": (["batch=1.5"], r"batch: '?1.5'? is not an integer of 1"),
     "resident": (
         ["cores=[{name: display-1024, fields: {costs.resident: true}}]"],
         r"smollm2-135m, 64 tokens, display-1024: CoreCosts.resident = True: the weights fill",
@@ -200,13 +204,13 @@ REFUSED = {
 def test_what_cannot_be_is_refused_in_one_line(energy, harness, load, tmp_path, case):
     overrides, message = REFUSED[case]
     with pytest.raises(harness.UserError, match=message) as error:
-        energy.energy(load("energy", TINY, f"results_dir={tmp_path}", *overrides))
+        energy.energy(load("energy", Energy, TINY, f"results_dir={tmp_path}", *overrides))
     assert "\n" not in str(error.value)
 
 
 def test_all_products_on_light(energy, load, tmp_path):
     """Then the chip beside multiplies nothing."""
-    config = load("energy", TINY, f"results_dir={tmp_path}", "light=all")
+    config = load("energy", Energy, TINY, f"results_dir={tmp_path}", "light=all")
     core, chip = cost.UncertainMachine.named("display-1024"), pj.machines.digital("h100-sxm")
     bill = energy.on_light(
         config, models.prefill_workload("smollm2-135m", tokens=64), core.machine, chip

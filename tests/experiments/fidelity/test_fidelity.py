@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import importlib
-import io
 import json
 import math
 import sys
 import types
 
 import pytest
+
+from experiments.fidelity.config import Fidelity
+from experiments.fidelity.run import fidelity as experiment
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 
@@ -20,24 +21,13 @@ SMALL += ["snr.terms=[1024]", "snr.bits=[4]"]
 
 
 @pytest.fixture
-def fidelity(ours, tmp_path, monkeypatch):
-    """Run experiments.fidelity in this process; returns (exit status, stdout, stderr, directory)."""
-    module, harness = (
-        importlib.import_module("experiments.fidelity.run"),
-        importlib.import_module("experiments.harness"),
-    )
+def fidelity(in_process, tmp_path):
+    """Run experiments.fidelity in this process: its outcome, and its directory."""
+    settings = [*SMALL, f"results_dir={tmp_path}", "run=r"]
 
     def run(*overrides):
-        out, err, status = io.StringIO(), io.StringIO(), 0
-        arguments = [*SMALL, f"results_dir={tmp_path}", "run=r", *overrides]
-        monkeypatch.setattr(sys, "argv", ["fidelity.py", *arguments])
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                harness.main("fidelity", module.fidelity)
-            except SystemExit as end:
-                status, message = 1, str(end.code)
-                print(message, file=sys.stderr)
-        return status, out.getvalue(), err.getvalue(), tmp_path / "fidelity" / "r"
+        done = in_process("fidelity", Fidelity, experiment, settings, *overrides)
+        return done.status, done.out, done.err, tmp_path / "fidelity" / "r"
 
     return run
 
@@ -186,14 +176,14 @@ def test_groups_of_other_experiments(fidelity, monkeypatch):
         ("groups=[]", "groups:"),
         ("groups=noise", "groups:"),
         ("seed=-1", "seed: -1"),
-        ("train_digits=maybe", "train_digits: 'maybe'"),
+        ("train_digits=maybe", "train_digits: 'maybe' is not true or false"),
         ("sampling.tokens=1", "sampling.tokens: 1"),
         ("sampling.outputs=many", "sampling.outputs: 'many'"),
-        ("law.terms=[0]", "law.terms: 0"),
-        ("law.terms=64", "law.terms: 64"),
-        ("law.photons=[0]", "law.photons: 0"),
-        ("snr.bits=[4,99]", "snr.bits: 99"),
-        ("snr.terms=[1.5]", "snr.terms: 1.5"),
+        ("law.terms=[0]", "law.terms[0]: 0"),
+        ("law.terms=64", "law.terms: "),
+        ("law.photons=[0]", "law.photons[0]: 0"),
+        ("snr.bits=[4,99]", "snr.bits[1]: 99"),
+        ("snr.terms=[1.5]", "snr.terms[0]: "),
         ("snr.term=[128]", "snr.term"),
     ],
 )

@@ -1,0 +1,151 @@
+"""Settings of the audit, with their types and ranges; values are in ``configs/claims.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import photonjax as pj
+from experiments.harness import settings
+from experiments.harness.errors import UserError, user_errors
+from experiments.harness.schema import setting
+from photonjax.machines.accelerator import DTYPE_BITS
+from photonjax.models import shapes
+
+MOST = 2**31 - 1  # of tokens, prompts and draws
+
+
+@dataclasses.dataclass
+class Intensity:
+    """Claim 1: where prefill and decode lie against each accelerator's ridge."""
+
+    chips: list[str] = setting(empty=False)
+    prompts: list[int] = setting(low=1, high=MOST, empty=False)
+
+
+@dataclasses.dataclass
+class Context:
+    """Claim 2: how prefill grows with its context."""
+
+    models: list[str] = setting(empty=False)
+    contexts: list[int] = setting(low=1, high=MOST, empty=False)
+    chip: str = setting()
+    dtype: str = setting(choices=list(DTYPE_BITS))
+    quadratic: float = setting(above=1, below=2)
+
+
+@dataclasses.dataclass
+class Array:
+    """Claim 3: energy of one product against the array's size."""
+
+    sizes: list[int] = setting(low=1, high=MOST, empty=False)
+    of_interest: float = setting(above=0)
+    vectors: int = setting(low=1, high=MOST)
+    slack: float = setting(above=0, below=1e6)
+
+
+@dataclasses.dataclass
+class Energy:
+    """Claim 4: energy of an inference against silicon's."""
+
+    tokens_together: list[int] = setting(low=1, high=MOST, empty=False)
+    wanted: float = setting(above=0, below=1e6)
+    samples: int = setting(low=1, high=MOST)
+    bits: list[int] = setting(low=1, high=16, empty=False)
+    chips: dict[str, dict[str, str]] = setting(empty=False)
+
+    def check(self) -> None:
+        for bits in self.bits:
+            if f"int{bits}" not in self.chips:
+                raise UserError(
+                    f"energy.bits: {bits!r} has no accelerators to be held against; add "
+                    f"energy.chips.int{bits}"
+                )
+
+
+@dataclasses.dataclass
+class Precision:
+    """Claim 5: what 8 and 4 bits cost in perplexity."""
+
+    run: str | None = setting()
+    rungs: dict[str, str] = setting()
+    strict_percent: float = setting(above=0, below=1e6)
+    loose_percent: float = setting(above=0, below=1e6)
+
+
+@dataclasses.dataclass
+class Loading:
+    """Claim 6: what a prompt must be long for to pay for loading the weights."""
+
+    load_times_s: dict[str, float] = setting(above=0, below=1e3, empty=False)
+
+
+@dataclasses.dataclass
+class Fleet:
+    """Claim 7: what prefill on light takes off the world's inference."""
+
+    model: str = setting()
+    chip: str = setting()
+    dtype: str = setting(choices=list(DTYPE_BITS))
+    tokens_together: int = setting(low=1, high=MOST)
+    batches: list[int] = setting(low=1, high=MOST, empty=False)
+    samples: int = setting(low=1, high=MOST)
+    factor: float = setting(above=0, below=1e6)
+
+
+@dataclasses.dataclass
+class Rack:
+    """Claim 8: the power of servers against what a rack loses to air."""
+
+    beside: str = setting()
+    cores: list[int] = setting(low=1, high=MOST, empty=False)
+    servers: list[int] = setting(low=1, high=MOST, empty=False)
+    samples: int = setting(low=1, high=MOST)
+
+
+@dataclasses.dataclass
+class Claims(settings.Experiment):
+    """Eight statements made for optical prefill."""
+
+    seed: int = setting(low=0, high=2**32 - 1)
+    which: list[int] = setting(low=1, high=8, empty=False)
+    sure: float = setting(above=0.5, below=1)
+    models: list[str] = setting(empty=False)
+    contexts: list[int] = setting(low=1, high=MOST, empty=False)
+    machine: str = setting()
+    photons_run: str | None = setting()
+    intensity: Intensity = setting()
+    context: Context = setting()
+    array: Array = setting()
+    energy: Energy = setting()
+    precision: Precision = setting()
+    loading: Loading = setting()
+    fleet: Fleet = setting()
+    rack: Rack = setting()
+
+    def check(self) -> None:
+        names = {
+            "models": self.models,
+            "context.models": self.context.models,
+            "fleet.model": [self.fleet.model],
+        }
+        for key, models in names.items():
+            with user_errors(ValueError, prefix=f"{key}: "):
+                for model in models:
+                    shapes.named(model)
+        with user_errors(ValueError, prefix="machine: "):
+            core = pj.machines.optical(self.machine)
+        if core.costs is None or core.photons is None or core.input.bits is None:
+            raise UserError(
+                f"machine: {self.machine!r} lacks costs, photons or bits; take display-1024"
+            )
+        names = {
+            "intensity.chips": self.intensity.chips,
+            "context.chip": [self.context.chip],
+            "fleet.chip": [self.fleet.chip],
+            "rack.beside": [self.rack.beside],
+            **{f"energy.chips.{bits}": list(found) for bits, found in self.energy.chips.items()},
+        }
+        for key, accelerators in names.items():
+            with user_errors(ValueError, prefix=f"{key}: "):
+                for name in accelerators:
+                    pj.machines.digital(name)

@@ -1,0 +1,42 @@
+"""Settings of the energy grid, with their types and ranges; values are in ``configs/energy.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from experiments.energy.machines import LIGHT, check_context, check_model
+from experiments.harness import settings
+from experiments.harness.errors import UserError
+from experiments.harness.schema import setting
+from photonjax.machines.accelerator import DTYPE_BITS
+
+MOST = 2**31 - 1  # of tokens, prompts and draws
+
+
+@dataclasses.dataclass
+class Energy(settings.Experiment):
+    """What a prefill costs: models, contexts, cores and accelerators."""
+
+    seed: int = setting(low=0, high=2**32 - 1)
+    samples: int = setting(low=1, high=MOST)
+    models: list[str] = setting(empty=False)
+    contexts: list[int] = setting(low=1, high=MOST, empty=False)
+    batch: int = setting(low=1, high=MOST)
+    cores: list[Any] = setting(empty=False)  # each a name or a mapping: energy.machines.make_core
+    chips: list[str] = setting(empty=False)
+    dtypes: list[str] = setting(choices=list(DTYPE_BITS), empty=False)
+    attention_dtype: str = setting(choices=list(DTYPE_BITS))
+    light: str = setting(choices=list(LIGHT))
+    html: bool = setting()
+
+    def check(self) -> None:
+        for key in ("models", "contexts", "cores", "chips", "dtypes"):
+            values = getattr(self, key)
+            for i, value in enumerate(values):
+                if value in values[:i]:
+                    raise UserError(f"{key}: {value!r} is there twice; leave one out")
+        for name in self.models:
+            check_model("models", name)
+            for context in self.contexts:
+                check_context("contexts", name, context)
