@@ -5,7 +5,8 @@
 
 Everything that is compared runs in turn in one process; medians and their ratios are reported. The
 optical product is INT8 with all of the core group's noise and its ADC. Writes
-``results/benchmark/<run>/``: products.csv, modes.csv, prefill.csv, metrics.json, report.txt.
+``results/benchmark/<run>/``: products.csv, modes.csv, start.csv (seconds until the first prefill),
+prefill.csv, metrics.json, report.txt.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from experiments.benchmark.config import Benchmark
 from experiments.harness import RunDirectory, UserError, peak_memory_bytes, track, user_errors
 from experiments.harness.inputs import load_model, make_core
 from photonjax.core import arithmetic
+from photonjax.evaluation import Prefill
 from photonjax.tables import text_table
 
 LAST_BY_FIRST = (((1,), (0,)), ((), ()))
@@ -49,6 +51,8 @@ def benchmark(config: Benchmark) -> None:
         for tokens, (k, n) in track(sizes, "products", "shapes")
     ]
     modes = mode_rows(config) if config.modes.tokens else []
+    jax.config.update("jax_enable_compilation_cache", False)  # what compiling costs is asked for
+    start = start_rows(config, core) if config.prefill.tokens else []
     prefill = prefill_rows(config, core) if config.prefill.tokens else []
     imports = import_seconds(config.repeats) if config.imports else {}
 
@@ -62,6 +66,8 @@ def benchmark(config: Benchmark) -> None:
         run.write_csv("modes.csv", modes)
         parts.append(text_table(shown(modes)))
     if prefill:
+        run.write_csv("start.csv", start)
+        parts.append(text_table(shown(start)))
         run.write_csv("prefill.csv", prefill)
         parts.append(text_table(shown(prefill)))
     if imports:
@@ -79,6 +85,7 @@ def benchmark(config: Benchmark) -> None:
             "exact_arithmetic": arithmetic(),
             "products": products,
             "modes": modes,
+            "start": start,
             "prefill": prefill,
             "import_seconds": imports,
             "peak_memory_bytes": peak,
@@ -140,10 +147,45 @@ def mode_rows(config: Benchmark) -> list[dict[str, Any]]:
     ]
 
 
+def start_rows(config: Benchmark, core: pj.OpticalCore) -> list[dict[str, Any]]:
+    """Seconds until the model is loaded, converted, calibrated and compiled, step by step; nothing cached.
+
+    ``cpu_s`` is processor time of this process: where the machine is shared, it says more than the clock.
+    """
+    laps: list[dict[str, Any]] = []
+    start = time.perf_counter(), time.process_time()
+
+    def lap(step: str, ready: Any) -> None:
+        nonlocal start
+        jax.block_until_ready(ready)
+        now = time.perf_counter(), time.process_time()
+        laps.append({"step": step, "seconds": now[0] - start[0], "cpu_s": now[1] - start[1]})
+        start = now
+
+    model, _ = load_model(config.model)
+    lap("load", nnx.state(model))
+    optical, _ = pj.convert(model, [pj.Rule("*", core)])
+    lap("convert", nnx.state(optical))
+    pj.calibrate(optical, some_tokens(config, model))
+    lap("calibrate", nnx.state(optical))
+    pj.program_weights(optical)
+    lap("program weights", nnx.state(optical))
+    for name, which in (("digital", model), ("optical", optical)):
+        Prefill(which).compile(config.prefill.tokens or 0)
+        lap(f"compile, {name}", ())
+    total = {key: sum(row[key] for row in laps) for key in ("seconds", "cpu_s")}
+    return [*laps, {"step": "all", **total}]
+
+
+def some_tokens(config: Benchmark, model: Any) -> jax.Array:
+    """One prompt ``[1, tokens]`` of made-up tokens."""
+    return jnp.arange(config.prefill.tokens, dtype=jnp.int32)[None] * 37 % model.config.vocab_size
+
+
 def prefill_rows(config: Benchmark, core: pj.OpticalCore) -> list[dict[str, Any]]:
     """The whole model, logits at every position."""
     model, _ = load_model(config.model)
-    tokens = jnp.arange(config.prefill.tokens, dtype=jnp.int32)[None] * 37 % model.config.vocab_size
+    tokens = some_tokens(config, model)
     optical, _ = pj.convert(model, [pj.Rule("*", core)])
     quiet, _ = pj.convert(model, [pj.Rule("*", core)], noise=False)
     for converted in (optical, quiet):

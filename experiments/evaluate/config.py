@@ -8,8 +8,7 @@ from typing import Any
 from experiments.harness import settings
 from experiments.harness.errors import UserError
 from experiments.harness.schema import setting
-
-DIGITAL = "digital"
+from photonjax.evaluation import DIGITAL
 
 
 @dataclasses.dataclass
@@ -29,8 +28,8 @@ class Rule:
 
 
 @dataclasses.dataclass
-class Bill:
-    """The cost estimate's settings."""
+class Cost:
+    """Of the estimate of energy: precision of the digital products, draws of the assumed numbers."""
 
     dtype: str = setting()
     samples: int = setting(low=1)
@@ -51,7 +50,7 @@ class Evaluate(settings.Experiment):
     calibration: Calibration = setting()
     ladder: dict[str, Any] = setting()
     rules: list[Rule] = setting()
-    bill: Bill = setting()
+    cost: Cost = setting()
 
     def check(self) -> None:
         if self.measure_windows > self.windows:

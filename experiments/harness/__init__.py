@@ -41,7 +41,7 @@ cluster (``pip install hydra-ray-launcher``, ``ray start``, ``hydra.launcher.ray
 
 from experiments.harness.errors import UserError, user_errors
 from experiments.harness.launch import ROOT, widen_vectors
-from experiments.harness.progress import Progress, note, track
+from experiments.harness.progress import Progress, Stages, note, track
 from experiments.harness.run_directory import RunDirectory, peak_memory_bytes, versions
 from experiments.harness.untyped import load_config, main  # launch, once all have schemas
 
@@ -49,6 +49,7 @@ __all__ = [
     "ROOT",
     "Progress",
     "RunDirectory",
+    "Stages",
     "UserError",
     "load_config",
     "main",

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 import photonjax as pj
 from experiments.harness import settings
 from experiments.harness.errors import UserError, user_errors
 from photonjax import data, models
-
-
-def check_counts(
-    config: DictConfig, get: Callable[[str], Any], least_of: Mapping[str, int]
-) -> None:
-    """Refuse settings that are no integers of so many or more, the seed and the windows among them."""
-    for key, least in least_of.items():
-        value = get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UserError(f"{key}: {value!r} is not an integer of {least} or more")
-    if config.seed >= 2**32:
-        raise UserError(f"seed: {config.seed} is above 2**32 - 1; choose a smaller one")
-    if config.measure_windows > config.windows:
-        raise UserError(
-            f"measure_windows: {config.measure_windows} is more than windows = {config.windows}; "
-            "lower the one or raise the other"
-        )
 
 
 def make_core(
@@ -43,6 +26,19 @@ def make_core(
     changes = OmegaConf.to_container(OmegaConf.merge(dict(group.fields), rung))
     with user_errors(ValueError, TypeError, prefix=f"{where}: "):
         return pj.machines.optical(group.name).replace(**changes)
+
+
+def dotted(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested fields by their dotted paths.
+
+    >>> dotted({"photons": 1e4, "adc": {"bits": 10, "enob": None}})
+    {'photons': 10000.0, 'adc.bits': 10, 'adc.enob': None}
+    """
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        inner = isinstance(value, Mapping)
+        found |= dotted(value, f"{path}{name}.") if inner else {f"{path}{name}": value}
+    return found
 
 
 def make_rules(rules: Any, only: str | None, core: pj.OpticalCore) -> list[pj.Rule]:
@@ -75,16 +71,14 @@ def check_fit(config: Any, model: models.Decoder, text: Text) -> None:
         )
 
 
-def load_model(config: settings.Model) -> tuple[models.Decoder, Any]:
+def load_model(config: settings.Model) -> tuple[Any, Any]:
     """The model and its tokenizer, from a fetched artifact or a path."""
-    with user_errors(data.FetchError, models.CheckpointError, OSError, ValueError):
-        path = pathlib.Path(config.path) if config.path else data.fetch(config.artifact)
-        if not path.exists():
-            raise UserError(f"model.path: {path} does not exist; give a .gguf file or a directory")
-        options = dict(scan_layers=config.scan_layers, dtype=jnp.float32)
-        if path.is_dir():
-            return models.load_huggingface(path, **options), models.load_tokenizer(path)
-        return models.load_gguf(path, **options), models.load_tokenizer(path)
+    with user_errors(data.FetchError, models.CheckpointError, OSError, ValueError, ImportError):
+        if config.path and not pathlib.Path(config.path).exists():
+            raise UserError(
+                f"model.path: {config.path} does not exist; give a .gguf file or a directory"
+            )
+        return models.load(str(config.path or config.artifact), scan_layers=config.scan_layers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,18 +91,29 @@ class Text:
 
 
 def load_text(config: Any, tokenizer: Any) -> Text:
-    """Non-overlapping windows; the calibration's follow the evaluated ones."""
-    count, length = config.windows + config.calibration.windows, config.data.length
+    """Non-overlapping windows of several documents, or of one stream; the last are for calibration."""
+    of: settings.Data = config.data
+    count = config.windows + config.calibration.windows
     with user_errors(data.FetchError, ValueError, OSError):
-        corpus = data.load_corpus(config.data.corpus)
-    with user_errors(ValueError, prefix=f"{config.data.corpus}: "):
-        tokens, counted = data.tokenize_counted(corpus, tokenizer, limit=count * length)
-    if tokens.size < count * length:
-        raise UserError(
-            f"{config.data.corpus}: the text is too short: {tokens.size:,} tokens, but "
-            f"{config.windows} windows of {length} to evaluate and {config.calibration.windows} to "
-            "calibrate are asked for; lower windows or data.length"
-        )
-    cut = data.windows(tokens, length, count=count)
-    description = f"{config.data.corpus}: {counted.windowed(cut)}"
-    return Text(cut[: config.windows], cut[config.windows :], description)
+        corpus = data.load_corpus(of.corpus)
+    with user_errors(ValueError, prefix=f"{of.corpus}: "):
+        if of.documents is None:
+            tokens, counted = data.tokenize_counted(corpus, tokenizer, limit=count * of.length)
+            if tokens.size < count * of.length:
+                raise UserError(
+                    f"{of.corpus}: the text is too short: {tokens.size:,} tokens, but "
+                    f"{config.windows} windows of {of.length} to evaluate and "
+                    f"{config.calibration.windows} to calibrate are asked for; lower windows or data.length"
+                )
+            cut = data.windows(tokens, of.length, count=count)
+            counted = counted.windowed(cut)
+        elif of.documents > len(corpus):
+            raise UserError(
+                f"data.documents: {of.documents} are asked for, but {of.corpus} has {len(corpus)}; lower it, "
+                "or take the corpus as one stream with data.documents=null"
+            )
+        else:
+            cut, counted = data.document_windows(
+                corpus, tokenizer, of.length, count=count, documents=min(of.documents, count)
+            )
+    return Text(cut[: config.windows], cut[config.windows :], f"{of.corpus}: {counted}")

@@ -86,6 +86,30 @@ class Progress:
             note(self.line())
 
 
+class Stages:
+    """Progress of work that names its stages itself: a context, to be called with what is being done,
+    how much of it is done, and of how much.
+    """
+
+    def __init__(self) -> None:
+        self._now: Progress | None = None
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._now is not None:
+            self._now.__exit__()
+            self._now = None
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Report."""
+        if self._now is None or self._now.what != what:
+            self.__exit__()
+            self._now = Progress(what, total).__enter__()
+        self._now.advance(done - self._now.done)
+
+
 def track(items: Iterable[T], what: str, unit: str = "") -> Iterator[T]:
     """Iterate with progress."""
     total = len(items) if isinstance(items, Sized) else None

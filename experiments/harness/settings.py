@@ -48,10 +48,13 @@ class Calibration:
 
 @dataclasses.dataclass
 class Data:
-    """A corpus and how it is cut."""
+    """A corpus and how it is cut: windows of ``length`` tokens, spread over so many documents (None: cut
+    from all of them as one stream).
+    """
 
     corpus: str = setting()
     length: int = setting(low=2)
+    documents: int | None = setting(low=1)
 
 
 @dataclasses.dataclass

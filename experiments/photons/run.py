@@ -21,12 +21,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 import photonjax as pj
-from experiments.evaluate.run import Rung, measure
 from experiments.harness import Progress, RunDirectory, UserError, note, track, user_errors
 from experiments.harness.inputs import check_fit, load_model, load_text, make_core
 from experiments.photons import plots as photon_plots
@@ -35,6 +35,7 @@ from experiments.photons.config import DIGITAL, Photons
 from experiments.photons.controls import controls
 from experiments.photons.points import Points
 from photonjax.core import Measurement
+from photonjax.evaluation import measure
 from photonjax.evaluation.light_curve import LightCurve, scale_light
 from photonjax.evaluation.thresholds import solve_threshold
 
@@ -121,7 +122,7 @@ def measured(
     """Every site's :class:`Measurement` at this light."""
     lit = nnx.clone(model)
     scale_light(lit, light)
-    return measure(Rung(lit), windows[: config.measure_windows], config.seed)
+    return measure(lit, windows[: config.measure_windows], jax.random.key(config.seed))
 
 
 def climb(

@@ -1,5 +1,16 @@
 """How good a model on light is, what light it needs, and how all of this grows with size.
 
+How good: :func:`evaluate` does it all and prints as a table::
+
+    model, tokenizer = pj.models.load("smollm2-135m-instruct")
+    windows, _ = pj.data.document_windows(pj.data.load_corpus("wikipedia-sample"), tokenizer, 512, count=5)
+    core = pj.machines.optical("display-1024")
+    print(pj.evaluation.evaluate(model, windows[:4], {"display": core}, calibration=windows[4:]))
+
+Its parts can be used by themselves: :class:`Prefill` (compiled programs that models of equal structure
+share), :func:`compare` (scores of one window), :func:`measure` (light, SNR and clipping of every site),
+:func:`prepare` (many optical versions of one model), :func:`mean_interval` and :func:`ratio_percent`.
+
 What light a model needs: :class:`LightCurve` with :func:`solve_threshold`, and :func:`photons_needed` for
 single products. How costs grow: :func:`sweep` traces programs and estimates their costs size by size,
 :func:`fit_exponent` and :func:`crossings` say what follows::
@@ -25,7 +36,12 @@ from photonjax.evaluation.fan_in import (
     random_products,
     series_exponents,
 )
+from photonjax.evaluation.intervals import Interval, mean_interval, ratio_percent
+from photonjax.evaluation.ladder import DIGITAL, Evaluation, Result, Window, evaluate, shown
 from photonjax.evaluation.light_curve import LightCurve, scale_light
+from photonjax.evaluation.programs import Prefill, measure, pool
+from photonjax.evaluation.rungs import Converted, prepare, rules_of
+from photonjax.evaluation.scores import Scores, compare
 from photonjax.evaluation.sweeps import (
     SweepMachines,
     component_columns,
@@ -38,26 +54,43 @@ from photonjax.evaluation.sweeps import (
 from photonjax.evaluation.thresholds import interpolate_threshold, solve_threshold
 
 __all__ = [
+    "DIGITAL",
+    "Converted",
     "Crossing",
+    "Evaluation",
     "Exponent",
+    "Interval",
     "LightCurve",
+    "Prefill",
     "Product",
+    "Result",
+    "Scores",
     "SweepMachines",
+    "Window",
+    "compare",
     "component_columns",
     "crossings",
+    "evaluate",
     "exponent_table",
     "fit_exponent",
     "interpolate_threshold",
     "local_exponents",
     "matrix_workload",
     "mean_exponent",
+    "mean_interval",
+    "measure",
     "model_products",
     "model_workload",
     "overtakings",
     "photons_needed",
+    "pool",
+    "prepare",
     "random_products",
+    "ratio_percent",
+    "rules_of",
     "scale_light",
     "series_exponents",
+    "shown",
     "solve_crossing",
     "solve_threshold",
     "sweep",

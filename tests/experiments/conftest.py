@@ -119,8 +119,9 @@ def arguments(
         f"model.path={checkpoint}",
         f"data.corpus=file:{corpus}",
         "data.length=32",
+        "data.documents=null",
         "windows=2",
-        "bill.samples=20",
+        "cost.samples=20",
         f"results_dir={tmp_path_factory.mktemp('results')}",
         LADDER,
     ]

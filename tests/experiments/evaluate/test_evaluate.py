@@ -21,6 +21,7 @@ FILES = {
     "config.yaml",
     "conversion.txt",
     "cores.csv",
+    "measured.json",
     "metrics.json",
     "perplexity.png",
     "report.txt",
@@ -162,5 +163,5 @@ def test_help(evaluate_process):
     assert outcome.status == 0
     assert outcome.err == ""
     assert "usage: python -m experiments.evaluate" in outcome.out
-    for key in ("windows: 8", "ladder:", "int8-1e4-photons", "name: display-1024", "results_dir"):
+    for key in ("windows: 6", "ladder:", "int8-1e4-photons", "name: display-1024", "results_dir"):
         assert key in outcome.out

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from photonjax.evaluation import ladder
+
 HOLD = """
 import fcntl, sys
 lock = open(sys.argv[1], "w")
@@ -29,21 +31,21 @@ def _numbers(run: pathlib.Path) -> list[dict[str, object]]:
 
 
 @pytest.fixture
-def stop_after(evaluate_module, monkeypatch):
+def stop_after(monkeypatch):
     """Let the user press Ctrl-C after so many prefills; returns the list of prefills done."""
-    prefill = evaluate_module.Rung.prefill
+    compare = ladder.compare
     calls: list[int] = []
 
     def stop(limit: int | None) -> list[int]:
         calls.clear()
 
-        def counted(self, tokens, key):
+        def counted(*logits_and_tokens):
             if limit is not None and len(calls) == limit:
                 raise KeyboardInterrupt
             calls.append(1)
-            return prefill(self, tokens, key)
+            return compare(*logits_and_tokens)
 
-        monkeypatch.setattr(evaluate_module.Rung, "prefill", counted)
+        monkeypatch.setattr(ladder, "compare", counted)
         return calls
 
     return stop

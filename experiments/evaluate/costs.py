@@ -13,11 +13,11 @@ from experiments.evaluate.config import Evaluate
 from photonjax.machines import DigitalAccelerator
 
 
-class Bills:
-    """Bills of one model's prefill of ``[windows, length]`` tokens in one batch.
+class Costs:
+    """Costs of one model's prefill of ``[windows, length]`` tokens in one batch.
 
     Products that a conversion left digital, and every other operation, are charged to the digital
-    accelerator in both bills.
+    accelerator in both.
     """
 
     def __init__(
@@ -31,19 +31,19 @@ class Bills:
         self.accelerator = accelerator
         self.tokens = math.prod(shape)
         graph, state = nnx.split(model)
-        self.inventory = pj.trace_workload(
+        self.workload = pj.trace_workload(
             lambda state, tokens: nnx.merge(graph, state)(tokens),
             state,
             jax.ShapeDtypeStruct(shape, jnp.int32),
         )
-        bill = pj.cost.estimate(self.inventory, accelerator, dtype=config.bill.dtype)
+        cost = pj.cost.estimate(self.workload, accelerator, dtype=config.cost.dtype)
         self.baseline = {
             "name": config.digital.name,
-            "dtype": config.bill.dtype,
+            "dtype": config.cost.dtype,
             "tokens": self.tokens,
-            "joules_per_token": float(bill.joules) / self.tokens,
-            "floor_joules_per_token": float(bill.floor.joules) / self.tokens
-            if bill.floor
+            "joules_per_token": float(cost.joules) / self.tokens,
+            "floor_joules_per_token": float(cost.floor.joules) / self.tokens
+            if cost.floor
             else None,
         }
 
@@ -53,7 +53,7 @@ class Bills:
         """Joules per token on a core: as set, and percentiles over the ranges of assumed numbers.
 
         Args:
-          core: the machine; without ``photons`` there is no laser to charge, hence no bill.
+          core: the machine; without ``photons`` there is no laser to charge, hence no estimate.
           report: says which products are on light.
           fields: fields that the experiment sets itself; they are not varied.
         """
@@ -63,18 +63,18 @@ class Bills:
         parameters = {site.parameter for site in report.optical}
 
         def joules(core: pj.OpticalCore) -> jax.Array:
-            bill = pj.cost.estimate(
-                self.inventory,
+            cost = pj.cost.estimate(
+                self.workload,
                 core,
                 where=lambda site: site.path in parameters,
                 digital=self.accelerator,
-                dtype=self.config.bill.dtype,
+                dtype=self.config.cost.dtype,
             )
-            return bill.joules / self.tokens
+            return cost.joules / self.tokens
 
         known = pj.cost.UncertainMachine.named(self.config.core.name, core, fixed=fields)
         drawn = pj.cost.monte_carlo(
-            joules, known, samples=self.config.bill.samples, seed=self.config.seed
+            joules, known, samples=self.config.cost.samples, seed=self.config.seed
         )
         spread = pj.cost.quantiles(drawn, (0.1, 0.5, 0.9))
         return dict(zip(names, [float(joules(core)), *spread.values()], strict=True))
@@ -85,10 +85,10 @@ class Bills:
         floor = base["floor_joules_per_token"]
         return (
             f"digital baseline {base['name']}, {base['dtype']}: "
-            f"{1e3 * base['joules_per_token']:.3g} mJ/token whole chip, "
+            f"{1e3 * base['joules_per_token']:.3g} mJ/token whole accelerator, "
             + (f"{1e3 * floor:.3g} mJ/token bare arithmetic\n" if floor else "\n")
             + f"energies: {self.tokens:,} tokens in one batch; on a core, the range is the tenth to the "
-            f"ninetieth percentile over {self.config.bill.samples:,} draws of the numbers that nobody "
+            f"ninetieth percentile over {self.config.cost.samples:,} draws of the numbers that nobody "
             "has published\n(see photonjax.machines.describe), all assumed independent; everything "
             f"but the products on light is charged to {base['name']}"
         )

@@ -1,0 +1,172 @@
+"""Evaluating a tiny model: what is shared changes nothing, and what it says agrees with the definitions."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import photonjax as pj
+from photonjax import evaluation
+from photonjax.evaluation import programs
+from photonjax.models import Decoder, DecoderConfig
+
+CONFIG = DecoderConfig(
+    vocab_size=64,
+    hidden_size=16,
+    intermediate_size=32,
+    num_layers=2,
+    num_heads=2,
+    num_kv_heads=2,
+    tie_embeddings=True,
+    max_length=32,
+)
+NOISY = pj.OpticalCore(
+    rows=16, cols=16, photons=1e3, adc={"enob": 7.0}, source={"rin_db_hz": -130.0}
+)
+DIM = dataclasses.replace(NOISY, photons=50.0)
+QUIET = pj.OpticalCore(rows=16, cols=16, photons=None)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Decoder(CONFIG, rngs=nnx.Rngs(0), scan_layers=True)
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    return np.random.default_rng(0).integers(0, 64, (4, 12)).astype(np.int32)
+
+
+@pytest.fixture(scope="module")
+def found(model, tokens):
+    rungs = {"noisy": NOISY, "quiet": QUIET, "dim": DIM}
+    return evaluation.evaluate(model, tokens[:3], rungs, calibration=tokens[3:], measure_windows=2)
+
+
+def test_numbers_follow_from_the_logits(found, model, tokens):
+    logits = model(jnp.asarray(tokens[:3]))
+    scores = jax.nn.log_softmax(logits[:, :-1])
+    nll = -np.take_along_axis(np.asarray(scores), tokens[:3, 1:, None], 2).mean()
+    digital = found["digital"]
+    assert digital.perplexity == pytest.approx(np.exp(nll), rel=1e-5)
+    assert digital.perplexity_change_percent.value == 0
+    assert digital.argmax_agreement.value == 1 and digital.kl_nats.value == 0
+    assert digital.predictions == 3 * 11
+    for name in ("noisy", "quiet", "dim"):
+        change = found[name].perplexity / digital.perplexity - 1
+        assert found[name].perplexity_change_percent.value == pytest.approx(100 * change, rel=1e-6)
+        interval = found[name].kl_nats
+        assert interval.low < interval.value < interval.high
+    assert found["dim"].kl_nats.value > found["noisy"].kl_nats.value > 0
+    assert "dim" in str(found) and "95% interval" in str(found)
+
+
+def test_each_rung_is_as_if_it_were_alone(found, model, tokens):
+    """Conversion, calibration and programs are shared by rungs that differ in photons; the numbers not."""
+    for name, core in (("dim", DIM), ("quiet", QUIET)):
+        optical, report = pj.convert(model, [pj.Rule("*", core)])
+        pj.calibrate(optical, jnp.asarray(tokens[3:]))
+        pj.program_weights(optical)
+        prefill = evaluation.Prefill(optical)
+        keys = jax.random.split(jax.random.key(0), 3)
+        for window, row, key in zip(tokens, found[name].windows, keys, strict=False):
+            digital = evaluation.Prefill(model)(jnp.asarray(window), key)
+            scores = evaluation.compare(prefill(jnp.asarray(window), key), digital, window)
+            assert float(scores.nll) == pytest.approx(row.nll, rel=1e-6)
+            assert float(scores.kl) == pytest.approx(row.kl, rel=1e-4)
+        assert str(report) == str(found[name].report)
+
+
+def test_photons_decide_neither_ranges_nor_programmed_weights(model, tokens):
+    """What rungs that differ in photons share must be the same for each of them."""
+    every = pj.OpticalCore(
+        rows=16,
+        cols=16,
+        photons=1e3,
+        adc={"enob": 7.0},
+        source={"rin_db_hz": -130.0},
+        receiver={"noise_a_per_rthz": 1e-12, "dark_current_a": 1e-9, "gain_error": 0.01},
+        array={"noise": 0.01, "crosstalk_rows": 0.01},
+        input={"extinction_db": 17.0, "extinction": "floor", "noise": 0.01},
+    )
+    states = []
+    for core in (every, dataclasses.replace(every, photons=20.0)):
+        optical, _ = pj.convert(model, [pj.Rule("*", core)])
+        pj.calibrate(optical, jnp.asarray(tokens[3:]))
+        pj.program_weights(optical)
+        pj.nnx.set_hardware(optical, photons=1.0)
+        states.append(nnx.state(optical))
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(jnp.all(a == b)), *states)))
+
+
+def test_rungs_that_differ_in_photons_share_one_program(model, tokens):
+    programs._compile.cache_clear()
+    rungs = {f"{p:g}": dataclasses.replace(NOISY, photons=p) for p in (10.0, 100.0, 1000.0)}
+    evaluation.evaluate(model, tokens[:1], rungs, calibration=tokens[3:], measure_windows=0)
+    assert programs._compile.cache_info().currsize == 2  # digital, and one for all three
+
+
+def test_measuring_changes_no_number(model, tokens, found):
+    plain = evaluation.evaluate(
+        model, tokens[:3], {"noisy": NOISY}, calibration=tokens[3:], measure_windows=0
+    )
+    assert plain["noisy"].sites == {} and plain["noisy"].photons_per_multiply is None
+    assert plain["noisy"].perplexity == pytest.approx(found["noisy"].perplexity, rel=1e-6)
+    sites = found["noisy"].sites
+    assert len(sites) == 2 * 7 + 1 and found["noisy"].worst_site in sites
+    outputs = sum(float(m.outputs) for m in found["noisy"].windows[0].sites.values())
+    assert sum(float(m.outputs) for m in sites.values()) == 2 * outputs  # two windows pooled
+
+
+def test_what_is_known_is_not_done_again(model, tokens, found):
+    kept: dict[int, dict] = {}
+    seen: list[tuple[str, int, int | None]] = []
+    known = [{n: r.windows[i] for n, r in found.results.items()} for i in range(2)]
+    again = evaluation.evaluate(
+        model,
+        tokens[:3],
+        {"noisy": NOISY, "quiet": QUIET, "dim": DIM},
+        calibration=tokens[3:],
+        measure_windows=2,
+        known=known,
+        keep=lambda i, rows: kept.update({i: rows}),
+        watch=lambda *stage: seen.append(stage),
+    )
+    assert list(kept) == [2] and kept[2].keys() == found.results.keys()
+    assert [again[n].perplexity for n in again.results] == [
+        found[n].perplexity for n in found.results
+    ]
+    assert ("prefill", 0, 4) in seen and ("prefill", 4, 4) in seen
+    assert {what for what, _, _ in seen} == {"convert, calibrate and program", "compile", "prefill"}
+
+
+def test_groups_of_rungs_give_the_same(model, tokens, found):
+    again = evaluation.evaluate(
+        model,
+        tokens[:3],
+        {"noisy": NOISY, "quiet": QUIET, "dim": DIM},
+        calibration=tokens[3:],
+        measure_windows=2,
+        at_once=1,
+    )
+    for name in found.results:
+        assert again[name].perplexity == pytest.approx(found[name].perplexity, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokens": np.zeros(4, np.int32)}, r"tokens: \(4,\) is not \[windows, length\]"),
+        ({"rungs": {"digital": NOISY}}, "'digital' is the name of the baseline"),
+        ({"rungs": {"a": [pj.Rule("*/nothing", NOISY)]}}, "a: .*matches no product"),
+    ],
+)
+def test_bad_input(model, tokens, change, message):
+    arguments = {"model": model, "tokens": tokens, "rungs": {"a": NOISY}} | change
+    with pytest.raises(ValueError, match=message):
+        evaluation.evaluate(**arguments)
