@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,8 +25,15 @@ def make_core(
     """The named machine of the core group with the group's fields and the rung's on top."""
     rung = {name: value for name, value in fields.items() if name != "only"}
     changes = OmegaConf.to_container(OmegaConf.merge(dict(group.fields), rung))
-    with user_errors(ValueError, TypeError, prefix=f"{where}: "):
+    try:
         return pj.machines.optical(group.name).replace(**changes)
+    except (ValueError, TypeError) as error:
+        text = " ".join(str(error).split())
+        if found := re.match(
+            r"OpticalCore\.(\S+) = (.*)", text
+        ):  # a value: by its dotted path here
+            raise UserError(f"{where}.{found[1]}: {found[2]}") from error
+        raise UserError(f"{where}: {text}") from error
 
 
 def dotted(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -141,7 +141,11 @@ class Outcome:
         assert self.status != 0, self.out
         assert "Traceback" not in self.out + self.err
         lines = [line for line in self.err.splitlines() if line.startswith("error:")]
-        notes = [line for line in self.err.splitlines() if line.startswith(("results:", "text:"))]
+        notes = [
+            line
+            for line in self.err.splitlines()
+            if line.startswith(("results:", "model:", "text:"))
+        ]
         assert len(lines) == 1, self.err
         assert len(self.err.strip().splitlines()) == len(notes) + 1, self.err
         return lines[0]
