@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -63,14 +64,7 @@ class Costs:
         parameters = {site.parameter for site in report.optical}
 
         def joules(core: pj.OpticalCore) -> jax.Array:
-            cost = pj.cost.estimate(
-                self.workload,
-                core,
-                where=lambda site: site.path in parameters,
-                digital=self.accelerator,
-                dtype=self.config.cost.dtype,
-            )
-            return cost.joules / self.tokens
+            return self._joules(core, lambda site: site.path in parameters)
 
         known = pj.cost.UncertainMachine.named(self.config.core.name, core, fixed=fields)
         drawn = pj.cost.monte_carlo(
@@ -78,6 +72,24 @@ class Costs:
         )
         spread = pj.cost.quantiles(drawn, (0.1, 0.5, 0.9))
         return dict(zip(names, [float(joules(core)), *spread.values()], strict=True))
+
+    def check(self, cores: Iterable[pj.OpticalCore]) -> None:
+        """Refuse an accelerator that cannot be charged, before anything is evaluated."""
+        for core in cores:
+            if core.photons is not None and core.costs is not None:
+                self._joules(core, lambda site: site.stationary)
+                return
+
+    def _joules(self, core: pj.OpticalCore, where: Callable[[pj.MatmulSite], bool]) -> jax.Array:
+        """Per token; products that are not ``where`` are charged to the accelerator."""
+        cost = pj.cost.estimate(
+            self.workload,
+            core,
+            where=where,
+            digital=self.accelerator,
+            dtype=self.config.cost.dtype,
+        )
+        return cost.joules / self.tokens
 
     def describe(self) -> str:
         """What the energies mean, in a few lines."""

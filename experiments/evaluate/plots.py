@@ -6,51 +6,44 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 
-GREY = "0.45"
+from photonjax.plotting import GREY, PALETTE, colors, figure, label_points
 
 
 def perplexity(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Perplexity against mean detected photons per multiply, with intervals; cores without shot noise, and
     the digital model, as lines.
     """
-    figure, axes = plt.subplots(figsize=(7, 4.5))
     lit = sorted(
         (r for r in rows if r["photons_per_multiply"]), key=lambda r: r["photons_per_multiply"]
     )
     digital = rows[0]["perplexity"]
     places = [(r["photons_per_multiply"], r["perplexity"]) for r in lit]
-    if lit:
-        axes.errorbar(
-            *zip(*places, strict=True),
-            yerr=list(zip(*(_error(r, digital) for r in lit), strict=True)),
-            fmt="o-",
-            capsize=3,
-            color="tab:orange",
-        )
-        axes.set_xscale("log")
     styles = itertools.cycle(("-", "--", ":", "-."))
-    dark = [r for r in rows if not r["photons_per_multiply"] and r["perplexity"] < 1e3]
-    for i, (value, names) in enumerate(together(dark)):
-        label = f"{value:.2f}: {', '.join(names)}"
-        axes.axhline(value, ls=next(styles), lw=1.2, color=f"C{i if i < 1 else i + 1}", label=label)
-    axes.set_yscale("log")
-    axes.margins(x=0.1, y=0.15)
-    axes.set_xlabel("mean detected photons per multiply, as used")
-    axes.set_ylabel("perplexity")
-    axes.set_title("Perplexity against light")
-    axes.grid(True, which="both", alpha=0.25)
-    if dark:
-        axes.legend(fontsize=8)
-    label_points(axes, places, [r["core"] for r in lit])
-    return figure
+    dark = together([r for r in rows if not r["photons_per_multiply"] and r["perplexity"] < 1e3])
+    with figure(size=(7, 4.5)) as (drawn, axes):
+        for color, (value, names) in zip(("black", *PALETTE[2:]), dark, strict=False):
+            label = f"{value:.2f}: {', '.join(names)}"
+            axes.axhline(value, ls=next(styles), lw=1.2, color=color, label=label)
+        if lit:
+            axes.errorbar(
+                *zip(*places, strict=True),
+                yerr=list(zip(*(_error(r, digital) for r in lit), strict=True)),
+                fmt="o-",
+                capsize=3,
+                color=PALETTE[1],
+            )
+            axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.margins(x=0.1, y=0.15)
+        axes.set_xlabel("mean detected photons per multiply, as used")
+        axes.set_ylabel("perplexity")
+        axes.set_title("Perplexity against light")
+        if dark:
+            axes.legend(loc="upper right")
+        label_points(axes, places, [r["core"] for r in lit])
+    return drawn
 
 
 def _error(row: Mapping[str, Any], digital: float) -> tuple[float, float]:
@@ -75,72 +68,40 @@ def together(
     return lines
 
 
-def label_points(axes: Axes, places: Sequence[tuple[float, float]], labels: Sequence[str]) -> None:
-    """Write labels beside points where they are inside the axes, and neither on each other nor on points."""
-    figure = axes.figure
-    figure.canvas.draw()
-    frame = axes.get_window_extent()
-    marks = (
-        [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in axes.transData.transform(places)]
-        if len(places)
-        else []
-    )
-    taken = list(marks)
-    if axes.get_legend() is not None:
-        taken.append(axes.get_legend().get_window_extent())
-    sides = [
-        (dx, dy, {-1: "right", 0: "center", 1: "left"}[x], {-1: "top", 0: "center", 1: "bottom"}[y])
-        for step in (1, 2, 4)
-        for x, y in ((1, 1), (0, 1), (-1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0))
-        for dx, dy in [(7 * step * x, 7 * step * y)]
-    ]
-    for place, text in zip(places, labels, strict=True):
-        for dx, dy, ha, va in sides:
-            label = axes.annotate(
-                text, place, (dx, dy), textcoords="offset points", ha=ha, va=va, fontsize=8
-            )
-            box = label.get_window_extent()
-            inside = frame.contains(box.x0, box.y0) and frame.contains(box.x1, box.y1)
-            if inside and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-            label.remove()
-
-
 def site_snr(sites: Sequence[Mapping[str, Any]]) -> Figure:
     """Output SNR of every product along the depth of the model, one panel a core."""
     cores = list(dict.fromkeys(s["core"] for s in sites))
     columns = min(3, len(cores))
     lines = -(-len(cores) // columns)
-    figure, grid = plt.subplots(
-        lines, columns, figsize=(4.2 * columns, 3 * lines), sharex=True, sharey=True, squeeze=False
-    )
-    for axes in grid.flat[len(cores) :]:
-        axes.set_visible(False)
-    for axes, core in zip(grid.flat, cores, strict=False):
-        kinds: dict[str, list[tuple[int, float]]] = {}
-        for site in (s for s in sites if s["core"] == core):
-            kind, layer = _place(site["site"])
-            kinds.setdefault(kind, []).append((layer, site["snr_db"]))
-        for i, (kind, points) in enumerate(sorted(kinds.items())):
-            points.sort()
-            if points[0][0] < 0:
-                axes.axhline(points[0][1], color=GREY, ls=":", lw=1.5, label=kind)
-            else:
-                axes.plot(*zip(*points, strict=True), marker=".", lw=1, color=f"C{i}", label=kind)
-        axes.set_title(core, fontsize=9)
-        axes.grid(True, alpha=0.25)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("output SNR [dB]")
-    for axes in grid[-1]:
-        axes.set_xlabel("layer")
-    handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="lower center", ncols=8, fontsize=8, bbox_to_anchor=(0.5, -0.05)
-    )
-    figure.suptitle("Output SNR of every product against floating point")
-    figure.tight_layout()
-    return figure
+    size = (max(4.2 * columns, 7.0), 2.8 * lines + 0.8)
+    with figure(lines, columns, size=size, sharex=True, sharey=True, squeeze=False) as (
+        drawn,
+        grid,
+    ):
+        for axes in grid.flat[len(cores) :]:
+            axes.set_visible(False)
+        for axes, core in zip(grid.flat, cores, strict=False):
+            kinds: dict[str, list[tuple[int, float]]] = {}
+            for site in (s for s in sites if s["core"] == core):
+                kind, layer = _place(site["site"])
+                kinds.setdefault(kind, []).append((layer, site["snr_db"]))
+            shades = iter(colors(len(kinds)))
+            for kind, points in sorted(kinds.items()):
+                points.sort()
+                if points[0][0] < 0:
+                    axes.axhline(points[0][1], color=GREY, ls=":", lw=1.5, label=kind)
+                else:
+                    line = {"marker": ".", "lw": 1, "color": next(shades), "label": kind}
+                    axes.plot(*zip(*points, strict=True), **line)
+            axes.set_title(core)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("output SNR [dB]")
+        for axes in grid[-1]:
+            axes.set_xlabel("layer")
+        handles, labels = grid.flat[0].get_legend_handles_labels()
+        drawn.legend(handles, labels, loc="outside lower center", ncols=8)
+        drawn.suptitle("Output SNR of every product against floating point")
+    return drawn
 
 
 def _place(path: str) -> tuple[str, int]:

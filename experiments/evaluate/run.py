@@ -76,6 +76,7 @@ def climb(
     check_fit(config, model, text)
     with user_errors(ValueError, prefix=f"digital {config.digital.name}: "):
         costs = Costs(config, model, text.windows.shape, accelerator)
+        costs.check(cores.values())
 
     kept = Kept(run, len(text.windows))
     with Stages() as stages, user_errors(ValueError, prefix="ladder."):

@@ -141,13 +141,12 @@ class Outcome:
         assert self.status != 0, self.out
         assert "Traceback" not in self.out + self.err
         lines = [line for line in self.err.splitlines() if line.startswith("error:")]
-        notes = [
-            line
-            for line in self.err.splitlines()
-            if line.startswith(("results:", "model:", "text:"))
-        ]
+        kinds = ("results:", "model:", "text:")
+        ends = (" left", " so far")  # of progress, where ten seconds had passed
+        shown = self.err.strip().splitlines()
+        notes = [line for line in shown if line.startswith(kinds) or line.endswith(ends)]
         assert len(lines) == 1, self.err
-        assert len(self.err.strip().splitlines()) == len(notes) + 1, self.err
+        assert len(shown) == len(notes) + 1, self.err
         return lines[0]
 
 
