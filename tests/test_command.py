@@ -82,7 +82,7 @@ def test_settings_change_the_core_and_are_not_varied(capsys):
     number = quick["numbers"]["display-1024"]["costs.load_time_s"]
     assert (number["value"], number["source"], number["low"]) == (1e-9, "set", None)
     varied = {s["number"] for s in quick["swings"]}
-    assert "display-1024/costs.load_time_s" not in varied and "display-1024/enob" in varied
+    assert "display-1024/costs.load_time_s" not in varied and "display-1024/adc.enob" in varied
     # attention is on light too: nothing is left to the chip but what is no product
     digital = [s["path"] for s in bill["sites"] if s["where"] == "digital"]
     assert digital and all(path.startswith("(") for path in digital)
