@@ -189,14 +189,16 @@ def judge(
 
 
 def _figure(rows: list[Row], light: Need) -> Any:
-    figure, axes = panels(2)
-    for axis, operands in zip(axes, ("signed", "one sign"), strict=True):
-        for scope in SCOPES:
-            own = [r for r in rows if (r["operands"], r["scope"]) == (operands, scope)]
-            x = [r["value"] for r in own]
-            axis.plot(x, [r["joules_per_cycle"] / r["value"] ** 2 for r in own], "o-", label=scope)
-        axis.set_title(f"{operands} operands, {light.snr:.3g} power SNR held", fontsize=9)
-        axis.set_xlabel("array size N")
-        axis.set_ylabel("energy per multiply [J]  (linear energy: falls as 1/N)")
-        axis.legend(fontsize=8)
+    with panels(2) as (figure, axes):
+        for axis, operands in zip(axes, ("signed", "one sign"), strict=True):
+            for scope in SCOPES:
+                own = [r for r in rows if (r["operands"], r["scope"]) == (operands, scope)]
+                x = [r["value"] for r in own]
+                axis.plot(
+                    x, [r["joules_per_cycle"] / r["value"] ** 2 for r in own], "o-", label=scope
+                )
+            axis.set_title(f"{operands} operands, {light.snr:.3g} power SNR held")
+            axis.set_xlabel("array size N")
+            axis.set_ylabel("energy per multiply [J]  (linear energy: falls as 1/N)")
+            axis.legend()
     return figure

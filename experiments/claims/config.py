@@ -38,7 +38,7 @@ class Array:
     """Claim 3: energy of one product against the array's size."""
 
     sizes: list[int] = setting(low=1, high=MOST, empty=False)
-    of_interest: float = setting(above=0)
+    of_interest: int = setting(low=1, high=MOST)
     vectors: int = setting(low=1, high=MOST)
     slack: float = setting(above=0, below=1e6)
 

@@ -10,6 +10,7 @@ from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, pan
 from photonjax.evaluation.crossings import crossings
 from photonjax.evaluation.exponents import fit_exponent, local_exponents
 from photonjax.models import prefill_workload
+from photonjax.plotting import PALETTE
 
 STATEMENT = "Prefill cost grows quadratically with context."
 
@@ -114,13 +115,19 @@ def judge(found: list[Row], longest: float, quadratic: float) -> tuple[str, str]
 
 
 def _figure(rows: list[Row], found: list[Row]) -> Any:
-    figure, axes = panels()
-    for i, f in enumerate(found):
-        own = sorted((r for r in rows if r["model"] == f["model"]), key=lambda r: r["value"])
-        x = [r["value"] for r in own]
-        axes.plot(x, [r["macs"] / r["value"] for r in own], f"C{i}o-", label=f["model"])
-        axes.plot(x, [r["attention_macs"] / r["value"] for r in own], f"C{i}:")
-    axes.set_xlabel("context [tokens]")
-    axes.set_ylabel("multiply-accumulates per token (dotted: attention)")
-    axes.legend(fontsize=8)
+    with panels() as (figure, axes):
+        for i, f in enumerate(found):
+            own = sorted((r for r in rows if r["model"] == f["model"]), key=lambda r: r["value"])
+            x = [r["value"] for r in own]
+            axes.plot(
+                x,
+                [r["macs"] / r["value"] for r in own],
+                "o-",
+                color=PALETTE[i % 7],
+                label=f["model"],
+            )
+            axes.plot(x, [r["attention_macs"] / r["value"] for r in own], ":", color=PALETTE[i % 7])
+        axes.set_xlabel("context [tokens]")
+        axes.set_ylabel("multiply-accumulates per token (dotted: attention)")
+        axes.legend()
     return figure

@@ -16,6 +16,7 @@ from photonjax.core import get_field, set_fields
 from photonjax.machines import Number
 from photonjax.machines.converters import dac_exponential_w
 from photonjax.models import prefill_workload
+from photonjax.plotting import PALETTE
 from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = "About 10x less energy per inference than silicon on billion-parameter models."
@@ -280,15 +281,15 @@ def because(rows: list[Row], moved: list[Row], wanted: float, sure: float) -> st
 
 
 def _figure(draws: dict[str, np.ndarray], rows: list[Row], wanted: float) -> Any:
-    figure, axes = panels(1, 0.16 * len(draws) + 1.8)
-    axes.set_yscale("linear")
-    axes.set_ylim(-1, len(draws))
-    for i, (values, row) in enumerate(zip(draws.values(), rows, strict=True)):
-        low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
-        axes.plot([low, high], [i, i], color="tab:blue")
-        axes.plot([middle], [i], "o", color="tab:blue", ms=3)
-        axes.plot([row["ceiling"]], [i], "|", color="tab:red")
-    axes.set_yticks(range(len(draws)), list(draws), fontsize=5)
-    axes.axvline(wanted, color="black", lw=0.8)
-    axes.set_xlabel("digital over optical energy: 5, 50, 95 % of draws; red: light for nothing")
+    with panels(1, 0.2 * len(draws) + 1.8) as (figure, axes):
+        axes.set_yscale("linear")
+        axes.set_ylim(-1, len(draws))
+        for i, (values, row) in enumerate(zip(draws.values(), rows, strict=True)):
+            low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
+            axes.plot([low, high], [i, i], color=PALETTE[0])
+            axes.plot([middle], [i], "o", color=PALETTE[0], ms=3)
+            axes.plot([row["ceiling"]], [i], "|", mew=1.5, color=PALETTE[1])
+        axes.set_yticks(range(len(draws)), list(draws), fontsize=7)
+        axes.axvline(wanted, color="black", lw=0.8)
+        axes.set_xlabel("digital over optical energy: 5, 50, 95 % of draws; red: light for nothing")
     return figure

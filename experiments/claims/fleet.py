@@ -11,21 +11,14 @@ import photonjax as pj
 from experiments.claims.config import Claims
 from experiments.claims.energy import energies, program, prompts
 from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
-from photonjax.machines import Number
 from photonjax.models.workloads import CACHES, decode_workload
+from photonjax.plotting import PALETTE
 
 STATEMENT = (
     "1,000x more effective compute in five years means about 100 trillion dollars and 1,000 GW "
     "on conventional "
     "accelerators."
 )
-
-
-def log_uniform(number: Number, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws over a number's range, or the number as often, if it has none."""
-    if number.low is None or number.high is None:
-        return np.full(samples, float(number.value))
-    return float(number.low) * (number.high / number.low) ** rng.random(samples)
 
 
 def reconstruct(numbers: Mapping[str, Any], growth: Any, chip_w: float) -> dict[str, Any]:
@@ -51,8 +44,7 @@ def audit(config: Claims) -> Verdict:
     settings = config.fleet
     claim, known = published("claims"), published("fleet")
     chip = pj.machines.digital(settings.chip)
-    rng = np.random.default_rng(config.seed)
-    drawn = {name: log_uniform(n, settings.samples, rng) for name, n in known.items()}
+    drawn = pj.cost.draw(known, settings.samples, config.seed)
     growth = claim["fleet"].value
     fleet = reconstruct(drawn, growth, chip.power_w)
     middle = reconstruct({k: n.value for k, n in known.items()}, growth, chip.power_w)
@@ -170,17 +162,21 @@ def because(share: float, fleet: Any, implied: Any, rows: list[Row], factor: flo
 
 
 def _figure(fleet: Any, claimed: Any, rows: list[Row]) -> Any:
-    figure, (left, right) = panels(2)
-    left.plot(fleet["watts"] / 1e9, fleet["dollars"] / 1e12, ".", ms=2, alpha=0.4)
-    left.plot([claimed["watts"] / 1e9], [claimed["dollars"] / 1e12], "*", color="tab:red", ms=14)
-    left.set_xlabel("fleet [GW]; star: claimed")
-    left.set_ylabel("trillion dollars")
-    right.set_yscale("linear")
-    for name in dict.fromkeys(r["trace"] for r in rows):
-        own = [r for r in rows if r["trace"] == name]
-        x = [r["decode_batch"] for r in own]
-        right.plot(x, [r["off_if_light_were_free"] for r in own], "o-", label=f"{name}: light free")
-    right.set_xlabel("decode: prompts together")
-    right.set_ylabel("share of a request's energy that light could take off")
-    right.legend(fontsize=7)
+    with panels(2) as (figure, (left, right)):
+        left.plot(fleet["watts"] / 1e9, fleet["dollars"] / 1e12, ".", ms=2, alpha=0.4)
+        left.plot(
+            [claimed["watts"] / 1e9], [claimed["dollars"] / 1e12], "*", color=PALETTE[1], ms=14
+        )
+        left.set_xlabel("fleet [GW]; star: claimed")
+        left.set_ylabel("trillion dollars")
+        right.set_yscale("linear")
+        for name in dict.fromkeys(r["trace"] for r in rows):
+            own = [r for r in rows if r["trace"] == name]
+            x = [r["decode_batch"] for r in own]
+            right.plot(
+                x, [r["off_if_light_were_free"] for r in own], "o-", label=f"{name}: light free"
+            )
+        right.set_xlabel("decode: prompts together")
+        right.set_ylabel("share of a request's energy that light could take off")
+        right.legend()
     return figure

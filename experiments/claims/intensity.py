@@ -12,6 +12,7 @@ from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, pan
 from photonjax.evaluation.crossings import crossings
 from photonjax.machines import DigitalAccelerator
 from photonjax.models import decode_workload, prefill_workload
+from photonjax.plotting import label_levels
 from photonjax.workload import Workload
 
 STATEMENT = "Prefill is compute-bound and decode memory-bound."
@@ -168,20 +169,21 @@ def judge(steps: list[Row], starts: list[Row], ends: list[Row]) -> tuple[str, st
 
 
 def _figure(config: Claims, reads: list[Row], ridges: dict[str, float]) -> Any:
-    figure, (left, right) = panels(2)
-    for model in config.models:
-        own = [r for r in reads if r["model"] == model]
-        left.plot([r["value"] for r in own], [r["intensity"] for r in own], "o-", label=model)
-    batches = [2.0**i for i in range(13)]
-    for context in config.contexts:
-        parts = decode(config.models[0], context)
-        values = [intensity(parts, b) for b in batches]
-        right.plot(batches, values, label=f"{config.models[0]}, {context:,} cached")
-    for axes, x in ((left, "prefill: tokens in one prompt"), (right, "decode: prompts together")):
-        for name, level in ridges.items():
-            axes.axhline(level, color="0.6", lw=0.7)
-            axes.annotate(name, (1, level), fontsize=6, color="0.3")
-        axes.set_xlabel(x)
-        axes.set_ylabel("operations per byte, bfloat16")
-        axes.legend(fontsize=7)
+    with panels(2) as (figure, (left, right)):
+        for model in config.models:
+            own = [r for r in reads if r["model"] == model]
+            left.plot([r["value"] for r in own], [r["intensity"] for r in own], "o-", label=model)
+        batches = [2.0**i for i in range(13)]
+        for context in config.contexts:
+            parts = decode(config.models[0], context)
+            values = [intensity(parts, b) for b in batches]
+            right.plot(batches, values, label=f"{config.models[0]}, {context:,} cached")
+        for axes, x in (
+            (left, "prefill: tokens in one prompt"),
+            (right, "decode: prompts together"),
+        ):
+            axes.set_xlabel(x)
+            axes.set_ylabel("operations per byte, bfloat16")
+            axes.legend(loc=free)
+            label_levels(axes, ridges)
     return figure

@@ -8,6 +8,7 @@ import photonjax as pj
 from experiments.claims.config import Claims
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, Row, Verdict, panels, tokens
 from photonjax.core import OpticalCore, set_fields
+from photonjax.plotting import label_levels
 from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = (
@@ -116,23 +117,21 @@ def judge(rows: list[Row], contexts: list[int], rate: float) -> tuple[str, str]:
 
 
 def _figure(config: Claims, rows: list[Row]) -> Any:
-    figure, axes = panels()
-    for double, style in ((True, "o-"), (False, "s--")):
-        own = sorted(
-            (r for r in rows if r["double_buffered"] == double and r["tokens_half_of_time"]),
-            key=lambda r: r["load_time_s"],
-        )
-        label = "next weights written meanwhile" if double else "not"
-        axes.plot(
-            [r["load_time_s"] for r in own],
-            [r["tokens_half_of_time"] for r in own],
-            style,
-            label=label,
-        )
-    for context in config.contexts:
-        axes.axhline(context, color="0.6", lw=0.7)
-        axes.annotate(f"{context:,} tokens", (1e-7, context), fontsize=7)
-    axes.set_xlabel("load time of an array [s]")
-    axes.set_ylabel("tokens a load must serve (loading: half of the time)")
-    axes.legend(fontsize=8)
+    with panels() as (figure, axes):
+        for double, style in ((True, "o-"), (False, "s--")):
+            own = sorted(
+                (r for r in rows if r["double_buffered"] == double and r["tokens_half_of_time"]),
+                key=lambda r: r["load_time_s"],
+            )
+            label = "next weights written meanwhile" if double else "not"
+            axes.plot(
+                [r["load_time_s"] for r in own],
+                [r["tokens_half_of_time"] for r in own],
+                style,
+                label=label,
+            )
+        axes.set_xlabel("load time of an array [s]")
+        axes.set_ylabel("tokens a load must serve (loading: half of the time)")
+        axes.legend()
+        label_levels(axes, {f"{n:,} tokens": n for n in config.contexts})
     return figure

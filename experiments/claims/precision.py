@@ -10,6 +10,7 @@ import numpy as np
 from experiments.claims.config import Claims
 from experiments.claims.verdict import FAILS, HOLDS, HOLDS_IF, OPEN, Row, Verdict, panels, published
 from experiments.evaluate.results import perplexity_rises
+from photonjax.plotting import GREY, PALETTE
 
 STATEMENT = "INT4 and INT8 suffice."
 # Columns of the published table, by precision; of INT4 the best recipe counts, as a user would take it.
@@ -131,13 +132,15 @@ def judge(rows: list[Row], strict: float, loose: float) -> tuple[str, str]:
 
 
 def _figure(rows: list[Row], strict: float, loose: float) -> Any:
-    figure, axes = panels(1, 0.3 * len(rows) + 1.6)
-    axes.set_yscale("linear")
-    names = [f"{r['model']}, {r['precision']} {r['recipe']}" for r in rows]
-    rises = np.maximum([r["rise_percent"] for r in rows], 0.01)
-    axes.barh(names, rises, color=["tab:orange" if r["measured"] else "tab:blue" for r in rows])
-    for level in (strict, loose):
-        axes.axvline(level, color="black", lw=0.8)
-    axes.tick_params(axis="y", labelsize=7)
-    axes.set_xlabel("rise of perplexity [%]; orange: measured here")
+    with panels(1, 0.3 * len(rows) + 1.6) as (figure, axes):
+        axes.set_yscale("linear")
+        names = [f"{r['model']}, {r['precision']} {r['recipe']}" for r in rows]
+        rises = np.maximum([r["rise_percent"] for r in rows], 0.01)
+        axes.barh(names, rises, color=[PALETTE[r["measured"]] for r in rows])
+        for level in (strict, loose):
+            axes.axvline(level, color=GREY, lw=0.8, ls="--")
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel(
+            f"rise of perplexity [%]; red: measured here; dashed: {strict:g} and {loose:g} %"
+        )
     return figure

@@ -8,9 +8,9 @@ import numpy as np
 
 import photonjax as pj
 from experiments.claims.config import Claims
-from experiments.claims.fleet import log_uniform
 from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
 from photonjax.core import OpticalCore, set_fields
+from photonjax.plotting import PALETTE
 from photonjax.workload import MatmulSite, Workload
 
 STATEMENT = "It fits an air-cooled rack."
@@ -47,9 +47,9 @@ def audit(config: Claims) -> Verdict:
     known = published("rack")
     limit, host = ranged(known["air_cooled_w"]), ranged(known["host_w"])
     chip = pj.machines.digital(settings.beside)
-    rng = np.random.default_rng(config.seed)
-    beside = log_uniform(host, settings.samples, rng) + chip.power_w
-    limits = log_uniform(limit, settings.samples, rng)
+    # A seed apart from that of the core's numbers, with which these have nothing to do.
+    drawn = pj.cost.draw({"host": host, "limit": limit}, settings.samples, config.seed + 1)
+    beside, limits = drawn["host"] + chip.power_w, drawn["limit"]
     rows: list[Row] = []
     draws = {}
     core = pj.machines.optical(config.machine)
@@ -144,12 +144,12 @@ def because(rows: list[Row], photons: float) -> str:
 
 
 def _figure(draws: dict[str, np.ndarray], limit: Any) -> Any:
-    figure, axes = panels()
-    axes.set_yscale("linear")
-    for name, watts in draws.items():
-        axes.plot(np.sort(watts), np.linspace(0, 1, len(watts)), label=name)
-    axes.axvspan(limit.low, limit.high, color="tab:red", alpha=0.15)
-    axes.set_xlabel("power [W]; red: what a rack loses to air")
-    axes.set_ylabel("share of draws below")
-    axes.legend(fontsize=7, title="arrays a server x servers", title_fontsize=7)
+    with panels() as (figure, axes):
+        axes.set_yscale("linear")
+        for name, watts in draws.items():
+            axes.plot(np.sort(watts), np.linspace(0, 1, len(watts)), label=name)
+        axes.axvspan(limit.low, limit.high, color=PALETTE[1], alpha=0.15)
+        axes.set_xlabel("power [W]; red: what a rack loses to air")
+        axes.set_ylabel("share of draws below")
+        axes.legend(title="arrays a server x servers", title_fontsize=8)
     return figure

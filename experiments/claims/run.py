@@ -17,7 +17,6 @@ import textwrap
 import time
 from typing import Any
 
-import matplotlib.pyplot as plt
 from tqdm import tqdm
 
 from experiments.claims.config import Claims
@@ -49,7 +48,6 @@ def claims(config: Claims) -> None:
             seconds[found.name] = time.perf_counter() - start
             run.write_csv(f"{number}-{found.name}.csv", found.rows)
             run.write_plot(f"{number}-{found.name}.png", found.figure)
-            plt.close(found.figure)
             verdicts.append(found)
         run.write_csv("verdicts.csv", [summary(v) for v in verdicts])
         text = report(verdicts)

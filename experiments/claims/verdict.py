@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from experiments.harness import UserError
+from photonjax import plotting
 from photonjax.machines import Number
 
 Row = dict[str, Any]
@@ -107,14 +105,14 @@ def quoted(number: Number) -> str:
     return f"{number.value:g}{unit}{span}, {'assumed: ' if number.assumed else ''}{number.source}"
 
 
-def panels(columns: int = 1, height: float = 4.2) -> tuple[Figure, Any]:
+@contextlib.contextmanager
+def panels(columns: int = 1, height: float = 4.2) -> Iterator[tuple[Figure, Any]]:
     """A figure with log-log panels side by side."""
-    figure, axes = plt.subplots(1, columns, figsize=(5.6 * columns, height), layout="constrained")
-    for axis in [axes] if columns == 1 else axes:
-        axis.set_xscale("log")
-        axis.set_yscale("log")
-        axis.grid(alpha=0.3)
-    return figure, axes
+    with plotting.figure(columns=columns, size=(5.6 * columns, height)) as (figure, axes):
+        for axis in [axes] if columns == 1 else axes:
+            axis.set_xscale("log")
+            axis.set_yscale("log")
+        yield figure, axes
 
 
 def tokens(value: float | None) -> str:

@@ -14,11 +14,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import io
 import itertools
 import os
 import pathlib
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +32,7 @@ from tqdm import tqdm
 import photonjax as pj
 from experiments.digits.optics import LIGHT, Layer, Network, product
 from experiments.harness import UserError
+from experiments.harness.files import write_whole
 from photonjax.data.digits import Digits
 
 SIZES = (784, 100, 100, 10)
@@ -189,11 +190,9 @@ def save(path: pathlib.Path, networks: Sequence[Network]) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        write_whole(path, content.getvalue())
     except OSError as error:
         raise UserError(f"results_dir: cannot write {path} ({error.strerror})") from None
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from experiments.fidelity.rows import REPRODUCED
+from photonjax.plotting import GREY, PALETTE, figure
 from photonjax.tables import text_table
 
 # Incident photons per multiply: percent of the 10,000 test images, shown once.
@@ -75,36 +72,34 @@ def report(levels: Sequence[dict[str, Any]], quiet: float, about: dict[str, str]
 
 def plot(levels: Sequence[dict[str, Any]], about: dict[str, str]) -> Figure:
     """Accuracy against detected photons per multiply: theirs, ours, and the experiment."""
-    figure, axes = plt.subplots(figsize=(7, 4.5))
-    theirs = [level["detected_published"] for level in levels]
-    axes.plot(
-        theirs,
-        [level["published"] for level in levels],
-        "s--",
-        color="0.45",
-        label="simulated by Wang et al.",
-    )
-    axes.errorbar(
-        [level["detected"] for level in levels],
-        [level["percent"] for level in levels],
-        [level["sd_networks"] or level["sd_shows"] or 0 for level in levels],
-        fmt="o-",
-        color="tab:orange",
-        capsize=3,
-        label=f"PhotonJAX, {about['short']}",
-    )
-    axes.plot(
-        list(MEASURED),
-        list(MEASURED.values()),
-        "*",
-        ms=12,
-        color="tab:blue",
-        label="measured by Wang et al.",
-    )
-    axes.set_xscale("log")
-    axes.set_xlabel("mean detected photons per multiply")
-    axes.set_ylabel("digits recognised [%]")
-    axes.set_ylim(0, 102)
-    axes.grid(True, which="both", alpha=0.25)
-    axes.legend(loc="lower right")
-    return figure
+    with figure(size=(7, 4.5)) as (drawn, axes):
+        theirs = [level["detected_published"] for level in levels]
+        axes.plot(
+            theirs,
+            [level["published"] for level in levels],
+            "s--",
+            color=GREY,
+            label="simulated by Wang et al.",
+        )
+        axes.errorbar(
+            [level["detected"] for level in levels],
+            [level["percent"] for level in levels],
+            [level["sd_networks"] or level["sd_shows"] or 0 for level in levels],
+            fmt="o-",
+            color=PALETTE[1],
+            label=f"PhotonJAX, {about['short']}",
+        )
+        axes.plot(
+            list(MEASURED),
+            list(MEASURED.values()),
+            "*",
+            ms=12,
+            color=PALETTE[0],
+            label="measured by Wang et al.",
+        )
+        axes.set_xscale("log")
+        axes.set_xlabel("mean detected photons per multiply")
+        axes.set_ylabel("digits recognised [%]")
+        axes.set_ylim(0, 102)
+        axes.legend(loc="lower right")
+    return drawn

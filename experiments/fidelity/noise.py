@@ -12,6 +12,7 @@ import numpy as np
 
 import photonjax as pj
 from experiments.fidelity.rows import Row, row
+from photonjax.core import measured_dot_general
 
 NUMBERS = (((1,), (0,)), ((), ()))
 # Turns the bound's energy into photons. Assumed: telecom light.
@@ -28,7 +29,7 @@ COUNTING = pj.OpticalCore(
 )
 
 measure = jax.jit(
-    lambda core, x, w, key: pj.ops.measured_dot_general(x, w, NUMBERS, core=core, key=key)[1]
+    lambda core, x, w, key: measured_dot_general(x, w, NUMBERS, core=core, key=key)[1]
 )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 import photonjax as pj
 from experiments.fidelity.rows import Row, derived_row, row
+from photonjax.core import measured_dot_general
 
 NUMBERS = (((1,), (0,)), ((), ()))
 ENCODINGS = ("differential", "offset", "homodyne")
@@ -26,7 +27,7 @@ ANALOG = pj.OpticalCore(
 )
 
 measure = jax.jit(
-    lambda core, x, w, key: pj.ops.measured_dot_general(x, w, NUMBERS, core=core, key=key)[1]
+    lambda core, x, w, key: measured_dot_general(x, w, NUMBERS, core=core, key=key)[1]
 )
 
 

@@ -12,7 +12,6 @@ import os
 import pathlib
 import platform
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from experiments.harness.errors import FinishedRun, UserError
+from experiments.harness.files import write_whole
 
 PACKAGES = ("photonjax", "jax", "jaxlib", "flax", "numpy", "datasets", "tokenizers", "gguf")
 
@@ -97,11 +97,7 @@ class RunDirectory:
         """Write a file whole or not at all."""
         data = content.encode() if isinstance(content, str) else content
         try:
-            handle, temporary = tempfile.mkstemp(dir=self.path, prefix=".partial-")
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, self.path / name)
+            write_whole(self.path / name, data)
         except OSError as error:
             raise UserError(
                 f"results: cannot write {self.path / name} ({error.strerror})"

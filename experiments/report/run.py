@@ -1,11 +1,11 @@
-"""One HTML file of a finished run, to mail: the report, its figures, its settings, and its data.
+"""One HTML file of a finished run, to mail: its results, figures, settings and data.
 
     python -m experiments.report results/energy/RUN            # writes report.html there
     python -m experiments.report results/*/*                   # of many
 
-Any experiment's run directory will do. The page needs nothing beside itself: figures and data are in it,
-there are no scripts, and a policy in its head forbids it to fetch anything. The file is written whole or
-not at all.
+Any experiment's run directory will do: tables are its CSV files, numbers those of its metrics.json. The
+page needs nothing beside itself: figures and data are in it, there are no scripts, and a policy in its
+head forbids it to fetch anything. The file is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -13,28 +13,25 @@ from __future__ import annotations
 import ast
 import base64
 import csv
-import html
-import itertools
 import json
-import os
 import pathlib
 import re
 import struct
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import jinja2
 from omegaconf import OmegaConf
 
 from experiments.harness import UserError
-from experiments.report import style as html_style
+from experiments.harness.files import write_whole
 
 NAME = "report.html"
 IMAGES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 MOST_DATA = 2_000_000  # bytes; a larger CSV file is named, not embedded
+MOST_ROWS = 200  # of a CSV file that are shown
 LONG = 45  # letters; a column of longer cells is given room to wrap in
-MOST_ROWS = 200  # of a CSV file that is shown
 PIXELS_PER_CSS_PIXEL = 1.5  # of the figures: 150 dots an inch, where CSS has about 100
 
 
@@ -44,18 +41,10 @@ def write(directory: pathlib.Path) -> pathlib.Path:
     Raises:
       UserError: there is no such directory, or no finished run in it.
     """
-    text = page(directory)
-    target = directory / NAME
-    temporary: str | None = None
+    text, target = page(directory), directory / NAME
     try:
-        handle, temporary = tempfile.mkstemp(dir=directory, prefix=".partial-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
+        write_whole(target, text.encode())
     except OSError as error:
-        if temporary:
-            pathlib.Path(temporary).unlink(missing_ok=True)
         raise UserError(f"report: cannot write {target} ({error.strerror})") from None
     return target
 
@@ -74,191 +63,129 @@ def page(directory: pathlib.Path) -> str:
     config = _mapping(directory / "config.yaml", _yaml)
     versions = _mapping(directory / "versions.json", json.loads)
     metrics = _mapping(directory / "metrics.json", json.loads)
-    asked = _docstring(experiment)
-    title = (
-        metrics.get("title") or asked.split("\n")[0].rstrip(".") or f"{experiment}: {place.name}"
-    )
+    first, _, rest = _docstring(experiment).partition("\n")
     facts = {"experiment": experiment, "run": place.name, "seed": config.get("seed")}
-    facts |= {k: versions.get(k) for k in ("written", "photonjax", "jax", "python")}
-    sections = {
-        "Asked": prose(asked.partition("\n")[2] if not metrics.get("title") else asked),
-        "Report": _report(directory),
-        "Figures": _figures(directory, experiment),
-        "Settings": _pre(_read(directory / "config.yaml")),
-        "Versions": table([("", ""), *versions.items()], head=False) if versions else "",
-        "Data": _data(directory),
+    facts |= {name: versions.get(name) for name in ("written", "photonjax", "jax", "python")}
+    tables = sorted(directory.glob("*.csv"), key=lambda f: (f.stem != experiment, f.stat().st_size))
+    found = {
+        "asked": list(paragraphs(rest)),
+        "numbers": dict(_numbers({k: v for k, v in metrics.items() if k != "title"})),
+        "tables": [_table(file) for file in tables],
+        "printed": _read(directory / "report.txt").strip("\n"),
+        "figures": [_figure(file) for file in _pictures(directory, experiment)],
+        "settings": _read(directory / "config.yaml").strip(),
+        "versions": versions,
+        "data": [_data(file) for file in tables],
     }
-    sections = {name: text for name, text in sections.items() if text.strip()}
-    links = " ".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections)
-    bodies = "\n".join(
-        f'<section id="{name.lower()}"><h2>{name}</h2>\n{body}\n</section>'
-        for name, body in sections.items()
+    shown = {
+        "Question": found["asked"],
+        "Results": found["numbers"] or found["tables"] or found["printed"],
+        **{name: found[name.lower()] for name in ("Figures", "Settings", "Versions", "Data")},
+    }
+    jinja = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
     )
-    known = ((k, v) for k, v in facts.items() if v is not None)
-    line = " ".join(f"<span><b>{k}</b> {_text(v)}</span>" for k, v in known)
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{html_style.POLICY}">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{_text(title)}</title>\n<style>{html_style.CSS}</style>\n</head>\n<body>\n<header>\n"
-        f'<h1>{_text(title)}</h1>\n<p class="facts">{line}</p>\n<nav>{links}</nav>\n</header>\n'
-        f"<main>\n{bodies}\n</main>\n</body>\n</html>\n"
+        jinja.get_template("page.html.jinja")
+        .render(
+            title=metrics.get("title") or first.rstrip(".") or f"{experiment}: {place.name}",
+            facts={name: value for name, value in facts.items() if value is not None},
+            sections=[name for name, content in shown.items() if content],
+            **found,
+        )
+        .lstrip()
     )
-
-
-# What was asked ----------------------------------------------------------------------------------
 
 
 def _docstring(experiment: str) -> str:
-    """What the experiment's script says of itself; empty if there is none of that name here."""
+    """What the experiment says of itself; empty if there is none of that name here."""
     script = pathlib.Path(__file__).parents[1] / experiment / "run.py"
     if not script.exists():
         return ""
     return ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
 
 
-def prose(text: str) -> str:
-    """Paragraphs of a docstring; indented ones are code.
+def paragraphs(text: str) -> Iterator[tuple[str, str]]:
+    """Kind and text of a docstring's paragraphs; indented ones are code.
 
-    >>> prose("Say ``a<b``.\\n\\n    python x.py")
-    '<p>Say <code>a&lt;b</code>.</p>\\n<pre>python x.py</pre>'
+    >>> list(paragraphs("Say ``this``.\\n\\n    python x.py"))
+    [('text', 'Say this.'), ('code', 'python x.py')]
     """
-    parts = []
     for block in re.split(r"\n\s*\n", text.strip("\n")):
-        if not block.strip():
-            continue
         if block.startswith("    "):
-            parts.append(_pre("\n".join(line[4:] for line in block.split("\n"))))
-            continue
-        marked = _text(" ".join(block.split()))
-        marked = re.sub(r"``(.+?)``", r"<code>\1</code>", marked)
-        marked = re.sub(r":\w+:`~?(.+?)`", r"<code>\1</code>", marked)
-        parts.append(f"<p>{marked}</p>")
-    return "\n".join(parts)
+            yield "code", "\n".join(line[4:] for line in block.split("\n"))
+        elif block.strip():
+            yield "text", re.sub(r":\w+:`~?(.+?)`|``(.+?)``", r"\1\2", " ".join(block.split()))
 
 
-# The report --------------------------------------------------------------------------------------
+def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What stands alone in metrics.json, or in a mapping of nothing else; rows and curves are tables."""
+    for name, value in metrics.items():
+        parts = value if isinstance(value, Mapping) else {}
+        if isinstance(value, (str, int, float)):
+            yield name, _cell(value)
+        elif all(isinstance(part, (str, int, float)) for part in parts.values()):
+            yield from ((f"{name}: {part}", _cell(each)) for part, each in parts.items())
 
 
-def _report(directory: pathlib.Path) -> str:
-    """report.txt; without one, the tables in CSV files."""
-    text = _read(directory / "report.txt")
-    if text.strip():
-        return report(text)
-    found = []
-    for file in sorted(directory.glob("*.csv")):
-        with file.open(newline="", encoding="utf-8", errors="replace") as opened:
-            lines = [tuple(line) for line in itertools.islice(csv.reader(opened), MOST_ROWS)]
-        if lines and all(len(line) == len(lines[0]) for line in lines):
-            found.append(f"<h3>{_text(file.name)}</h3>\n{table(lines)}")
-    return "\n".join(found)
+def _table(file: pathlib.Path) -> dict[str, Any]:
+    """A CSV file for the template: columns with how they are set, rows, and how many are left out."""
+    with file.open(newline="", encoding="utf-8", errors="replace") as opened:
+        head, *rows = list(csv.reader(opened)) or [[]]
+    cells = [[_cell(cell) for cell in row[: len(head)]] for row in rows[:MOST_ROWS]]
+    columns = [
+        {"name": name.replace("_", " "), "kind": _kind([row[i] for row in cells if i < len(row)])}
+        for i, name in enumerate(head)
+    ]
+    left_out = max(0, len(rows) - MOST_ROWS)
+    return {"name": file.name, "columns": columns, "rows": cells, "left_out": left_out}
 
 
-def report(text: str) -> str:
-    """A readable report as HTML: its aligned tables become tables, the rest stays as it is written.
+def _cell(value: Any) -> str:
+    """Numbers to four digits, whole ones below a billion and all else as they are.
 
-    >>> report("sizes\\na    b\\n------\\n1  <2>")
-    '<h3>sizes</h3>\\n<div class="scroll"><table><thead><tr><th>a</th><th>b</th></tr></thead><tbody>\
-<tr><td>1</td><td>&lt;2&gt;</td></tr></tbody></table></div>'
+    >>> _cell("0.123456"), _cell("131072"), _cell("a"), _cell(True)
+    ('0.1235', '131072', 'a', 'True')
     """
-    return "\n".join(_block(b) for b in re.split(r"\n\s*\n", text.strip("\n")) if b.strip())
+    if re.fullmatch(r"[-+]?(\d+\.\d*|\.\d+|\d+(?=e)|\d{10,})(e[-+]?\d+)?", str(value)):
+        return f"{float(value):.4g}"
+    return str(value)
 
 
-def _block(block: str) -> str:
-    lines = [line.rstrip() for line in block.split("\n")]
-    rules = [i for i, line in enumerate(lines) if i and re.fullmatch(r"-{3,}", line.strip())]
-    if len(rules) == 1:
-        header = rules[0] - 1
-        cells = columns([lines[header], *lines[header + 2 :]])
-        above = "\n".join(lines[:header])
-        return (f"<h3>{_text(above)}</h3>\n" if above else "") + table(cells)
-    if any(re.search(r"\S {3,}\S", line) for line in lines):
-        return _pre(block)
-    spans = "\n".join(f"<span>{_text(line)}</span>" for line in lines)
-    return f'<p class="lines">{spans}</p>'
-
-
-def columns(lines: list[str]) -> list[tuple[str, ...]]:
-    """Cells of lines that are aligned in columns: what lies between gutters two blanks wide or wider.
-
-    >>> columns(["name  size", "a b      1", "c"])
-    [('name', 'size'), ('a b', '1'), ('c', '')]
-    """
-    width = max(len(line) for line in lines)
-    padded = [line.ljust(width) for line in lines]
-    blank = "".join(" " if all(line[i] == " " for line in padded) else "x" for i in range(width))
-    spans = [m.span() for m in re.finditer(r"x+(?: x+)*", blank)]
-    return [tuple(line[a:b].strip() for a, b in spans) for line in padded]
-
-
-def table(rows: Iterable[tuple[Any, ...]], head: bool = True) -> str:
-    """Rows as an HTML table that scrolls by itself where it is too wide; columns of words to the left."""
-    first, *rest = [[str(cell) for cell in row] for row in rows]
-    kinds = [_kind(cells) for cells in zip(*rest, strict=False)]
-    kinds += [""] * (len(first) - len(kinds))
-
-    def line(row: list[str], tag: str) -> str:
-        cells = zip(row, kinds, strict=False)
-        return f"<tr>{''.join(f'<{tag}{kind}>{_text(c)}</{tag}>' for c, kind in cells)}</tr>"
-
-    top = f"<thead>{line(first, 'th')}</thead>" if head else ""
-    body = "".join(line(row, "td") for row in rest)
-    return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
-
-
-def _kind(cells: tuple[str, ...]) -> str:
+def _kind(cells: list[str]) -> str:
     """Of a column: numbers stay to the right and on one line, words go to the left, long ones wrap."""
-    if any(re.match(r"[-+<>=~ ]*[.]?\d", cell) for cell in cells):
+    if any(re.match(r"[-+]?[.]?\d", cell) for cell in cells):
         return ""
-    return ' class="words long"' if max(map(len, cells)) > LONG else ' class="words"'
+    return "words long" if max(map(len, cells), default=0) > LONG else "words"
 
 
-# Figures and data --------------------------------------------------------------------------------
-
-
-def _figures(directory: pathlib.Path, experiment: str) -> str:
+def _pictures(directory: pathlib.Path, experiment: str) -> list[pathlib.Path]:
     """Every picture of the run, the one named as the experiment first."""
     files = [f for f in directory.iterdir() if f.suffix in IMAGES and not f.name.startswith(".")]
-    files.sort(key=lambda f: (f.stem != experiment, f.name))
-    return "\n".join(_figure(f) for f in files)
+    return sorted(files, key=lambda f: (f.stem != experiment, f.name))
 
 
-def _figure(file: pathlib.Path) -> str:
+def _figure(file: pathlib.Path) -> dict[str, Any]:
     data = file.read_bytes()
-    size = ""
+    name = file.stem.replace("_", " ").replace("-", " ")
+    found: dict[str, Any] = {"name": name, "source": _embedded(IMAGES[file.suffix], data)}
     if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
         width, height = struct.unpack(">II", data[16:24])
-        shown = round(width / PIXELS_PER_CSS_PIXEL)
-        size = f' width="{width}" height="{height}" style="--shown:{shown}px"'
-    source = f"data:{IMAGES[file.suffix]};base64,{base64.b64encode(data).decode()}"
-    name = _text(file.stem.replace("_", " ").replace("-", " "))
-    return (
-        f'<figure><div class="scroll"><img alt="{name}" src="{source}"{size}></div>'
-        f"<figcaption>{name}</figcaption></figure>"
-    )
+        found |= {"width": width, "height": height, "shown": round(width / PIXELS_PER_CSS_PIXEL)}
+    return {"width": None} | found
 
 
-def _data(directory: pathlib.Path) -> str:
-    """Links that save the CSV files, which are in the page."""
-    items = []
-    for file in sorted(directory.glob("*.csv")):
-        size = file.stat().st_size
-        name, about = _text(file.name), f"{size / 1000:,.0f} kB"
-        if size > MOST_DATA:
-            items.append(f"<li>{name} ({about}: too large to be in this page)</li>")
-            continue
-        source = f"data:text/csv;base64,{base64.b64encode(file.read_bytes()).decode()}"
-        items.append(f'<li><a download="{name}" href="{source}">{name}</a> ({about})</li>')
-    return f"<ul>{''.join(items)}</ul>" if items else ""
+def _data(file: pathlib.Path) -> dict[str, Any]:
+    size = file.stat().st_size
+    source = _embedded("text/csv", file.read_bytes()) if size <= MOST_DATA else None
+    return {"name": file.name, "size": f"{size / 1000:,.0f} kB", "source": source}
 
 
-def _pre(text: str) -> str:
-    return f"<pre>{_text(text.rstrip())}</pre>" if text.strip() else ""
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
+def _embedded(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _read(file: pathlib.Path) -> str:
