@@ -178,9 +178,9 @@ def _figure(config: Claims, reads: list[Row], ridges: dict[str, float]) -> Any:
             parts = decode(config.models[0], context)
             values = [intensity(parts, b) for b in batches]
             right.plot(batches, values, label=f"{config.models[0]}, {context:,} cached")
-        for axes, x in (
-            (left, "prefill: tokens in one prompt"),
-            (right, "decode: prompts together"),
+        for axes, x, free in (
+            (left, "prefill: tokens in one prompt", "upper left"),
+            (right, "decode: prompts together", "lower right"),
         ):
             axes.set_xlabel(x)
             axes.set_ylabel("operations per byte, bfloat16")
