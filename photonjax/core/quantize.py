@@ -100,6 +100,8 @@ def quantize(
                 f"quantize: contracting = {contracting} does not exist in shape {x.shape}"
             )
         axes = tuple(sorted(a % x.ndim for a in axes))
+        if len(set(axes)) != len(axes):
+            raise ValueError(f"quantize: contracting = {contracting} names an axis twice")
     x = x.astype(jnp.float32)
     full = full_scale(x, axes)
     values = jnp.round(x * (levels(bits) / full)).astype(jnp.int8)

@@ -207,11 +207,11 @@ def test_dithered_cells_are_right_on_average():
 
 def test_static_sources_are_independent_of_each_other():
     b = np.ones((K, N))
-    aged = dict(array={"seconds_since_programming": 1e6})
+    aged = {"seconds_since_programming": 1e6}
     alone = [
         dict(array={"noise": 0.01}),
-        dict(array={"drift_spread": 0.01}, **aged),
-        dict(array={"flicker_noise": 0.01}, **aged),
+        dict(array={"drift_spread": 0.01} | aged),
+        dict(array={"flicker_noise": 0.01} | aged),
         dict(array={"dead_fraction": 0.5}),
         dict(array={"stuck_fraction": 1.0}),
     ]
@@ -223,7 +223,7 @@ def test_static_sources_are_independent_of_each_other():
 @pytest.mark.parametrize("bits", [None, 8])
 def test_a_die_and_a_site_have_errors_of_their_own(bits):
     fields = dict(array={"noise": 0.05}, receiver={"gain_error": 0.05, "offset_error": 0.05})
-    core = ANALOG.replace(array={"bits": bits}, **fields)
+    core = ANALOG.replace(**fields).replace(array={"bits": bits})
     b = np.ones((K, N))
 
     def errors(seed, site=0, key=None):
@@ -249,9 +249,9 @@ def test_dies_can_be_mapped_over():
     fields = dict(
         array={"noise": 0.02, "dead_fraction": 0.05},
         receiver={"gain_error": 0.05, "offset_error": 0.01},
-        adc={"inl_lsb": 1.0},
+        adc={"inl_lsb": 1.0, "range": 2.0},
     )
-    core = pj.OpticalCore(rows=16, cols=8, adc={"range": 2.0}, **fields)
+    core = pj.OpticalCore(rows=16, cols=8, **fields)
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(5, 16)).astype("f4"), rng.normal(size=(16, 12)).astype("f4")
     seeds = [0, 7, 2**32 - 1]

@@ -76,11 +76,10 @@ def sent(core, u, side):
 def test_levels_are_evenly_spaced_in_drive(curve, encoding, bits):
     """With looked-up drives the reachable values are those of evenly spaced drives, all of them, and each
     value wanted goes to the one whose drive is nearest."""
-    core = ANALOG.replace(encoding=encoding)
+    side = ANALOG.replace(input={"bits": bits, "curve": curve}).input
     q = 1 if bits is None else 2 ** (bits - 1) - 1
     modulated = lambda u: np.asarray(
-        levels.modulated(core, jnp.float32(u), jnp.float32(1), curve, None if bits is None else q),
-        "f8",
+        levels.modulated(side, encoding, jnp.float32(u), jnp.float32(1)), "f8"
     )
     u = np.linspace(-1, 1, 4001)
     found = modulated(u) / q
@@ -99,13 +98,12 @@ def test_levels_are_evenly_spaced_in_drive(curve, encoding, bits):
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("side", ["input", "weight"])
+@pytest.mark.parametrize("side", ["input", "array"])
 @pytest.mark.parametrize(
     "curve, encoding", [("sin2", "differential"), ("sin2", "offset"), ("lorentzian", "homodyne")]
 )
 def test_the_product_sees_those_levels(curve, encoding, side, bits):
-    fields = {f"bits_{'in' if side == 'input' else 'weight'}": bits, f"{side}_curve": curve}
-    core = ANALOG.replace(encoding=encoding, **fields)
+    core = ANALOG.replace(encoding=encoding, **{side: {"bits": bits, "curve": curve}})
     q = 2 ** (bits - 1) - 1
     u = np.linspace(-1, 1, 1001)
     drive = drive_of(encoding, curve, u) * q
@@ -183,9 +181,9 @@ LEAST, LARGEST = 2.0**-99, 2.0**127  # below, all counts as zero; the next power
 @given(st.lists(st.floats(LEAST, LARGEST, width=32), min_size=1, max_size=4))
 def test_shared_exponents(values):
     """The least power of two that no value exceeds: below twice the largest."""
-    core = ANALOG.replace(input={"power_of_two_scale": True}, array={"power_of_two_scale": True})
+    side = ANALOG.replace(input={"power_of_two_scale": True}).input
     x = np.asarray([values, [-v for v in values]], np.float32)
-    scale = np.asarray(levels.scale_of(core, x, (1,)), np.float64)
+    scale = np.asarray(levels.scale_of(side, x, (1,)), np.float64)
     mantissa, _ = np.frexp(scale)
     largest = np.abs(x.astype(np.float64)).max(1, keepdims=True)
     assert (mantissa == 0.5).all() and (scale >= largest).all() and (scale < 2 * largest).all()

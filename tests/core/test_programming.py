@@ -53,8 +53,8 @@ def test_quantized_weight_is_the_weight(bits):
 )
 def test_programmed_weight_is_the_weight(encoding, fields):
     core = CORE.replace(
-        encoding=encoding, photons=300.0, input={"noise": 0.01}, adc={"bits": None}, **fields
-    )
+        encoding=encoding, photons=300.0, input={"noise": 0.01}, adc={"bits": None}
+    ).replace(**fields)
     key, site = jax.random.key(3), 17
 
     @jax.jit

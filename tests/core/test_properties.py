@@ -58,8 +58,8 @@ def rms(values):
 def test_homogeneous_under_powers_of_two(encoding, bits, i, j):
     """Bit for bit, with every error of the die, light noise and ADC: all of it is relative."""
     core = change(
-        INT8, input={"bits": bits}, array={"bits": bits}, adc={"bits": 8}, encoding=encoding, **DIE
-    )
+        INT8, input={"bits": bits}, array={"bits": bits}, adc={"bits": 8}, encoding=encoding
+    ).replace(**DIE)
     core = change(
         core,
         photons=100.0,
@@ -196,8 +196,7 @@ def test_order_of_tokens():
         adc={"bits": 8, "inl_lsb": 1.0},
         receiver={"offset_error": 0.05},
         input={"curve": "sin2"},
-        **DIE,
-    )
+    ).replace(**DIE)
     equal(product(X[order], W, core), product(X, W, core)[order])
     slow = change(core, input={"bandwidth_hz": 5e8})
     assert (product(X[order], W, slow) != product(X, W, slow)[order]).any()

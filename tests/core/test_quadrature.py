@@ -81,5 +81,5 @@ def test_output_relative_noise():
     "field", [{"receiver.noise_a_per_rthz": 1e-12}, {"encoding.photon_statistics": "poisson"}]
 )
 def test_what_has_no_meaning(field):
-    with pytest.raises(ValueError, match=r"has no meaning with encoding 'quadrature'"):
+    with pytest.raises(ValueError, match=r"has no meaning with encoding.kind 'quadrature'"):
         CORE.replace(**field)

@@ -74,9 +74,9 @@ def test_bad_bits(bits):
 def test_bad_array_and_axis():
     with pytest.raises(TypeError, match="int32"):
         pj.quantize(jnp.ones((2, 2), jnp.int32))
-    with pytest.raises(ValueError, match="axis = 2"):
+    with pytest.raises(ValueError, match="contracting = 2"):
         pj.quantize(jnp.ones((2, 2)), contracting=2)
-    with pytest.raises(ValueError, match="axis"):
+    with pytest.raises(ValueError, match=r"contracting = \(0, -2\) names an axis twice"):
         pj.quantize(jnp.ones((2, 2)), contracting=(0, -2))
 
 

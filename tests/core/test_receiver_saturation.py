@@ -134,7 +134,7 @@ def test_each_detector_is_cut_off_by_itself(encoding, statistics):
         counts = counts_of(encoding, a, b, m) + dark
         most = share * counts.max()
         fields = dict(photons=float(m), receiver={"saturation_electrons": float(most)})
-        noisy = core.replace(receiver={"dark_current_a": dark * CHARGE_C * 1e9}, **fields)
+        noisy = core.replace(**fields, **{"receiver.dark_current_a": dark * CHARGE_C * 1e9})
         mean, variance = [], []
         for average in counts.ravel():
             if statistics == "poisson":

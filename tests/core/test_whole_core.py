@@ -275,7 +275,7 @@ def test_programmed_weights_are_the_weights(name):
 def test_batch_axes_are_products_of_their_own():
     """Element i has the key ``fold_in(key, i)`` and is site i within the product's site."""
     slices = dict(input={"slices": 2}, array={"slices": 2, "scale": "per_tile"})
-    core = ALL.replace(input={"curve": "linear"}, array={"curve": "linear"}, **slices)
+    core = ALL.replace(input={"curve": "linear"}, array={"curve": "linear"}).replace(**slices)
     xs, ws = jnp.stack([X, 2 * X, X[::-1]]), jnp.stack([W, W[::-1], -W])
     numbers = (((1,), (2,)), ((2,), (0,)))
     run = jax.jit(lambda x, w: product(x, w, core, numbers=numbers, site=2))

@@ -43,7 +43,7 @@ CORES = {"slow loads": SLOW, "fast loads": with_costs(SLOW, load_time_s=1e-9), "
     st.sampled_from(["display-1024", "lightening-transformer"]),
 )
 def test_scaling_every_energy_scales_the_cost(c, M, K, N, encoding, name):
-    core = dataclasses.replace(machines.optical(name), encoding=encoding)
+    core = machines.optical(name).replace(encoding=encoding)
     scaled = {
         f.name: c * getattr(core.costs, f.name)
         for f in dataclasses.fields(core.costs)

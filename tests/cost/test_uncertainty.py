@@ -171,7 +171,9 @@ def test_comparison_shares_a_chip_between_both_sides():
     digital_only = lambda site: (
         False
     )  # the core does nothing: the ratio is that of static power only
-    core = dataclasses.replace(core, machine=set_fields(core.machine, {"costs.static_power_w": 0.0}), ranges={})
+    core = dataclasses.replace(
+        core, machine=set_fields(core.machine, {"costs.static_power_w": 0.0}), ranges={}
+    )
     found = compare(
         WORKLOAD, core, [Baseline("h100", chip)], digital=chip, where=digital_only, samples=64
     )

@@ -199,10 +199,10 @@ def test_lightning_output_steps(lightning, bound):
     """254 output steps over ``bound`` times the full scales of inputs and column; some clip at 2."""
     x, w = operands(static=True, weight_bits=8)
     theirs = run(lightning(w, input_range=RANGE, weight_steps=STEPS, bound=bound), x)
-    converted = core(array={"bits": 8}, adc={"bits": 8}, **STATIC)
+    converted = core(array={"bits": 8}, adc={"bits": 8}).replace(**STATIC)
     ours = product(converted, x, w, adc_range=bound * ADC)
     step = RANGE * np.abs(w).max(0) * bound / 127
-    analog = product(core(array={"bits": 8}, **STATIC), x, w)
+    analog = product(core(array={"bits": 8}).replace(**STATIC), x, w)
     clipped = (np.abs(analog) > bound * RANGE * np.abs(w).max(0)).mean()
     assert clipped > 0.01 if bound == 2 else clipped == 0
     lowest = ours / step < -127.5
@@ -217,7 +217,7 @@ def test_lightning_injected_weight_noise(lightning, monkeypatch):
     torch = pytest.importorskip("torch")
     x, w = operands(static=True)
     largest, sigma, bound = np.abs(w).max(0), 0.03, 14.0
-    noisy = core(array={"noise": sigma}, adc={"bits": 8}, **STATIC)
+    noisy = core(array={"noise": sigma}, adc={"bits": 8}).replace(**STATIC)
     held = pj.optical_dot_general(
         np.eye(K, dtype=np.float32),
         w,
@@ -235,7 +235,7 @@ def test_lightning_injected_weight_noise(lightning, monkeypatch):
     monkeypatch.setattr(module, "randn_like", inject)
     theirs = run(lightning(w, input={"range": RANGE}, bound=bound, array={"noise": sigma}), x)
     assert drawn == [(N, K)]
-    analog = product(core(array={"noise": sigma}, **STATIC), x, w)
+    analog = product(core(array={"noise": sigma}).replace(**STATIC), x, w)
     step = RANGE * largest * bound / 127
     assert_same_codes(product(noisy, x, w, adc_range=bound * ADC), theirs, step, analog)
     # and the analog sums themselves, without the converter's steps
@@ -266,10 +266,11 @@ def test_lightning_gradients(lightning):
     torch = pytest.importorskip("torch")
     x, w = operands(static=True, weight_bits=8)
     bound = 2.0
-    converted = core(array={"bits": 8}, adc={"bits": 8}, **STATIC)
+    converted = core(array={"bits": 8}, adc={"bits": 8}).replace(**STATIC)
     # The last step counts as clipped from its middle on here, from its end on there: left out.
     codes = np.abs(
-        product(core(array={"bits": 8}, **STATIC), x, w) / (RANGE * np.abs(w).max(0) * bound / 127)
+        product(core(array={"bits": 8}).replace(**STATIC), x, w)
+        / (RANGE * np.abs(w).max(0) * bound / 127)
     )
     inside = (codes < 126.9) | (codes > 128.1)
     assert inside.mean() > 0.97 and (codes > 128.1).any()
@@ -334,7 +335,7 @@ def test_aihwkit_steps(aihwkit, static):
     bound = 10.0
     ranges = STATIC if static else {}
     theirs = run(aihwkit(w, input_range=RANGE if static else None, bound=bound), x)
-    ours = product(core(adc={"bits": 8}, **ranges), x, w, adc_range=bound * ADC)
+    ours = product(core(adc={"bits": 8}).replace(**ranges), x, w, adc_range=bound * ADC)
     full = RANGE if static else np.abs(x).max(1, keepdims=True)
     step = full * np.abs(w).max(0) * bound / 127
     lowest = ours / step < -127.5
@@ -344,9 +345,9 @@ def test_aihwkit_steps(aihwkit, static):
 
 def output_noise_core(sigma, **changes):
     """A core whose receivers give each output the standard deviation sigma, in units of ``p``."""
-    lit = core(photons=1e12, receiver={"noise_a_per_rthz": 1.0}, **changes)
+    lit = core(photons=1e12, receiver={"noise_a_per_rthz": 1.0}).replace(**changes)
     density = sigma / float(np.sqrt(lit.receiver.variance(lit)))
-    return core(photons=1e12, receiver={"noise_a_per_rthz": density}, **changes)
+    return lit.replace(receiver={"noise_a_per_rthz": density})
 
 
 def test_aihwkit_output_noise(aihwkit):
@@ -425,7 +426,7 @@ def test_crosssim_steps(crosssim, bound):
     analog = product(core(**scaled), x, w)
     if bound is None:
         return assert_same(analog, theirs)
-    ours = product(core(adc={"bits": 8}, **scaled), x, w, adc_range=bound * ADC)
+    ours = product(core(adc={"bits": 8}).replace(**scaled), x, w, adc_range=bound * ADC)
     step = RANGE * np.abs(w).max() * bound / 127
     lowest = ours / step < -127.5
     assert lowest.any() == (bound == 2)

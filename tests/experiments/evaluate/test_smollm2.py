@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from types import SimpleNamespace
 
 import jax
@@ -44,7 +43,7 @@ def test_one_window(real_artifact):
     tokens = data.tokenize(corpus, load_tokenizer(gguf), limit=1024)
     window = jnp.asarray(data.windows(tokens, 1024)[0], jnp.int32)
     model = load_gguf(gguf, scan_layers=True)
-    core = dataclasses.replace(pj.machines.optical("display-1024"), **NO_ADC)
+    core = pj.machines.optical("display-1024").replace(**NO_ADC)
 
     def put_on_light(**fields: object) -> nnx.Module:
         optical, report = pj.convert(model, [pj.Rule("*", core.replace(**fields))])
