@@ -156,8 +156,12 @@ def _cell(value: Any) -> str:
 
 
 def _kind(cells: list[str]) -> str:
-    """Of a column: numbers stay to the right and on one line, words go to the left, long ones wrap."""
-    if any(re.match(r"[-+]?[.]?\d", cell) for cell in cells):
+    """Of a column: numbers stay to the right and on one line, words go to the left, long ones wrap.
+
+    >>> _kind(["1e-3", "", "-2"]), _kind(["1,000x more", "1"])
+    ('', 'words')
+    """
+    if all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|", cell) for cell in cells):
         return ""
     return "words long" if max(map(len, cells), default=0) > LONG else "words"
 
