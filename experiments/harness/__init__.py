@@ -40,10 +40,9 @@ cluster (``pip install hydra-ray-launcher``, ``ray start``, ``hydra.launcher.ray
 """
 
 from experiments.harness.errors import UserError, user_errors
-from experiments.harness.launch import ROOT, widen_vectors
+from experiments.harness.launch import ROOT, load_config, main, widen_vectors
 from experiments.harness.progress import Progress, Stages, note, track
 from experiments.harness.run_directory import RunDirectory, peak_memory_bytes, versions
-from experiments.harness.untyped import load_config, main  # launch, once all have schemas
 
 __all__ = [
     "ROOT",
