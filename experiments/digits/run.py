@@ -21,7 +21,7 @@ the number of updates (``training.digits``, ``training.updates``). So only the p
 optics to the last point; networks trained here say what the recipe gives on fewer digits, unselected.
 
 Writes ``results/digits/<run>/``: levels.csv, accuracy.png, metrics.json, report.txt, and beside the runs
-``network-*.npz``, what training gave; delete them to train anew.
+``network-*.npz``, what training gave; delete them to train again.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from experiments.harness import settings
 from experiments.harness.errors import UserError
 from experiments.harness.schema import setting
 from photonjax.evaluation import DIGITAL
+from photonjax.machines.accelerator import DTYPE_BITS
 
 
 @dataclasses.dataclass
@@ -31,7 +32,7 @@ class Rule:
 class Cost:
     """Of the estimate of energy: precision of the digital products, draws of the assumed numbers."""
 
-    dtype: str = setting()
+    dtype: str = setting(choices=list(DTYPE_BITS))
     samples: int = setting(low=1)
 
 

@@ -47,7 +47,8 @@ def evaluate(config: Evaluate) -> None:
     """The whole experiment."""
     with user_errors(ValueError, TypeError):
         arithmetic()  # measured once; or refuses what the environment asks for
-        accelerator = pj.machines.digital(config.digital.name)
+        with user_errors(ValueError, prefix="digital.name: "):
+            accelerator = pj.machines.digital(config.digital.name)
         cores = {
             name: make_core(config.core, fields, f"ladder.{name}")
             for name, fields in config.ladder.items()

@@ -23,11 +23,15 @@ def make_core(
     group: settings.Core, fields: Mapping[str, Any], where: str = "core.fields"
 ) -> pj.OpticalCore:
     """The named machine of the core group with the group's fields and the rung's on top."""
+    with user_errors(ValueError, prefix="core.name: "):
+        machine = pj.machines.optical(group.name)
     rung = {name: value for name, value in fields.items() if name != "only"}
     changes = OmegaConf.to_container(OmegaConf.merge(dict(group.fields), rung))
     try:
-        return pj.machines.optical(group.name).replace(**changes)
+        return machine.replace(**changes)
     except (ValueError, TypeError) as error:
+        if rung:  # if the group's own fields are at fault, say so
+            make_core(group, {})
         text = " ".join(str(error).split())
         if found := re.match(
             r"OpticalCore\.(\S+) = (.*)", text

@@ -128,7 +128,7 @@ class RunDirectory:
             return json.loads(file.read_text()) if file.exists() else None
         except ValueError:
             raise UserError(
-                f"run: {file} is not JSON any more; delete it to begin anew, or choose another name "
+                f"run: {file} is not JSON any more; delete it to start again, or choose another name "
                 "with run=NAME"
             ) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from experiments.harness import settings
+from experiments.harness.errors import UserError
 from experiments.harness.schema import setting
 
 
@@ -17,6 +18,9 @@ class Stack:
     heads: int = setting(low=1)
     tokens: int = setting(low=1)
 
+    def check(self) -> None:
+        check_heads(self, "stack")
+
 
 @dataclasses.dataclass
 class Trace:
@@ -27,6 +31,17 @@ class Trace:
     heads: int = setting(low=1)
     tokens: int = setting(low=1)
     repeats: int = setting(low=1)
+
+    def check(self) -> None:
+        check_heads(self, "trace")
+
+
+def check_heads(part: Stack | Trace, name: str) -> None:
+    """Refuse a width that heads cannot share evenly."""
+    if part.width % part.heads:
+        raise UserError(
+            f"{name}.heads: {part.heads} does not divide {name}.width = {part.width}; choose a divisor"
+        )
 
 
 @dataclasses.dataclass

@@ -187,7 +187,7 @@ class OpticalCore:
 
     @property
     def dynamic(self) -> bool:
-        """Whether any noise is drawn anew at each call, so that a ``key`` makes a difference."""
+        """Whether any noise is drawn again at each call, so that a ``key`` makes a difference."""
         stages = (self.source, self.input, self.receiver, self.adc)
         drawn = any(present(stage, "input", "symbol", "output") for stage in stages)
         return drawn or self.photons is not None or self.input.extinction == "dither"

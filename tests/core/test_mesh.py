@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import photonjax
+
+pytestmark = pytest.mark.slow  # minutes together
 
 HERE = Path(__file__).parent
 

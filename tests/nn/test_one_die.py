@@ -14,6 +14,8 @@ from jax import lax
 
 import photonjax as pj
 
+pytestmark = pytest.mark.slow  # minutes together
+
 CORE = pj.OpticalCore(
     rows=8, cols=8, input={"bits": None}, array={"bits": None, "noise": 0.05}, adc={"bits": None},
     receiver={"gain_error": 0.02}, chip_seed=3,
