@@ -41,7 +41,9 @@ def main(experiment: str, schema: type, run: Callable[[Any], None]) -> None:
       run: the experiment.
     """
     with _one_line(schema, experiment):
-        sys.argv[1:] = [o for each in sys.argv[1:] for o in _spell(each, schema)]
+        arguments = [o for each in sys.argv[1:] for o in _spell(each, schema)]
+        # Hydra 1.3 takes overrides on one side of it only.
+        sys.argv[1:] = sorted(arguments, key=lambda a: a not in ("-m", "--multirun"))
         register(experiment, schema)
         with _quiet_plugins():
             hydra.main(version_base="1.3", config_path=CONFIGS, config_name=experiment)(
