@@ -8,6 +8,7 @@ zero at both ends and in the middle, ``inl_lsb`` at its worst.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -47,6 +48,11 @@ class ADC:
                     f"OpticalCore.adc.{name} is set but adc.bits is None: there is no ADC; set "
                     "adc.bits too"
                 )
+
+    def full_scale(self, terms: int, given: Any = None) -> Any:
+        """Of a tile that sums ``terms`` products: the range given, or the core's own (also for NaN)."""
+        own = self.range * math.sqrt(terms)
+        return own if given is None else jnp.where(jnp.isnan(given), own, given)
 
     def variance(self, full: Any) -> jax.Array | float:
         """Noise that a converter of ``enob`` adds beyond its own quantization (0 if none is missing)."""

@@ -93,7 +93,7 @@ def measured_dot_general(
         precision=lax.Precision.HIGHEST,
     )
     terms = math.prod(x.shape[a] for a in dimension_numbers[0][0])
-    peak = jnp.max(jnp.abs(x)).astype(jnp.float32)
+    peak = jnp.max(jnp.abs(x), initial=0.0).astype(jnp.float32)
     return y, _measure(options["core"], y.astype(jnp.float32), ideal, trace, terms, peak)
 
 
@@ -105,7 +105,7 @@ def _measure(
     terms: int,
     input_peak: jax.Array,
 ) -> Measurement:
-    raw = jnp.stack(jnp.broadcast_arrays(*trace.raw))
+    raw = jnp.stack(jnp.broadcast_arrays(*trace.raw)) if trace.raw else jnp.zeros(0)
     half = 1.0 if core.adc.bits is None else 2 ** (core.adc.bits - 1)
     clipped = jnp.zeros(())
     if core.adc.bits is not None:
@@ -124,6 +124,6 @@ def _measure(
         clipped=jnp.float32(clipped),
         samples=jnp.float32(raw.size),
         raw_square=jnp.sum(jnp.square(raw)),
-        raw_peak=jnp.max(jnp.abs(raw)),
+        raw_peak=jnp.max(jnp.abs(raw), initial=0.0),
         input_peak=input_peak,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
@@ -95,10 +94,10 @@ def matrix_product(
         draws = draw(core, own, m, n, tiles)
         for t in range(tiles):
             where = slice(t * core.rows, min((t + 1) * core.rows, terms))
-            full = core.adc.range * math.sqrt(where.stop - where.start)
+            full = core.adc.full_scale(where.stop - where.start, adc_range)
             tile = Tile(
                 moments_of(core, a[:, where], meant[:, where], b, t),
-                full if adc_range is None else adc_range,
+                full,
                 {name: of_tiles[t] for name, of_tiles in draws.items()},
                 weight.die,
             )

@@ -86,7 +86,7 @@ def optical_dot_general(
       site: names the weight on the die: its parameter's path, an integer, or a tuple of them, one within
         another; element i of a batch is site i within it.
       adc_range: ADC full scale in units of ``p``, in place of ``core.adc.range * sqrt(rows used)``: a
-        number, or one for each output ``[N]``.
+        number, or one for each output ``[N]``; NaN: not in place of it.
       input_range: full scale of x for ``input.scale="static"``, in place of ``core.input.range``.
 
     Returns:

@@ -2,73 +2,222 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from photonjax.core.measure import Measurement
-from photonjax.nn.nnx import (
-    HardwareParam,
-    optical_dots,
-    start_measuring,
-    stop_measuring,
-)
+from photonjax.core.core import OpticalCore
+from photonjax.nn.gauges import RangeFinder
+from photonjax.nn.nnx import SiteMeasurement, optical_dots, set_ranges
+from photonjax.nn.ranges import KINDS, some
 
-# Of a Measurement's vector.
-_RAW_PEAK, _INPUT_PEAK = (Measurement._fields.index(name) for name in ("raw_peak", "input_peak"))
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+"""What a model is called with."""
 
 
-@nnx.jit
-def _run(model: nnx.Module, inputs: tuple[Any, ...]) -> None:
-    model(*inputs)  # type: ignore[operator]
+def calibrate(
+    model: Any,
+    *args: Any,
+    batches: Iterable[Any] | None = None,
+    margin: float = 1.1,
+    quantile: float = 1.0,
+    method: str | Callable[..., Any] | None = None,
+    **kwargs: Any,
+) -> dict[str, dict[str, float]]:
+    """Find the ranges that sample inputs ask for, of every optical product; an NNX model gets them.
 
+    Runs the model on the sample, without dynamic noise and without ADCs. A site's ADC range becomes
+    ``margin`` times the largest magnitude that its ADC would have met; its tiles share a range. Where a
+    core's ``input.scale`` is ``"static"``, its full scale becomes ``margin`` times the largest input.
+    Signals beyond saturate later, so the sample should be like the data to come. Nothing but ranges is
+    changed: statistics, counters and caches that a call of the model writes are dropped.
 
-def calibrate(model: nnx.Module, *inputs: Any, margin: float = 1.1) -> None:
-    """Give every optical product of a model the ranges that sample inputs ask for; in place.
-
-    Runs the model once on the inputs, without noise and without ADCs, and sets each site's ADC range
-    to ``margin`` times the largest magnitude that its ADC would have met; a site's tiles share a
-    range. Where a core's ``input.scale`` is ``"static"``, its full scale becomes ``margin`` times
-    the largest input. Signals beyond saturate later, so the sample should be like the data to come.
+    A site whose product is zero throughout (or that is not called) says nothing about its range. It
+    keeps what it has, and a warning names it.
 
     Args:
-      model: a converted NNX model.
-      inputs: what to call it with.
+      model: a converted NNX model, whose ranges are set in place.
+      args, kwargs: what to call it with: one batch.
+      batches: several batches instead, each called after ``args``: a tuple is its further positional
+        arguments, a dict its keyword arguments (beside ``kwargs``), anything else is one argument.
       margin: head room, at least 1.
+      quantile: instead of the largest (1), the level that this fraction of the magnitudes does not
+        exceed: of n in ascending order, number ``ceil(quantile (n - 1))``, counted from zero, of each
+        call at a site; over calls and batches, the largest such level.
+      method: of an NNX model, what to call in place of ``model(...)``: a method's name, or a function
+        that is given the model first (and so takes keywords that are parameters here).
+
+    Returns:
+      the ranges, by path of the weight, ``{path: {"adc": r, "input": r}}``, as plain data: ``json`` makes a
+      file of it. :func:`photonjax.nnx.set_ranges` gives them to a fresh conversion.
 
     Raises:
-      ValueError: for a margin below 1, or a model without optical products.
+      ValueError: a margin or quantile that is none; a model without optical products; no batch, or one
+        without rows; NaN or infinity in the sample, or at a site; a static input range that nothing is
+        known of.
 
     Example:
       >>> import jax.numpy as jnp, photonjax as pj
       >>> from flax import nnx
       >>> model = nnx.Sequential(nnx.Linear(8, 4, rngs=nnx.Rngs(0)))
       >>> optical, _ = pj.convert(model, [pj.Rule("*", pj.OpticalCore())])
-      >>> pj.calibrate(optical, jnp.ones((2, 8)))
+      >>> ranges = pj.calibrate(optical, jnp.ones((2, 8)))
+      >>> list(ranges)
+      ['layers/0/kernel']
     """
-    if not margin >= 1:
-        raise ValueError(f"calibrate: margin = {margin} is below 1: the sample itself would clip")
-    dots = [dot for _, dot in optical_dots(model)]
+    _check_number("margin", margin, 1.0, math.inf, "a finite number of 1 or more")
+    _check_number("quantile", quantile, 0.0, 1.0, "a number above 0, up to 1")
+    if not isinstance(model, nnx.Module):
+        raise TypeError(
+            f"calibrate: {type(model).__name__} is no NNX model; give what pj.convert returned"
+        )
+    finder = RangeFinder(float(quantile))
+    calls = _calls(args, kwargs, batches)
+    found, cores = _of_nnx(model, finder, method, calls)
+    ranges = _ranges(found, cores, float(margin))
+    set_ranges(model, ranges)
+    return ranges
+
+
+def _check_number(name: str, value: Any, low: float, high: float, allowed: str) -> None:
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    inside = number and math.isfinite(value) and low <= value <= high
+    if not inside or (name == "quantile" and value == 0):
+        raise ValueError(f"calibrate: {name} = {value!r:.60} is not {allowed}")
+
+
+def _calls(args: tuple[Any, ...], kwargs: dict[str, Any], batches: Any) -> Iterator[Call]:
+    """One call, or one for each batch; none without samples."""
+    if batches is None:
+        yield _checked(args, kwargs, "")
+        return
+    if not isinstance(batches, Iterable) or isinstance(batches, (str, bytes, Mapping)):
+        raise ValueError(
+            f"calibrate: batches = {batches!r:.60} is not an iterable of batches; give one batch as "
+            "the arguments themselves"
+        )
+    number = -1
+    for number, batch in enumerate(batches):
+        more = batch if isinstance(batch, tuple) else () if isinstance(batch, dict) else (batch,)
+        named = batch if isinstance(batch, dict) else {}
+        yield _checked((*args, *more), {**kwargs, **named}, f"batch {number}, ")
+    if number < 0:
+        raise ValueError("calibrate: batches is empty: there is nothing to measure")
+
+
+def _checked(args: tuple[Any, ...], kwargs: dict[str, Any], where: str) -> Call:
+    """Refuse what says nothing, or nothing that holds, about the signals to come."""
+    named = [*((f"argument {i}", a) for i, a in enumerate(args)), *kwargs.items()]
+    for name, value in named:
+        for path, leaf in jax.tree_util.tree_leaves_with_path(value):
+            place = f"calibrate: {where}{name}{jax.tree_util.keystr(path)}"
+            if not _is_array(leaf):
+                continue
+            if leaf.ndim and leaf.shape[0] == 0:
+                raise ValueError(f"{place} has no rows (shape {tuple(leaf.shape)})")
+            if jnp.issubdtype(leaf.dtype, jnp.inexact) and not bool(jnp.isfinite(leaf).all()):
+                raise ValueError(f"{place} has NaN or infinity in it")
+    return args, kwargs
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, (jax.Array, np.ndarray, np.generic))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fixed:
+    """What of a call is no array: with the arrays, the call again."""
+
+    tree: Any
+    leaves: tuple[Any, ...]
+
+    @classmethod
+    def split(cls, call: Call) -> tuple[_Fixed, list[Any]]:
+        leaves, tree = jax.tree.flatten(call)
+        arrays = [leaf for leaf in leaves if _is_array(leaf)]
+        return cls(tree, tuple(_ARRAY if _is_array(leaf) else leaf for leaf in leaves)), arrays
+
+    def join(self, arrays: list[Any]) -> Call:
+        rest = iter(arrays)
+        leaves = [next(rest) if leaf is _ARRAY else leaf for leaf in self.leaves]
+        return jax.tree.unflatten(self.tree, leaves)
+
+
+_ARRAY = object()
+
+
+def _of_nnx(
+    model: nnx.Module, finder: RangeFinder, method: Any, calls: Iterable[Call]
+) -> tuple[dict[str, np.ndarray], dict[str, OpticalCore]]:
+    """Levels and cores by path; the model stays as it is."""
+    probe = nnx.clone(model)
+    dots = list(optical_dots(probe))
     if not dots:
         raise ValueError("calibrate: the model has no optical products; convert it first")
-    kept = [(dot.structure, dot.stream) for dot in dots]
-    for dot in dots:
-        loose = {"scale": "per_tensor"} if dot.structure.input.scale == "static" else {}
-        dot.structure = dot.structure.replace(
-            adc={"bits": None, "enob": None, "inl_lsb": None}, input=loose
+    for _, dot in dots:
+        dot.start(finder)
+    for call in calls:
+        fixed, arrays = _Fixed.split(call)
+        graph, state = nnx.split(probe)
+        nnx.update(probe, _run(graph, fixed, method, state, arrays))
+    found: dict[str, np.ndarray] = {}
+    cores: dict[str, OpticalCore] = {}
+    for path, dot in dots:
+        assert dot.measurement is not None
+        paths = dot.range_paths(path)
+        rows = np.asarray(jax.device_get(dot.measurement[...])).reshape(len(paths), -1)
+        for name, row in zip(paths, rows, strict=True):
+            found[name] = np.maximum(found[name], row) if name in found else row
+            cores[name] = dot.structure
+    return found, cores
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _run(graph: Any, fixed: _Fixed, method: Any, state: Any, arrays: list[Any]) -> Any:
+    model = nnx.merge(graph, state)
+    args, kwargs = fixed.join(arrays)
+    if method is None:
+        model(*args, **kwargs)
+    elif callable(method):
+        method(model, *args, **kwargs)
+    else:
+        getattr(model, method)(*args, **kwargs)
+    return nnx.state(model, SiteMeasurement)
+
+
+def _ranges(
+    found: Mapping[str, np.ndarray], cores: Mapping[str, OpticalCore], margin: float
+) -> dict[str, dict[str, float]]:
+    """Levels with head room; a warning names the sites without a signal."""
+    ranges: dict[str, dict[str, float]] = {}
+    silent = []
+    for path, levels in found.items():
+        core = cores[path]
+        fixed = core.input.scale == "static"
+        for kind, level in zip(KINDS if fixed else KINDS[:1], levels, strict=False):
+            if not np.isfinite(level):
+                raise ValueError(f"calibrate: {path}: NaN or infinity among its {kind} signals")
+            if level > 0:
+                value = np.float32(margin) * np.float32(level)
+                ranges.setdefault(path, {})[kind] = float(value)
+            elif kind == "input" and core.input.range is None:
+                raise ValueError(
+                    f"calibrate: {path}: input.scale is 'static' and no input was seen, so that nothing "
+                    "is known of its range; set OpticalCore.input.range, or give a sample that reaches it"
+                )
+            elif kind == "input" or core.adc.bits is not None:
+                silent.append(path)
+    if silent:
+        warnings.warn(
+            f"calibrate: no signal at {some(silent)} (zero throughout, or not called): no range was set",
+            stacklevel=3,
         )
-        dot.stream = nnx.data(None)
-    start_measuring(model)
-    try:
-        _run(model, inputs)
-        found = [dot.measurement[...] for dot in dots if dot.measurement is not None]
-    finally:
-        stop_measuring(model)
-        for dot, (structure, stream) in zip(dots, kept, strict=True):
-            dot.structure, dot.stream = structure, nnx.data(stream)
-    for dot, values in zip(dots, found, strict=True):
-        peak = margin * jnp.maximum(values, 1e-6)
-        dot.adc_range = nnx.data(HardwareParam(peak[..., _RAW_PEAK]))
-        if dot.structure.input.scale == "static":
-            dot.input_range = nnx.data(HardwareParam(peak[..., _INPUT_PEAK]))
+    return ranges

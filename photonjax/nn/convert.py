@@ -2,7 +2,7 @@
 
 What copies and what changes in place: a function that returns a model (:func:`convert`,
 :func:`revert`) leaves the one given as it was; the new one shares its arrays. A function that
-returns none changes the model given: :func:`program_weights`, :func:`unprogram_weights`,
+returns no model changes the one given: :func:`program_weights`, :func:`unprogram_weights`,
 :func:`photonjax.calibrate`, and everything in :mod:`photonjax.nnx` that begins with ``set_``,
 ``start_`` or ``stop_``.
 """
@@ -134,7 +134,7 @@ def _convert_one(product: Product, engine: Engine) -> None:
         hooks.restore(product.module, product.name)
     elif site.core is not present:
         dot = OpticalDot(site.core, site=product.number, stack=product.stack)
-        dot.unrolled = product.unrolled
+        dot.unrolled, dot.named = product.unrolled, product.named
         hooks.replace(product.module, product.name, dot)
 
 

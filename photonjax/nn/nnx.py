@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from photonjax.core import site_number
 from photonjax.core.measure import Measurement
 from photonjax.nn.attend import OpticalAttention
+from photonjax.nn.gauges import Meter
 from photonjax.nn.layers import (
     ConvOp,
     EinsumOp,
@@ -27,6 +30,7 @@ from photonjax.nn.optical_dot import (
     SiteIndex,
     SiteMeasurement,
 )
+from photonjax.nn.ranges import KINDS, Ranges, check_ranges
 
 __all__ = [
     "ConvOp",
@@ -45,6 +49,7 @@ __all__ = [
     "set_die",
     "set_hardware",
     "set_noise_key",
+    "set_ranges",
     "start_measuring",
     "stop_measuring",
 ]
@@ -114,6 +119,45 @@ def set_hardware(model: nnx.Module, **fields: Any) -> None:
             variable[...] = jnp.broadcast_to(jnp.asarray(value, jnp.float32), variable[...].shape)
 
 
+def set_ranges(model: nnx.Module, ranges: Ranges) -> None:
+    """Give the sites of a model calibrated ranges; in place. Others keep what they have.
+
+    Args:
+      model: a converted model.
+      ranges: as :func:`photonjax.calibrate` returned them, for this model or for the same weights
+        through another front end, or as read from a file.
+
+    Raises:
+      ValueError: a path that is no optical product of the model, or a range that is no finite number
+        above zero.
+
+    Example:
+      >>> import json, photonjax as pj
+      >>> from flax import nnx
+      >>> model = nnx.Sequential(nnx.Linear(8, 4, rngs=nnx.Rngs(0)))
+      >>> optical, _ = pj.convert(model, [pj.Rule("*", pj.OpticalCore())])
+      >>> pj.nnx.set_ranges(optical, json.loads('{"layers/0/kernel": {"adc": 1.5}}'))
+      >>> print(optical.layers[0].dot_general.adc_range[...])
+      1.5
+    """
+    paths = {id(dot): dot.range_paths(path) for path, dot in optical_dots(model)}
+    check_ranges(ranges, {path for each in paths.values() for path in each})
+    for _, dot in optical_dots(model):
+        for kind in KINDS:
+            _set_range(dot, kind, [ranges.get(path, {}).get(kind) for path in paths[id(dot)]])
+
+
+def _set_range(dot: OpticalDot, kind: str, values: list[float | None]) -> None:
+    """Of a stack, layers without a range have NaN: the core's own."""
+    if all(value is None for value in values):
+        return
+    before, stack = getattr(dot, f"{kind}_range"), dot.site[...].shape
+    kept = [math.nan] * len(values) if before is None else np.ravel(before[...]).tolist()
+    new = [k if value is None else value for k, value in zip(kept, values, strict=True)]
+    array = jnp.asarray(np.array(new, np.float32).reshape(stack))
+    setattr(dot, f"{kind}_range", nnx.data(HardwareParam(array)))
+
+
 def set_die(model: nnx.Module, seed: int | jax.Array) -> None:
     """Give every optical core of a model the static errors of another die; in place.
 
@@ -144,10 +188,8 @@ def set_die(model: nnx.Module, seed: int | jax.Array) -> None:
 
 def start_measuring(model: nnx.Module) -> None:
     """Let every optical product also measure itself against floating point (about twice the time)."""
-    blank = jnp.stack(Measurement(*[jnp.zeros(())] * len(Measurement._fields)))
     for _, dot in optical_dots(model):
-        shape = (*dot.site[...].shape, blank.size)
-        dot.measurement = nnx.data(SiteMeasurement(jnp.broadcast_to(blank, shape)))
+        dot.start(Meter())
 
 
 def stop_measuring(model: nnx.Module) -> dict[str, Measurement]:
@@ -161,7 +203,7 @@ def stop_measuring(model: nnx.Module) -> dict[str, Measurement]:
         if dot.measurement is None:
             continue
         values = jax.device_get(dot.measurement[...])
-        dot.measurement = nnx.data(None)
+        dot.start(None)
         names = dot.layer_paths(path)
         for name, row in zip(names, values.reshape(len(names), -1), strict=True):
             measured = Measurement(*row)

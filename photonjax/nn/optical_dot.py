@@ -12,8 +12,8 @@ from flax import nnx
 from photonjax.core import ProgrammedWeight, optical_dot_general, program, site_number
 from photonjax.core.core import OpticalCore
 from photonjax.core.fields import leaf_names
-from photonjax.core.measure import Measurement, measured_dot_general
 from photonjax.core.operands import DimensionNumbers
+from photonjax.nn.gauges import Gauge
 from photonjax.workload.parameters import fill
 
 
@@ -26,7 +26,7 @@ class SiteIndex(nnx.Variable):
 
 
 class SiteMeasurement(nnx.Variable):
-    """A :class:`~photonjax.core.Measurement` as a vector, pooled over calls (float32 vector)."""
+    """What a gauge saw of a site, pooled over calls (float32 vector)."""
 
 
 class ProgrammedParam(nnx.Variable):
@@ -84,6 +84,7 @@ class OpticalDot(nnx.Module):
         self.die: nnx.Data[SiteIndex | None] = nnx.data(own)
         self.programmed: nnx.Data[nnx.Dict | None] = nnx.data(None)
         self.programmed_structure: Any = None
+        self.gauge: Gauge | None = None
         self.measurement: nnx.Data[SiteMeasurement | None] = nnx.data(None)
         if isinstance(rngs, nnx.Rngs):
             stream = rngs["noise"].fork() if not stack else rngs["noise"].split(stack)
@@ -92,6 +93,8 @@ class OpticalDot(nnx.Module):
         self.stream: nnx.Data[nnx.RngStream | None] = nnx.data(stream)
         self.unrolled: str | None = None
         """Of stacked layers: the path of this product that layer ``{}`` would have by itself."""
+        self.named: str | None = site if isinstance(site, str) else None
+        """The path that static errors follow from, ``{}`` for the layer; None: the product's own."""
         self.replaced: Any = None
         """The hook that this product took the place of, to be put back."""
 
@@ -100,6 +103,18 @@ class OpticalDot(nnx.Module):
         stack = self.site[...].shape
         template = self.unrolled or "/".join([path, *["{}"] * len(stack)]).lstrip("/")
         return [fill(template, layer) for layer in np.ndindex(*stack)]
+
+    def range_paths(self, path: str) -> list[str]:
+        """As :meth:`layer_paths`, the names by which ranges know them (:mod:`photonjax.nn.ranges`)."""
+        if self.named is None:
+            return self.layer_paths(path)
+        return [fill(self.named, layer) for layer in np.ndindex(*self.site[...].shape)]
+
+    def start(self, gauge: Gauge | None) -> None:
+        """Let a gauge take down every product from now on; None: no more."""
+        blank = jnp.zeros((*self.site[...].shape, 0 if gauge is None else gauge.width), jnp.float32)
+        self.gauge = gauge
+        self.measurement = nnx.data(None if gauge is None else SiteMeasurement(blank))
 
     @property
     def core(self) -> OpticalCore:
@@ -160,13 +175,12 @@ class OpticalDot(nnx.Module):
         loaded = (
             w if self.programmed is None else _assemble(self.programmed, self.programmed_structure)
         )
-        if self.measurement is None:
+        if self.gauge is None or self.measurement is None:
             return optical_dot_general(
                 x, loaded, dimension_numbers, out_sharding=out_sharding, **options
             )
-        y, measured = measured_dot_general(x, loaded, dimension_numbers, reference=w, **options)
-        pooled = Measurement(*self.measurement[...]).pool(measured)
-        self.measurement[...] = jnp.stack(pooled)
+        y, seen = self.gauge.product(x, loaded, dimension_numbers, reference=w, **options)
+        self.measurement[...] = self.gauge.pool(self.measurement[...], seen)
         return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 

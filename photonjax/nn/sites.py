@@ -59,7 +59,7 @@ class Product:
       closed: why it cannot be replaced, or ``None``.
       note: to be added to the reason in a report.
       stack: sizes of the axes of the layer stack it is in. unrolled: as in ``OpticalDot``.
-      number: of its place on a die, as in ``OpticalDot``.
+      number: of its place on a die, as in ``OpticalDot``. named: what that is the number of.
     """
 
     path: str
@@ -72,6 +72,7 @@ class Product:
     stack: tuple[int, ...] = ()
     unrolled: str | None = None
     number: int | np.ndarray = 0
+    named: str = ""
 
     def site(self) -> Site:
         """The product as rules see it, undecided."""
@@ -247,10 +248,10 @@ def _number(model: nnx.Module, products: Sequence[Product]) -> None:
         if product.weight is not None:
             path = paths.get(id(product.weight.variable), product.weight.path)
         if not stack:
-            product.number = site_number(path)
+            product.number, product.named = site_number(path), path
             continue
         product.unrolled = parameters.template(product.path, stack[0], len(stack))
-        template = parameters.template(path, stack[0], len(stack))
+        product.named = template = parameters.template(path, stack[0], len(stack))
         layers = [site_number(fill(template, layer)) for layer in np.ndindex(*stack)]
         product.number = np.array(layers, np.uint32).reshape(stack)
 

@@ -1,0 +1,57 @@
+"""Calibrated ranges as plain data: ``{path: {"adc": full scale, "input": full scale}}``.
+
+Paths are those that static errors follow from, of the weight (of a layer's own, where layers are stacked),
+so the ranges found through one front end fit every other; products of two computed operands have the path
+of their site. ``adc`` is in units of the analog sum ``p``, ``input`` in those of the inputs and there only
+for ``input.scale = "static"``. As JSON they are a file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+Ranges = Mapping[str, Mapping[str, float]]
+
+KINDS = ("adc", "input")
+
+
+class UncalibratedWarning(UserWarning):
+    """A converter runs on its core's own ``adc.range``: wide for most sites, and narrow for some."""
+
+
+def check_ranges(ranges: Ranges, sites: Collection[str] | None = None) -> None:
+    """Raise ``ValueError`` for what is no set of ranges, or names none of ``sites``."""
+    if not isinstance(ranges, Mapping):
+        raise ValueError(f"ranges: {_short(ranges)} is no mapping; give what pj.calibrate returned")
+    for path, entry in ranges.items():
+        name = f"ranges[{path!r}]"
+        if not isinstance(entry, Mapping) or not entry or not set(entry) <= set(KINDS):
+            raise ValueError(f"{name} = {_short(entry)} is not {{'adc': ..., 'input': ...}}")
+        for kind, value in entry.items():
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or value <= 0:
+                raise ValueError(
+                    f"{name}[{kind!r}] = {_short(value)} is not a finite number above 0"
+                )
+        if sites is not None and path not in sites:
+            raise ValueError(f"{name} is no optical product; there are {some(sites)}")
+
+
+def uncalibrated(paths: Collection[str]) -> str:
+    """What the warning says."""
+    return (
+        f"uncalibrated ADC at {some(paths)}: full scale is the core's own adc.range x sqrt(rows used); "
+        "pj.calibrate finds each site's range"
+    )
+
+
+def some(paths: Collection[str]) -> str:
+    """Names, twelve at most."""
+    names = list(dict.fromkeys(paths))
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if names[12:] else "")
+
+
+def _short(value: Any) -> str:
+    return f"{value!r:.60}"
