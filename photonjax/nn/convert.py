@@ -110,7 +110,11 @@ def program_weights(model: nnx.Module) -> None:
     for product in products_of(model):
         dot, weight = hooks.read(product.module, product.name), product.weight
         if dot is not None and weight is not None and weight.contracting is not None:
-            dot.program(weight.value, weight.contracting)
+            # As a layer of Flax casts it before it multiplies.
+            of_flax = isinstance(product.module, hooks.LAYERS)
+            dtype = product.module.dtype if of_flax else None
+            value = weight.value if dtype is None else weight.value.astype(dtype)
+            dot.program(value, weight.contracting)
 
 
 def unprogram_weights(model: nnx.Module) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,9 +23,13 @@ from photonjax.nn.layers import (
     OpticalLoRA,
 )
 from photonjax.nn.optical_dot import OpticalDot
+from photonjax.nn.own import OwnProduct
 
-HOOKS = (OpticalDot, EinsumOp, ConvOp, OpticalAttention)
+HOOKS = (OpticalDot, EinsumOp, ConvOp, OwnProduct, OpticalAttention)
 """Modules that conversion puts in: not part of the digital model."""
+
+LAYERS = (nnx.Linear, nnx.LinearGeneral, nnx.Einsum, nnx.Conv, nnx.Embed, nnx.LoRA)
+"""Layers of Flax that multiply with one weight, which they cast to their ``dtype``."""
 
 _WRAPPERS = {"einsum_op": EinsumOp, "conv_general_dilated": ConvOp}
 _DIGITAL: dict[type, type] = {OpticalLinear: nnx.Linear, OpticalEinsum: nnx.Einsum}
@@ -34,11 +39,20 @@ def read(module: Any, name: str = "") -> OpticalDot | None:
     """What the module multiplies with, if that is optical."""
     if isinstance(module, OpticalLoRA):
         return getattr(module, f"{name}_dot")
-    hook = getattr(module, _attribute(module), None)
+    hook = getattr(module, attribute_of(module), None)
     if isinstance(hook, OpticalAttention):
         return getattr(hook, name)
-    hook = hook.dot_general if isinstance(hook, (EinsumOp, ConvOp)) else hook
+    hook = hook.dot_general if isinstance(hook, (EinsumOp, ConvOp, OwnProduct)) else hook
     return hook if isinstance(hook, OpticalDot) else None
+
+
+def own(module: Any) -> Any:
+    """The user's own function that the module multiplies with, or is to again; ``None``: JAX's."""
+    if isinstance(module, (nnx.MultiHeadAttention, nnx.LoRA, nnx.Embed)):
+        return None
+    dot = read(module)
+    hook = getattr(module, attribute_of(module), None) if dot is None else dot.replaced
+    return None if hook in (None, _default(module), lax.dot_general) else hook
 
 
 def replace(module: Any, name: str, dot: OpticalDot) -> None:
@@ -56,12 +70,14 @@ def replace(module: Any, name: str, dot: OpticalDot) -> None:
         setattr(module.attention_fn, name, nnx.data(dot))
     elif isinstance(module, nnx.Embed):
         _become(module, OpticalEmbed)
-        setattr(module, _attribute(module), nnx.data(dot))
+        setattr(module, attribute_of(module), nnx.data(dot))
     else:
-        attribute = _attribute(module)
+        attribute = attribute_of(module)
         hook = getattr(module, attribute) if old is None else old.replaced
         dot.replaced = nnx.data(hook) if isinstance(hook, nnx.Pytree) else nnx.static(hook)
-        wrapper = _WRAPPERS.get(attribute)
+        wrapper: Any = _WRAPPERS.get(attribute)
+        if own(module) is not None:
+            wrapper = functools.partial(OwnProduct, hook)
         setattr(module, attribute, nnx.data(dot if wrapper is None else wrapper(dot)))
 
 
@@ -86,11 +102,12 @@ def restore(module: Any, name: str = "") -> None:
     else:
         hook = _default(module) if dot.replaced is None else dot.replaced
         kept = nnx.data if isinstance(hook, nnx.Pytree) else nnx.static
-        setattr(module, _attribute(module), kept(hook))
+        setattr(module, attribute_of(module), kept(hook))
         _become(module, _DIGITAL.get(type(module), type(module)))
 
 
-def _attribute(module: Any) -> str:
+def attribute_of(module: Any) -> str:
+    """Where a module keeps what it multiplies with."""
     if isinstance(module, nnx.MultiHeadAttention):
         return "attention_fn"
     if isinstance(module, nnx.Conv):

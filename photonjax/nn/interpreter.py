@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,12 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 
+from photonjax.core.product import optical_dot_general
 from photonjax.nn.control import CONTROL
 from photonjax.nn.products import PRODUCTS, product_of
 from photonjax.nn.values import Turn, Value, like, part_of
 from photonjax.rules import Engine, Rule, Site
 from photonjax.workload.analysis import Analysis
-from photonjax.workload.jaxprs import body_of, scope_of
+from photonjax.workload.jaxprs import body_of, on_light, scope_of
 from photonjax.workload.kinds import UNSUPPORTED, kind_of
 from photonjax.workload.origin import CONSTANT
 from photonjax.workload.parameters import Parameters
@@ -122,8 +124,9 @@ class Interpreter:
         site = w.site(path, self.parameters)
         key = turn.key_at(site, self.number(path, w), x, w)
         try:
-            options = dict(core=core, key=key, site=jnp.uint32(site))
-            out = product_of(eqn, x.value, w.value, side == 0, options)
+            dot = functools.partial(optical_dot_general, core=core, key=key, site=jnp.uint32(site))
+            with jax.named_scope(on_light(path)):
+                out = product_of(eqn, x.value, w.value, side == 0, dot)
         except (TypeError, ValueError) as error:
             if type(error) not in (TypeError, ValueError):  # JAX's own
                 raise

@@ -66,7 +66,7 @@ def _site_of(path: list[str]) -> str:
     """Without the names of hooks: ``mlp/up/dot_general`` is the product of ``mlp/up``."""
     *owner, last = path or [""]
     if last == "dot_general":
-        if owner[-1:] and owner[-1] in ("einsum_op", "conv_general_dilated"):
+        if owner[-1:] and owner[-1] in ("dot_general", "einsum_op", "conv_general_dilated"):
             owner = owner[:-1]
     elif last.endswith("_dot"):  # of OpticalLoRA: named after its parameter
         owner = [*owner, last.removesuffix("_dot")]

@@ -9,12 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from flax.nnx.nn.dtypes import promote_dtype
 
 from photonjax.core import site_number
+from photonjax.nn import hooks
 from photonjax.nn.attend import OpticalAttention
-from photonjax.nn.hooks import HOOKS
 from photonjax.nn.layers import OpticalEmbed, OpticalLoRA
 from photonjax.nn.optical_dot import OF_HARDWARE
+from photonjax.nn.own import closed_by
 from photonjax.rules import Site
 from photonjax.workload.jaxprs import weighs
 from photonjax.workload.parameters import Parameters, fill
@@ -117,7 +119,7 @@ def _modules(model: nnx.Module) -> list[tuple[list[str], nnx.Module]]:
     order: list[nnx.Module] = []
 
     def visit(path: tuple[Any, ...], node: Any, within: tuple[int, ...]) -> None:
-        if id(node) in within or isinstance(node, (*HOOKS, nnx.Variable)):
+        if id(node) in within or isinstance(node, (*hooks.HOOKS, nnx.Variable)):
             return
         if isinstance(node, nnx.Module):
             if id(node) not in paths:
@@ -145,9 +147,13 @@ def _products(
         if not isinstance(variable, nnx.Variable):
             return None
         mask = module.mask if isinstance(module, nnx.Conv) else None
+        if own is not None or getattr(module, "promote_dtype", promote_dtype) is not promote_dtype:
+            contracting = None  # what is multiplied with may be another matrix
         return Weight(_join(path, "kernel"), variable, contracting, ndim, mask)
 
     kind = type(module).__name__
+    own = hooks.own(module)
+    refused = _refused(module, own)
     if isinstance(module, nnx.MultiHeadAttention):
         known = isinstance(module.attention_fn, OpticalAttention)
         known = known or module.attention_fn is nnx.dot_product_attention
@@ -160,16 +166,16 @@ def _products(
     elif isinstance(module, nnx.Conv):
         ndim = len(module.kernel_shape)
         axes = tuple(range(ndim - 1)) if module.feature_group_count == 1 else None
-        yield one(kernel(axes, ndim))
+        yield one(kernel(axes, ndim), closed=refused)
     elif isinstance(module, nnx.Einsum):
-        yield one(kernel(_summed(module.einsum_str), len(module.kernel_shape)))
+        yield one(kernel(_summed(module.einsum_str), len(module.kernel_shape)), closed=refused)
     elif isinstance(module, nnx.LinearGeneral):
         sums, batch = len(module.in_features), len(module.batch_axis)
         weight = kernel(
             None if batch else tuple(range(sums)), batch + sums + len(module.out_features)
         )
         closed = None if module.dot_general_cls is None else "its dot_general_cls decides"
-        yield one(weight, closed=closed)
+        yield one(weight, closed=closed or refused)
     elif isinstance(module, nnx.LoRA):
         closed = None if type(module) in (nnx.LoRA, OpticalLoRA) else f"{kind} is its own LoRA"
         for name in ("lora_a", "lora_b"):
@@ -180,14 +186,25 @@ def _products(
         weight = Weight(_join(path, "embedding"), module.embedding, (1,), 2)
         yield one(weight, closed=closed, note=", where attend is called")
     elif isinstance(module, nnx.Linear):
-        yield one(kernel((0,), 2))
+        yield one(kernel((0,), 2), closed=refused)
     elif hasattr(module, "programmed_weight"):
         parameter, axis = module.programmed_weight
         yield one(Weight(parameter, _lookup(model, parameter), (axis,)))
     elif hasattr(module, "left_digital"):
         yield one(kernel(None, 3), closed=module.left_digital)
     elif callable(getattr(module, "dot_general", None)):
-        yield one(kernel((0,), None))
+        yield one(kernel((0,), None), closed=refused)
+
+
+def _refused(module: Any, own: Any) -> str | None:
+    """Why the function of a user's that a module multiplies with cannot do so on a core, or ``None``."""
+    if own is None:
+        return None
+    name = hooks.attribute_of(module)
+    if not isinstance(module, (nnx.Linear, nnx.LinearGeneral, nnx.Einsum, nnx.Conv)):
+        return f"its {name} is not JAX's"
+    reason = closed_by(own, module)
+    return None if reason is None else f"its own {name} {reason}"
 
 
 def _lookup(model: nnx.Module, parameter: str) -> Any:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-__all__ = ["body_of", "itemsize", "join_path", "scan_parts", "scope_of", "weighs"]
+__all__ = [
+    "body_of",
+    "itemsize",
+    "join_path",
+    "lit_by",
+    "on_light",
+    "scan_parts",
+    "scope_of",
+    "weighs",
+]
 
 
 def weighs(leaf: Any) -> bool:
@@ -37,6 +47,21 @@ def scope_of(outer: str, eqn: Any) -> str:
     """Named scopes around an equation, joined by ``/``."""
     own = str(eqn.source_info.name_stack)
     return "/".join(s for s in (outer, own) if s)
+
+
+def on_light(path: str) -> str:
+    """The named scope of all that computes an optical product.
+
+    >>> lit_by("block/" + on_light("layers/0/up"))
+    'layers/0/up'
+    """
+    return f"on_light<{path}>"
+
+
+def lit_by(scope: str) -> str | None:
+    """The product on light that an equation in a scope belongs to, or ``None``."""
+    found = re.search(r"on_light<([^>]*)>", scope)
+    return None if found is None else found[1]
 
 
 def body_of(eqn: Any) -> Any:
