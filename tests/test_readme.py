@@ -33,7 +33,13 @@ CODE = [page for page in PAGES if any(not needs for _, needs in _blocks(page, "p
 MODEL = [page for page in PAGES if any(needs for _, needs in _blocks(page, "python"))]
 
 
-@pytest.mark.parametrize("page", CODE, ids=[str(p.relative_to(ROOT)) for p in CODE])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=name, marks=[] if name == "README.md" else pytest.mark.slow)
+        for page, name in ((page, str(page.relative_to(ROOT))) for page in CODE)
+    ],
+)
 def test_python_runs(page):
     _run(page, with_the_model=False)
 

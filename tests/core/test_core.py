@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import pytest
@@ -34,18 +35,15 @@ def test_jit_vmap_grad_over_leaves():
         y = pj.optical_dot_general(x, w, (((1,), (0,)), ((), ())), core=core, key=key)
         return jnp.mean((y - 4) ** 2)
 
-    traces = []
-
-    @jax.jit
     def run(core):
-        traces.append(None)
         return mean_square(core, jax.random.key(0))
 
-    few, many = run(CORE), run(CORE.replace(photons=1e4))
+    counted, run = jax.jit(chex.assert_max_traces(run, n=1)), jax.jit(run)
+    few, many = counted(CORE), counted(CORE.replace(photons=1e4))
     # Deviations are the same draws, 10 times smaller; the laser's part, 16 * 5e-6, is 0.2 % of few.
-    assert len(traces) == 1 and abs(few / many / 100 - 1) < 0.3
-    run(CORE.replace(rows=2))
-    assert len(traces) == 2  # sizes are static
+    assert abs(few / many / 100 - 1) < 0.3
+    with pytest.raises(AssertionError, match="traced > 1"):
+        counted(CORE.replace(rows=2))  # sizes are static
 
     photons = jnp.array([50.0, 100.0, 1e4])
     swept = jax.vmap(lambda m: run(CORE.replace(photons=m)))(photons)

@@ -1,11 +1,14 @@
 """The product against lax.dot_general in its limits and against a plain numpy pipeline inside."""
 
 import dataclasses
+import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl.testing import parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
@@ -110,33 +113,39 @@ def test_int8_core_is_the_numpy_pipeline(problem, encoding):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("encoding", ["differential", "offset"])
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {},
-        dict(input={"bits": 4}, array={"bits": 6}),
-        dict(adc={"bits": 5}),
-        dict(adc={"range": 0.2, "bits": 3}),
-        dict(input={"scale": "per_tensor"}, array={"scale": "per_tensor"}),
-    ],
-)
-def test_converters_are_those_of_the_numpy_pipeline(fields, encoding):
-    core = pj.OpticalCore(rows=16, cols=8, encoding=encoding).replace(**fields)
-    x, w = normals(40, 50), normals(50, 30, seed=1)
-    w[:, 3] = 0
-    x[2] = 0
-    y = np.asarray(pj.optical_dot_general(x, w, MATRIX, core=core), np.float64)
-    expected = reference_matrix(core, x, w)
-    # A sum within float32 rounding of a decision level may fall to the other side: one ADC step.
-    step = 2 * core.adc.range * 4 / 2**core.adc.bits
-    off = np.abs(y - expected) > 1e-5 * np.abs(expected).max()
-    scale = np.abs(x).max(1, keepdims=True) * np.abs(w).max(0, keepdims=True)
-    scale = np.broadcast_to(scale if core.input.scale == "per_token" else scale.max(), y.shape)
-    assert off.mean() < 0.005 and (np.abs(y - expected)[off] < 1.01 * (step * scale)[off]).all()
-    given_range = pj.optical_dot_general(x, w, MATRIX, core=core, adc_range=1.7)
-    off = np.abs(given_range - reference_matrix(core, x, w, 1.7)) > 1e-5 * np.abs(expected).max()
-    assert off.mean() < 0.005
+FIELDS = [
+    {},
+    dict(input={"bits": 4}, array={"bits": 6}),
+    dict(adc={"bits": 5}),
+    dict(adc={"range": 0.2, "bits": 3}),
+    dict(input={"scale": "per_tensor"}, array={"scale": "per_tensor"}),
+]
+
+
+class TestConverters(chex.TestCase):
+    """Step by step and compiled: XLA rewrites what it compiles."""
+
+    @chex.variants(with_jit=True, without_jit=True)
+    @parameterized.product(encoding=["differential", "offset"], fields=FIELDS)
+    def test_are_those_of_the_numpy_pipeline(self, encoding, fields):
+        core = pj.OpticalCore(rows=16, cols=8, encoding=encoding).replace(**fields)
+        x, w = normals(40, 50), normals(50, 30, seed=1)
+        w[:, 3] = 0
+        x[2] = 0
+        product = self.variant(functools.partial(pj.optical_dot_general, dimension_numbers=MATRIX))
+        y = np.asarray(product(x, w, core=core), np.float64)
+        expected = reference_matrix(core, x, w)
+        # A sum within float32 rounding of a decision level may fall to the other side: one ADC step.
+        step = 2 * core.adc.range * 4 / 2**core.adc.bits
+        off = np.abs(y - expected) > 1e-5 * np.abs(expected).max()
+        scale = np.abs(x).max(1, keepdims=True) * np.abs(w).max(0, keepdims=True)
+        scale = np.broadcast_to(scale if core.input.scale == "per_token" else scale.max(), y.shape)
+        assert off.mean() < 0.005 and (np.abs(y - expected)[off] < 1.01 * (step * scale)[off]).all()
+        given_range = product(x, w, core=core, adc_range=1.7)
+        off = (
+            np.abs(given_range - reference_matrix(core, x, w, 1.7)) > 1e-5 * np.abs(expected).max()
+        )
+        assert off.mean() < 0.005
 
 
 def test_adc_quantization_noise_and_saturation():
@@ -184,6 +193,7 @@ def test_sixteen_bits_are_nearly_none():
     assert (np.abs(y - exact) < 2 * bound).all()
 
 
+@pytest.mark.slow
 def test_tile_size_and_arithmetic_do_not_matter_without_adc(monkeypatch):
     """Sums of small integers are exact in every arithmetic: the same bits, noise and all."""
     x, w = normals(20, 256), normals(256, 24, seed=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +83,7 @@ def test_each_rung_is_as_if_it_were_alone(found, model, tokens):
         assert str(report) == str(found[name].report)
 
 
+@pytest.mark.slow
 def test_photons_decide_neither_ranges_nor_programmed_weights(model, tokens):
     """What rungs that differ in photons share must be the same for each of them."""
     every = pj.OpticalCore(
@@ -101,7 +103,7 @@ def test_photons_decide_neither_ranges_nor_programmed_weights(model, tokens):
         pj.program_weights(optical)
         pj.nnx.set_hardware(optical, photons=1.0)
         states.append(nnx.state(optical))
-    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(jnp.all(a == b)), *states)))
+    chex.assert_trees_all_equal(*states)
 
 
 def test_rungs_that_differ_in_photons_share_one_program(model, tokens):

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,17 +97,14 @@ def test_scanned_equals_unrolled(config, remat):
 
     gradient = nnx.jit(nnx.grad(lambda model: jnp.mean(model(TOKENS) ** 2)))
     ours = stack_layers(gradient(unrolled))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6),
-        nnx.to_pure_dict(ours),
-        nnx.to_pure_dict(gradient(scanned)),
-    )
+    theirs = nnx.to_pure_dict(gradient(scanned))
+    chex.assert_trees_all_close(nnx.to_pure_dict(ours), theirs, rtol=1e-3, atol=1e-6)
 
 
 def test_stack_and_unstack_are_inverse():
     state = nnx.state(Decoder(CONFIG, rngs=nnx.Rngs(0)))
     back = unstack_layers(stack_layers(state))
-    jax.tree.map(np.testing.assert_array_equal, nnx.to_pure_dict(back), nnx.to_pure_dict(state))
+    chex.assert_trees_all_equal(nnx.to_pure_dict(back), nnx.to_pure_dict(state))
 
 
 def test_later_tokens_do_not_change_earlier_logits():

@@ -218,6 +218,7 @@ def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stored", "dtype", "scan_layers"),
     [("float32", "float32", True), ("bfloat16", "float32", False), ("float32", "bfloat16", False)],

@@ -114,6 +114,7 @@ class Spy(nnx.Module):
         return self.inner(x, *args, **kwargs)
 
 
+@pytest.mark.slow
 def test_scanned_is_unrolled():
     """Same key, same die: the same noise, site by site, layer by layer."""
     unrolled = decoder()
@@ -188,6 +189,7 @@ class Zoo(nnx.Module):
         return self.out(self.attention(self.conv(h[None])))
 
 
+@pytest.mark.slow
 def test_other_layers():
     model, x = Zoo(nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (5, 3, 4))
     ideal = OTHER.replace(input={"bits": None}, array={"bits": None}, adc={"bits": None})

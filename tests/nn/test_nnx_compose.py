@@ -1,5 +1,6 @@
 """Converted models under jit, scan, remat and grad; shared modules; modules with random streams."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,7 +123,7 @@ def test_gradients_on_an_ideal_core_are_digital():
         return jnp.mean(jnp.tanh(model(x)))
 
     one, two = (nnx.grad(loss)(m, X) for m in (model, optical))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one, two)
+    chex.assert_trees_all_close(one, two, rtol=1e-4, atol=1e-6)
 
 
 def test_stacked_layers_called_as_one_say_so():

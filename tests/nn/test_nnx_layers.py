@@ -4,6 +4,7 @@ import itertools
 import json
 import zlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,8 +63,7 @@ def by_hand(path, core=NOISY, name="kernel"):
 
 def same_parameters(a, b):
     a, b = nnx.state(a, nnx.Param), nnx.state(b, nnx.Param)
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    jax.tree.map(np.testing.assert_array_equal, a, b)
+    chex.assert_trees_all_equal(a, b)
 
 
 def close(optical, digital, **tolerances):

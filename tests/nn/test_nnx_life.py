@@ -60,6 +60,7 @@ def same(a, b):
         np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.slow
 def test_training():
     model, optical = converted()
     optimizer = nnx.Optimizer(optical, optax.adam(1e-2), wrt=nnx.Param)
@@ -99,6 +100,7 @@ def test_a_checkpoint_of_a_converted_model(tmp_path):
     np.testing.assert_array_equal(run(again, X), run(optical, X))  # the same noise from here on
 
 
+@pytest.mark.slow
 def test_checkpoints_go_either_way(tmp_path):
     trained = Net(nnx.Rngs(7))
     _, optical = converted(seed=3, noise=False)
@@ -136,6 +138,7 @@ def exported():
     return jax.export.export(jax.jit(forward))(leaves, X), leaves, y
 
 
+@pytest.mark.slow
 def test_export():
     program, leaves, y = exported()
     np.testing.assert_array_equal(program.call(leaves, X), y)

@@ -85,6 +85,7 @@ def test_the_same_as_by_hand():
     np.testing.assert_array_equal(left(KEY, params(), X), by_hand.T)
 
 
+@pytest.mark.slow
 def test_every_primitive_is_entered():
     g = pj.optical(everything, [pj.Rule("*", EXACT, dynamic=True)])
     report = g.report(params(), X)
@@ -100,6 +101,7 @@ def test_every_primitive_is_entered():
         assert np.abs(one(None, params(), X) - wanted).max() > 1e-3, path
 
 
+@pytest.mark.slow
 def test_derivatives_and_the_rules_of_users():
     def f(p, x):
         return half(p["in"], act(p["in"], layered(p, x) @ p["in"].T) @ p["in"].T)
@@ -113,6 +115,7 @@ def test_derivatives_and_the_rules_of_users():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_jit_vmap_keys():
     g = pj.optical(layered, [pj.Rule("*", NOISY)])
     eager = g(KEY, params(), X)
@@ -123,6 +126,7 @@ def test_jit_vmap_keys():
     np.testing.assert_allclose(mapped[0], g(keys[0], params(), X), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_dies():
     """Layers of a scan are different cells; a weight used again in each turn is the same ones."""
     core = pj.OpticalCore(
@@ -195,6 +199,7 @@ def test_what_cannot_be_entered_is_reported():
     assert [s.path for s in g.report(params(), X).optical] == ["in"]
 
 
+@pytest.mark.slow
 def test_shard_map():
     mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     spec = jax.sharding.PartitionSpec

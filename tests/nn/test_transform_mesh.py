@@ -73,6 +73,7 @@ def found():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["tensor", "data"])
 def test_values_and_gradients(found, form):
     np.testing.assert_allclose(found[form], 0, atol=1e-4)

@@ -146,6 +146,7 @@ def test_only_and_cores_group(evaluate, results):
     assert "no rule matches" in conversion
 
 
+@pytest.mark.slow
 def test_as_a_process(first, evaluate_process, results):
     """The command line gives the same numbers as the function, and its results on standard output."""
     outcome = evaluate_process("run=process")

@@ -35,6 +35,7 @@ def _perplexity(logits: jax.Array, window: jax.Array) -> float:
     return float(jnp.exp(-jnp.take_along_axis(scores, window[1:, None], 1).mean()))
 
 
+@pytest.mark.slow
 def test_one_window(real_artifact):
     """Digital, 16 bits, 8 bits, and 8 bits with noise: what each does to the perplexity."""
     gguf = real_artifact("smollm2-135m-instruct")

@@ -40,6 +40,7 @@ def sweep(tmp_path, compiled_once):
     return run
 
 
+@pytest.mark.slow
 def test_jobs_in_processes_each_with_a_directory(sweep):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done, place = sweep("repeats=1,2", "hydra/launcher=processes")
@@ -51,6 +52,7 @@ def test_jobs_in_processes_each_with_a_directory(sweep):
     assert not (ROOT / "outputs").exists() and not (ROOT / "multirun").exists()
 
 
+@pytest.mark.slow
 def test_a_job_that_cannot_be_does_not_stop_the_others_and_finished_ones_stay(sweep):
     done, place = sweep("repeats=0,1")
     assert done.returncode == 1
