@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from photonjax import cost, machines
 from photonjax.core.fields import get_field, set_fields
 from photonjax.extras import need
+from photonjax.files import check_writable, whole_file
 from photonjax.workload import Workload
 
 __all__ = ["main"]
@@ -48,8 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _Refused as error:
         print(f"photonjax: error: {' '.join(str(error).split())}", file=sys.stderr)
         return _WRONG
-    except BrokenPipeError:  # the reader has seen enough
+    except OSError as error:  # of standard output; it is not tried again at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # there, the reader has seen enough
+            print(f"photonjax: error: cannot write the output ({error.strerror})", file=sys.stderr)
+            return _WRONG
     return _OK
 
 
@@ -161,9 +165,6 @@ def _cost(args: argparse.Namespace) -> None:
         found = _compare(args)
     except ValueError as error:
         raise _Refused(error) from None
-    if args.plot:
-        found.plot().savefig(args.plot, dpi=150)
-        print(f"picture: {args.plot}", file=sys.stderr)
     if args.json:
         command = {k: v for k, v in vars(args).items() if k != "run"}
         print(json.dumps({"command": command, **_plain(found.to_dict())}, indent=2))
@@ -177,7 +178,18 @@ def _cost(args: argparse.Namespace) -> None:
             )
     else:
         print(found)
+    if args.plot:  # last: whatever becomes of the file, the numbers are out
+        _plot(found, pathlib.Path(args.plot))
     return None
+
+
+def _plot(found: cost.Comparison, path: pathlib.Path) -> None:
+    try:
+        with whole_file(path) as file:
+            found.plot().savefig(file, format=path.suffix[1:], dpi=150)
+    except OSError as error:
+        raise _Refused(_unwritable(path, error)) from None
+    print(f"picture: {path}", file=sys.stderr)
 
 
 def _compare(args: argparse.Namespace) -> cost.Comparison:
@@ -282,9 +294,19 @@ def _check_plot(file: str) -> None:
     if not path.absolute().parent.is_dir():
         raise _Refused(f"--plot {file}: there is no directory {path.absolute().parent}")
     try:
+        check_writable(path)
+    except OSError as error:
+        raise _Refused(_unwritable(path, error)) from None
+    try:
         need("matplotlib.pyplot", "experiments")
     except ImportError as error:
         raise _Refused(f"--plot: {error}") from None
+
+
+def _unwritable(path: pathlib.Path, error: OSError) -> str:
+    return (
+        f"--plot {path}: cannot be written ({error.strerror}); free space, or choose another place"
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,9 @@
 """The command line: costs side by side, lists, JSON, and errors of one line."""
 
+import errno
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -128,6 +130,10 @@ WRONG = {
     "resident": ([*SMALL, "--set", "costs.resident=true"], "give cores="),
     "plot": ([*SMALL, "--plot", "cost.gif"], "end the name in .png"),
     "directory": ([*SMALL, "--plot", "/nowhere/cost.png"], "there is no directory /nowhere"),
+    "unwritable": (
+        [*SMALL, "--plot", "/proc/self/cost.png"],
+        "/proc/self/cost.png: cannot be written",
+    ),
     "both": ([*SMALL, "--json", "--csv"], "choose one"),
     "machine": (["describe", "abacus"], "unknown machine 'abacus'"),
 }
@@ -139,6 +145,32 @@ def test_what_the_user_can_mend_is_one_line_and_status_2(case, capsys):
     status, out, err = run(capsys, *arguments)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1 and message in err, err
+
+
+def test_a_full_disk_takes_the_picture_alone(capsys, monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib").use("Agg")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    status, out, err = run(capsys, *SMALL, "--plot", str(tmp_path / "cost.png"))
+    assert status == 2 and "elasticity" in out
+    assert err.endswith("(No space left on device); free space, or choose another place\n")
+    assert err.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_output_to_a_full_disk():
+    with open("/dev/full", "w") as disk:
+        done = subprocess.run(
+            [sys.executable, "-m", "photonjax", "cost", "--list"],
+            stdout=disk,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "photonjax: error: cannot write the output (No space left on device)\n"
 
 
 def test_without_matplotlib_a_plot_is_refused_before_computing(capsys, monkeypatch):

@@ -18,7 +18,7 @@ ROOMS = [
     *("core", "machines", "workload", "rules", "nn", "cost", "data", "models", "evaluation"),
     *("prefill", "training", "serving", "command", "__main__", "experiments"),
 ]
-GROUND = {"extras", "plotting", "tables"}
+GROUND = {"extras", "files", "plotting", "tables"}
 
 
 def module_name(file: pathlib.Path) -> str:

@@ -32,8 +32,8 @@ from tqdm import tqdm
 import photonjax as pj
 from experiments.digits.optics import LIGHT, Layer, Network, product
 from experiments.harness import UserError
-from experiments.harness.files import write_whole
 from photonjax.data.digits import Digits
+from photonjax.files import write_whole
 
 SIZES = (784, 100, 100, 10)
 _BLUR = ((0.05, 0.1, 0.05), (0.1, 1.0, 0.1), (0.05, 0.1, 0.05))

@@ -60,6 +60,12 @@ class Evaluate(settings.Experiment):
                 "lower the one or raise the other"
             )
         check_ladder(self.ladder)
+        dark = [name for name, fields in self.ladder.items() if not fields.get("only")]
+        if dark and not any(rule.optical for rule in self.rules):
+            raise UserError(
+                f"rules: none has optical: true, so that ladder.{dark[0]} puts nothing on light; set it "
+                "on one, or name products with ladder.NAME.only"
+            )
 
 
 def check_ladder(ladder: dict[str, Any]) -> None:

@@ -170,7 +170,8 @@ def write(
     run.write_csv("cores.csv", [{n: row.get(n) for n in names} for row in rows])
     run.write_csv("sites.csv", sites)
     run.write_plot("perplexity.png", plots.perplexity(rows))
-    run.write_plot("site_snr.png", plots.site_snr(sites))
+    if sites:
+        run.write_plot("site_snr.png", plots.site_snr(sites))
     about = f"model: {config.model.label}\ntext: {text}"
     page = (
         f"{report.table(found, rows)}\n\n{report.intervals(first)}\n{costs.describe()}\n\n{about}"

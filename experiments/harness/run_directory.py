@@ -16,12 +16,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import filelock
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from experiments.harness.errors import FinishedRun, UserError
-from experiments.harness.files import write_whole
+from photonjax.files import PARTIAL, write_whole
 
 PACKAGES = ("photonjax", "jax", "jaxlib", "flax", "numpy", "datasets", "tokenizers", "gguf")
 
@@ -42,35 +43,34 @@ class RunDirectory:
     """
 
     def __init__(self, experiment: str, config: Any):
-        self.path = _place(experiment, config)
+        self.path, self._name = _place(experiment, config), str(config.run)
         settings = OmegaConf.structured(config) if dataclasses.is_dataclass(config) else config
         self._config = OmegaConf.to_yaml(settings, resolve=True, sort_keys=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / ".lock", "w")
+            self._lock = filelock.FileLock(self.path / ".lock", timeout=0, thread_local=False)
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise UserError(
+                f"run: {self.path} is in use by another process; wait for it, or choose another "
+                "name with run=NAME"
+            ) from None
         except OSError as error:
             raise UserError(
                 f"results_dir: cannot write to {self.path} ({error.strerror}); "
                 "choose another with results_dir=PATH"
             ) from None
         try:
-            _lock(self._lock)
-        except OSError:
-            raise UserError(
-                f"run: {self.path} is in use by another process; wait for it, or choose another "
-                "name with run=NAME"
-            ) from None
-        try:
             self._claim()
-        except UserError:
-            self._lock.close()
+        except BaseException:
+            self._lock.release()
             raise
 
     def __enter__(self) -> RunDirectory:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._lock.close()
+        self._lock.release()
 
     def _claim(self) -> None:
         known = self.path / "config.yaml"
@@ -79,7 +79,8 @@ class RunDirectory:
                 f"run: {self.path} already holds a finished run; choose another name with run=NAME"
             )
         before = {".lock", "config.yaml", "versions.json"}  # there before there is any result
-        begun = {f.name for f in self.path.iterdir() if not f.name.startswith(".partial-")} - before
+        partial = [f for f in self.path.iterdir() if f.name.startswith(PARTIAL)]
+        begun = {f.name for f in self.path.iterdir()} - {f.name for f in partial} - before
         if begun and not known.exists():
             raise UserError(
                 f"run: {self.path} holds files of something else ({min(begun)}); choose another "
@@ -90,6 +91,8 @@ class RunDirectory:
                 f"run: {self.path} was begun with another config; choose another name with run=NAME, "
                 f"or repeat the settings in its config.yaml"
             )
+        for file in partial:  # of a process that was killed while it wrote
+            file.unlink(missing_ok=True)
         self.write("config.yaml", self._config)
         self.write_json("versions.json", versions())
 
@@ -100,7 +103,9 @@ class RunDirectory:
             write_whole(self.path / name, data)
         except OSError as error:
             raise UserError(
-                f"results: cannot write {self.path / name} ({error.strerror})"
+                f"results: cannot write {self.path / name} ({error.strerror}); free space, or make it "
+                f"writable, and repeat the command with run={self._name} to go on from what was "
+                "written"
             ) from None
 
     def write_json(self, name: str, content: Any) -> None:
@@ -108,7 +113,9 @@ class RunDirectory:
         self.write(name, json.dumps(_plain(content), indent=2) + "\n")
 
     def write_csv(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows with the first one's keys as the header."""
+        """Write rows with the first one's keys as the header; without rows there is no file."""
+        if not rows:
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -137,15 +144,6 @@ def _place(experiment: str, config: Any) -> pathlib.Path:
     if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
         return pathlib.Path(HydraConfig.get().runtime.output_dir)
     return pathlib.Path(config.results_dir).expanduser() / experiment / str(config.run)
-
-
-def _lock(file: Any) -> None:
-    """Take the file for this process alone, where the platform can (Windows: it is not taken)."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def peak_memory_bytes() -> int | None:

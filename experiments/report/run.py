@@ -25,7 +25,7 @@ import jinja2
 from omegaconf import OmegaConf
 
 from experiments.harness import UserError
-from experiments.harness.files import write_whole
+from photonjax.files import write_whole
 
 NAME = "report.html"
 IMAGES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}

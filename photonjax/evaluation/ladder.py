@@ -18,7 +18,7 @@ from photonjax.core.measure import Measurement
 from photonjax.evaluation import intervals
 from photonjax.evaluation.intervals import Interval
 from photonjax.evaluation.programs import Prefill, Watch, compile_all, pool
-from photonjax.evaluation.rungs import Rung, prepare
+from photonjax.evaluation.rungs import Rung, prepare, report_of
 from photonjax.evaluation.scores import compare
 from photonjax.rules import ConversionReport
 from photonjax.tables import text_table
@@ -221,6 +221,9 @@ def evaluate(
     reports: dict[str, ConversionReport] = {}
     for start in range(0, len(names), at_once):
         group = {name: rungs[name] for name in names[start : start + at_once]}
+        if all(group.keys() | {DIGITAL} <= rows.keys() for rows in done):
+            reports |= {name: report_of(model, name, rung) for name, rung in group.items()}
+            continue
         prepared = prepare(model, group, calibration, margin=margin, watch=watch)
         reports |= {name: found.report for name, found in prepared.items()}
         programs = {DIGITAL: Prefill(model)}

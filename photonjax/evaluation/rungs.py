@@ -67,10 +67,7 @@ def prepare(
         rules = rules_of(rung)
         key, photons = _apart_from_photons(rules)
         if key not in first:
-            try:
-                optical, report = convert(model, rules)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
+            optical, report = _convert(model, name, rules)
             if calibration is not None and any(_has_ranges(r.core) for r in rules):
                 calibrate(optical, jnp.asarray(calibration, jnp.int32), margin=margin)
             program_weights(optical)
@@ -82,6 +79,20 @@ def prepare(
             shared = Converted(other, shared.report)
         found[name] = shared
     return found
+
+
+def report_of(model: nnx.Module, name: str, rung: Rung) -> ConversionReport:
+    """Which products of a rung are on light, without preparing it; raises as :func:`prepare`."""
+    return _convert(model, name, rules_of(rung))[1]
+
+
+def _convert(
+    model: nnx.Module, name: str, rules: Sequence[Rule]
+) -> tuple[nnx.Module, ConversionReport]:
+    try:
+        return convert(model, rules)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _has_ranges(core: OpticalCore | None) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -19,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from photonjax.files import write_whole
 from photonjax.models.abstract import ModelConfig
 from photonjax.models.config import DecoderConfig
 from photonjax.models.config_json import read_config
@@ -142,9 +142,7 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
         "rope_theta": config.rope_theta,
         "torch_dtype": jnp.dtype(dtype).name,
     }
-    part = directory / "config.json.part"
-    part.write_text(json.dumps(raw, indent=2) + "\n")
-    os.replace(part, directory / "config.json")
+    write_whole(directory / "config.json", (json.dumps(raw, indent=2) + "\n").encode())
 
 
 def _layout(form: HuggingFace, names: Iterable[str]) -> Layout:

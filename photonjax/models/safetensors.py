@@ -19,6 +19,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from photonjax.files import whole_file
 from photonjax.models.weights import CheckpointError
 
 __all__ = ["SafetensorsFile", "write_safetensors"]
@@ -134,12 +135,7 @@ def write_safetensors(
         header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for name in shapes:
-                file.write(np.ascontiguousarray(read(name), dtype).view(np.uint8).data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in shapes:
+            file.write(np.ascontiguousarray(read(name), dtype).view(np.uint8).data)

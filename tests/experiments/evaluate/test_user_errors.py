@@ -68,6 +68,10 @@ CONFIG = {
     "costs": (["ladder={a: {costs: {coars: 2}}}"], ["ladder.a", "coars"]),
     "only": (["ladder={a: {only: 3}}"], ["ladder.a.only: 3"]),
     "rules": (["rules=[]"], ["rules: is empty"]),
+    "no light": (
+        ["rules=[{pattern: '*', optical: false, dynamic: false}]"],
+        ["rules: none has optical: true", "ladder.NAME.only"],
+    ),
     "half a rule": (["rules=[{pattern: '*'}]"], ["rules[0].dynamic is not set"]),
     "rule that matches nothing": (
         ["ladder={a: {photons: 1e4, only: '*/q_prj'}}"],

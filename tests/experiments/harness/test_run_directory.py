@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
+from omegaconf import OmegaConf
 
+from experiments.harness import RunDirectory, UserError, peak_memory_bytes
 from photonjax.evaluation import ladder
+from photonjax.files import PARTIAL
 
 HOLD = """
-import fcntl, sys
-lock = open(sys.argv[1], "w")
-fcntl.flock(lock, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
+import filelock, sys
+with filelock.FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+ELSEWHERE = """
+import importlib, pathlib, sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None  # not there, as on Windows
+for file in sorted(pathlib.Path("experiments").glob("*/run.py")):
+    importlib.import_module(".".join(file.with_suffix("").parts))
+from omegaconf import OmegaConf
+from experiments.harness import RunDirectory, UserError, peak_memory_bytes
+config = OmegaConf.create({"results_dir": sys.argv[1], "run": "a"})
+with RunDirectory("colours", config) as run:
+    try:
+        RunDirectory("colours", config)
+    except UserError as error:
+        print(error)
+with RunDirectory("colours", config) as run:
+    run.write_json("metrics.json", {})
+print(peak_memory_bytes())
 """
 
 
@@ -100,7 +123,7 @@ def test_a_directory_in_use(evaluate, results):
     run = results / "busy"
     run.mkdir(parents=True)
     holder = subprocess.Popen(
-        [sys.executable, "-S", "-c", HOLD, str(run / ".lock")],
+        [sys.executable, "-c", HOLD, str(run / ".lock")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -111,7 +134,7 @@ def test_a_directory_in_use(evaluate, results):
         error = evaluate("run=busy").error
         assert "in use by another process" in error
         assert str(run) in error
-        assert _content(run) == {".lock": b""}
+        assert list(_content(run)) == [".lock"]
     finally:
         holder.communicate("")
 
@@ -140,6 +163,72 @@ def test_windows_that_are_no_json(evaluate, results, stop_after):
     error = evaluate("run=torn").error
     assert "windows.json" in error
     assert "delete it" in error
+
+
+def test_a_platform_without_modules_of_unix(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(tmp_path)],
+        cwd=pathlib.Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    in_use, memory = done.stdout.splitlines()
+    assert in_use.startswith(f"run: {tmp_path / 'colours' / 'a'} is in use by another process")
+    assert memory == "None"
+    assert (tmp_path / "colours" / "a" / "metrics.json").read_text() == "{}\n"
+
+
+@pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])
+def test_peak_memory_is_in_bytes(monkeypatch, platform, unit):
+    """getrusage(2): kilobytes on Linux, bytes on macOS."""
+    usage = types.SimpleNamespace(ru_maxrss=3_000_000)
+    resource = types.SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda who: usage)
+    monkeypatch.setitem(sys.modules, "resource", resource)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert peak_memory_bytes() == 3_000_000 * unit
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A run directory without an experiment."""
+    with RunDirectory(
+        "colours", OmegaConf.create({"results_dir": str(tmp_path), "run": "a"})
+    ) as run:
+        yield run
+
+
+def test_a_full_disk(place, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    place.write("report.txt", "before")
+    with monkeypatch.context() as context:
+        context.setattr(os, "fsync", full)
+        with pytest.raises(UserError) as error:
+            place.write("report.txt", "after")
+    assert str(error.value) == (
+        f"results: cannot write {place.path / 'report.txt'} (No space left on device); free space, or "
+        "make it writable, and repeat the command with run=a to go on from what was written"
+    )
+    assert (place.path / "report.txt").read_text() == "before"
+    assert {f.name for f in place.path.iterdir()} <= {
+        *(".lock", "config.yaml", "versions.json", "report.txt")
+    }
+
+
+def test_what_the_killed_were_writing_is_removed(place, tmp_path):
+    (place.path / f"{PARTIAL}x").write_text("half")
+    place.__exit__()
+    with RunDirectory("colours", OmegaConf.create({"results_dir": str(tmp_path), "run": "a"})):
+        assert not list(place.path.glob(f"{PARTIAL}*"))
+
+
+def test_rows_that_there_are_not(place):
+    place.write_csv("none.csv", [])
+    place.write_csv("some.csv", [{"a": 1}])
+    assert not (place.path / "none.csv").exists()
+    assert (place.path / "some.csv").read_text() == "a\n1\n"
 
 
 def test_run_names_that_look_like_numbers(evaluate, results):
