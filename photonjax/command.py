@@ -8,6 +8,7 @@ photonjax describe display-1024
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -102,8 +103,19 @@ def _parser() -> _Parser:
         metavar="FIELD=VALUE",
         help="a number of the core, as costs.load_time_s=1e-5; may be repeated; it is not varied then",
     )
-    one.add_argument("--samples", type=_count, default=1000, metavar="N", help="Monte Carlo draws")
-    one.add_argument("--seed", type=int, default=0, help="of the draws")
+    one.add_argument(
+        "--samples",
+        type=functools.partial(_count, most=cost.MOST_SAMPLES),
+        default=1000,
+        metavar="N",
+        help="Monte Carlo draws",
+    )
+    one.add_argument(
+        "--seed",
+        type=functools.partial(_count, low=0, most=2**32 - 1),
+        default=0,
+        help="of the draws",
+    )
     one.add_argument("--json", action="store_true", help="print JSON: costs, numbers, versions")
     one.add_argument("--csv", action="store_true", help="print the costs as CSV")
     one.add_argument(
@@ -122,13 +134,13 @@ def _parser() -> _Parser:
     return parser
 
 
-def _count(text: str) -> int:
+def _count(text: str, low: int = 1, most: int = 2**31 - 1) -> int:
     try:
         value = int(text.replace("_", "").replace(",", ""))
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        value = low - 1
+    if not low <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {low} ... {most:,}")
     return value
 
 

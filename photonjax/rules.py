@@ -10,13 +10,14 @@ import dataclasses
 import fnmatch
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from photonjax.core.core import OpticalCore
+from photonjax.core.pytree import brief
 
 Status = Literal["optical", "digital"]
 
@@ -52,7 +53,10 @@ class Rule:
         if not isinstance(self.pattern, str) or not self.pattern:
             raise TypeError(f"Rule.pattern = {self.pattern!r} is not a non-empty string")
         if self.core is not None and not isinstance(self.core, OpticalCore):
-            raise TypeError(f"Rule.core = {self.core!r} is neither an OpticalCore nor None")
+            raise TypeError(
+                f"Rule.core = {brief(self.core)} is neither an OpticalCore nor None; "
+                "pj.machines.optical gives one by name"
+            )
         if self.where is not None and not callable(self.where):
             raise TypeError(f"Rule.where = {self.where!r} is neither a function of a Site nor None")
 
@@ -127,6 +131,22 @@ class Site:
         return dataclasses.replace(self, path=path, parameter=parameter, also=also)
 
 
+def as_rules(rules: Sequence[Rule]) -> tuple[Rule, ...]:
+    """The rules, once each is one.
+
+    Raises:
+      TypeError: anything else; the message shows how rules are written.
+    """
+    form = 'give a list of pj.Rule(pattern, core), such as [pj.Rule("*", core)]'
+    if isinstance(rules, (str, Rule, Mapping)) or not isinstance(rules, Iterable):
+        raise TypeError(f"rules = {brief(rules)} is not a list of rules; {form}")
+    found = tuple(rules)
+    for i, rule in enumerate(found):
+        if not isinstance(rule, Rule):
+            raise TypeError(f"rules[{i}] = {brief(rule)} is not a Rule; {form}")
+    return found
+
+
 class Engine:
     """Decides product after product by rules, and remembers what the rules were good for.
 
@@ -136,7 +156,7 @@ class Engine:
     """
 
     def __init__(self, rules: Sequence[Rule]):
-        self.rules = tuple(rules)
+        self.rules = as_rules(rules)
         self.sites: list[Site] = []
         self._matched: set[int] = set()
         self._used: set[int] = set()

@@ -46,7 +46,7 @@ class Benchmark(settings.Experiment):
     repeats: int = setting(low=1)
     imports: bool = setting()
     model: settings.Model = setting()
-    core: settings.Core = setting()
+    core: dict[str, Any] = setting()
     product: Product = setting()
     modes: Modes = setting()
     prefill: Prefill = setting()

@@ -28,7 +28,8 @@ from jax import lax
 import photonjax as pj
 from experiments.benchmark.config import Benchmark
 from experiments.harness import RunDirectory, UserError, peak_memory_bytes, track
-from experiments.harness.inputs import load_model, make_core
+from experiments.harness.cores import change_core, make_core
+from experiments.harness.inputs import load_model
 from photonjax.core import arithmetic
 from photonjax.evaluation import Prefill
 from photonjax.tables import text_table
@@ -38,7 +39,7 @@ LAST_BY_FIRST = (((1,), (0,)), ((), ()))
 
 def benchmark(config: Benchmark) -> None:
     """The whole experiment."""
-    core = make_core(config.core, {})
+    core = make_core(config.core)
     mode_cores(config)  # refused before anything is timed
     if core.array.bits is None or core.array.bits > 8:
         raise UserError(
@@ -125,8 +126,9 @@ def product_row(core: pj.OpticalCore, tokens: int, k: int, n: int, repeats: int)
 
 def mode_cores(config: Benchmark) -> dict[str, pj.OpticalCore]:
     """The cores of the modes, by name."""
+    core = make_core(config.core)
     return {
-        name: make_core(config.core, fields, f"modes.cores.{name}")
+        name: change_core(core, fields, f"modes.cores.{name}")
         for name, fields in config.modes.cores.items()
     }
 

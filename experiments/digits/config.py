@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from experiments.harness import settings
 from experiments.harness.schema import setting
@@ -36,5 +37,5 @@ class Digits(settings.Experiment):
     weights: str | None = setting()
     digits: str | None = setting()
     noise_seeds: int = setting(low=1, high=MOST)
-    core: settings.Core = setting()
+    core: dict[str, Any] = setting()
     training: Training = setting()

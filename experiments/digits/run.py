@@ -47,7 +47,7 @@ from experiments.digits.optics import LIGHT, Shown, recognised_in_endless_light,
 from experiments.digits.report import PUBLISHED, SOURCE, TRANSMISSION, WITHIN, plot, report
 from experiments.fidelity.rows import DIFFERS, REPRODUCED
 from experiments.harness import RunDirectory, UserError, load_config, user_errors
-from experiments.harness.inputs import make_core
+from experiments.harness.cores import make_core
 from photonjax import data
 from photonjax.data.digits import Digits, read_idx, read_packaged
 
@@ -106,14 +106,14 @@ def digits_rows(*overrides: str, quick: bool = False) -> list[dict[str, Any]]:
 
 def check(config: Settings) -> pj.OpticalCore:
     """The core, once nothing speaks against the config."""
-    core = make_core(config.core, {})
+    core = make_core(config.core)
     if core.encoding.kind != "differential" or core.array.scale != "per_tensor":
         raise UserError(
-            "core.fields: photons are counted for intensities scaled as a whole; leave encoding at "
+            "core: photons are counted for intensities scaled as a whole; leave encoding at "
             "differential and array.scale at per_tensor"
         )
     if core.photons is None:
-        raise UserError("core.fields.photons: is null; without light there is nothing to count")
+        raise UserError("core.photons: is null; without light there is nothing to count")
     return core
 
 
@@ -169,8 +169,8 @@ def trained(config: Settings, digits: Digits, may_train: bool) -> list[Network]:
     """One network for each part of the packaged digits, or one for MNIST's training set; kept in files."""
     known = {field.name for field in dataclasses.fields(Recipe)}
     recipe = Recipe(**{k: v for k, v in vars(config.training).items() if k in known})
-    core, count = make_core(config.core, {}), 1 if config.digits else config.training.folds
-    fields = {k: v for k, v in config.core.fields.items() if k not in LIGHT}
+    core, count = make_core(config.core), 1 if config.digits else config.training.folds
+    fields = {k: v for k, v in config.core.items() if k not in LIGHT}
     what = [vars(config.training), fields, config.seed, bool(config.digits)]
     mark = hashlib.sha256(json.dumps(what).encode() + digits.images.tobytes()).hexdigest()[:12]
     folder = pathlib.Path(config.results_dir).expanduser() / "digits"

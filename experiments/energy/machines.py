@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import photonjax as pj
-from experiments.harness import UserError, user_errors
+from experiments.harness import UserError, cores, user_errors
+from experiments.harness.cores import in_config
 from photonjax import cost, models
-from photonjax.core import set_fields
 from photonjax.workload import MatmulSite
 
 LIGHT: dict[str, Callable[[MatmulSite], bool] | None] = {
@@ -20,7 +20,7 @@ LIGHT: dict[str, Callable[[MatmulSite], bool] | None] = {
 def check_text(key: str, value: Any) -> None:
     """Refuse what is not a name."""
     if not isinstance(value, str):
-        raise UserError(f"{key}: {value!r} is not a name")
+        raise UserError(f"{key}: {in_config(repr(value))} is not a name")
 
 
 def check_model(key: str, name: Any) -> None:
@@ -38,33 +38,31 @@ def check_context(key: str, model: str, context: int) -> None:
 
 
 def make_core(key: str, entry: Any) -> cost.UncertainMachine:
-    """A core with the ranges of its numbers: a machine's name, or ``{name, label, fields}``.
+    """A core with the ranges of its numbers: a machine's name, or ``{name, label}`` and fields.
 
     Fields that are set are not varied any more.
     """
-    form = "a machine's name or {name: NAME, label: LABEL, fields: {photons: 1e4}}"
     if isinstance(entry, str):
-        name, fields, label = entry, {}, entry
-    elif isinstance(entry, Mapping) and set(entry) <= {"name", "label", "fields"}:
-        name, fields = entry.get("name"), entry.get("fields") or {}
-        if not isinstance(fields, Mapping):
-            raise UserError(f"{key}.fields: {fields!r} is not a mapping, such as {{photons: 1e4}}")
-        label = entry.get("label") or str(name)
-    else:
-        raise UserError(f"{key}: {entry!r} is not {form}")
-    check_text(key, name)
-    check_text(key, label)
-    with user_errors(ValueError, TypeError, prefix=f"{key}: "):
-        core = pj.machines.optical(name)
-        if core.costs is None:
-            priced = [
-                n for n in pj.machines.optical_names() if pj.machines.optical(n).costs is not None
-            ]
-            raise UserError(
-                f"{key}: {name!r} has no published costs; choose one of {', '.join(priced)}"
-            )
-        known = cost.UncertainMachine.named(name, set_fields(core, fields), fixed=fields)
-    return cost.UncertainMachine(label, known.machine, known.ranges)
+        entry = {"name": entry}
+    if not isinstance(entry, Mapping):
+        raise UserError(
+            f"{key}: {in_config(repr(entry))} is not a machine's name, or a mapping of its name and "
+            "fields: {name: display-1024, label: LABEL, photons: 1e4}"
+        )
+    core, name = cores.make_core(entry, key), entry["name"]
+    label = entry.get("label", name)
+    check_text(f"{key}.label", label)
+    if core.costs is None:
+        priced = [
+            n for n in pj.machines.optical_names() if pj.machines.optical(n).costs is not None
+        ]
+        raise UserError(
+            f"{key}: {name!r} has no published costs; choose one of {', '.join(priced)}"
+        )
+    fixed = cores.dotted(cores.fields_of(entry))
+    return cost.UncertainMachine(
+        label, core, cost.UncertainMachine.named(name, core, fixed=fixed).ranges
+    )
 
 
 def make_chip(key: str, name: Any, dtypes: Sequence[str]) -> cost.UncertainMachine:

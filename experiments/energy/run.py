@@ -3,7 +3,7 @@
     python -m experiments.energy                                   # configs/energy.yaml
     python -m experiments.energy models=[qwen3-8b] contexts=[8192] chips=[tpu-v6e]
     python -m experiments.energy 'cores=[{name: display-1024, label: fast display,
-                                          fields: {costs.load_time_s: 1e-5}}]'
+                                          costs: {load_time_s: 1e-5}}]'
     python -m experiments.energy --help
 
 Models are traced from their shapes: no weights are needed. Against each chip the core works beside that

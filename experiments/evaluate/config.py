@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import photonjax as pj
 from experiments.harness import settings
+from experiments.harness.cores import change_core, make_core
 from experiments.harness.errors import UserError
 from experiments.harness.schema import setting
 from photonjax.evaluation import DIGITAL
@@ -46,7 +49,7 @@ class Evaluate(settings.Experiment):
     at_once: int = setting(low=1)
     model: settings.Model = setting()
     data: settings.Data = setting()
-    core: settings.Core = setting()
+    core: dict[str, Any] = setting()
     digital: settings.Digital = setting()
     calibration: Calibration = setting()
     ladder: dict[str, Any] = setting()
@@ -59,7 +62,7 @@ class Evaluate(settings.Experiment):
                 f"measure_windows: {self.measure_windows} is more than windows = {self.windows}; "
                 "lower the one or raise the other"
             )
-        check_ladder(self.ladder)
+        self.cores()
         dark = [name for name, fields in self.ladder.items() if not fields.get("only")]
         if dark and not any(rule.optical for rule in self.rules):
             raise UserError(
@@ -67,9 +70,22 @@ class Evaluate(settings.Experiment):
                 "on one, or name products with ladder.NAME.only"
             )
 
+    def cores(self) -> dict[str, pj.OpticalCore]:
+        """The core of every rung, by its name."""
+        return rung_cores(self.core, self.ladder, apart=("only",))
 
-def check_ladder(ladder: dict[str, Any]) -> None:
-    """Refuse rungs that are not mappings, or called like the baseline."""
+
+def rung_cores(
+    group: Mapping[str, Any], ladder: Mapping[str, Any], apart: Sequence[str]
+) -> dict[str, pj.OpticalCore]:
+    """The core of every rung; refuses rungs that are not mappings, or called like the baseline.
+
+    Args:
+      group: the core that all start from.
+      ladder: in which fields each rung differs.
+      apart: keys of a rung that are not fields of its core.
+    """
+    base, cores = make_core(group), {}
     if DIGITAL in ladder:
         raise UserError(f"ladder: {DIGITAL!r} is the name of the baseline; choose another")
     for name, fields in ladder.items():
@@ -83,3 +99,6 @@ def check_ladder(ladder: dict[str, Any]) -> None:
             raise UserError(
                 f"ladder.{name}.only: {only!r} is not a glob over paths, such as '*/q_proj'"
             )
+        changes = {key: value for key, value in fields.items() if key not in apart}
+        cores[name] = change_core(base, changes, f"ladder.{name}")
+    return cores

@@ -66,7 +66,7 @@ class Costs:
         def joules(core: pj.OpticalCore) -> jax.Array:
             return self._joules(core, lambda site: site.path in parameters)
 
-        known = pj.cost.UncertainMachine.named(self.config.core.name, core, fixed=fields)
+        known = pj.cost.UncertainMachine.named(self.config.core["name"], core, fixed=fields)
         drawn = pj.cost.monte_carlo(
             joules, known, samples=self.config.cost.samples, seed=self.config.seed
         )

@@ -29,14 +29,8 @@ from experiments.harness import (
     track,
     user_errors,
 )
-from experiments.harness.inputs import (
-    check_fit,
-    dotted,
-    load_model,
-    load_text,
-    make_core,
-    make_rules,
-)
+from experiments.harness.cores import dotted, fields_of
+from experiments.harness.inputs import check_fit, load_model, load_text, make_rules
 from photonjax import evaluation
 from photonjax.core import Measurement, arithmetic
 from photonjax.evaluation import Evaluation, Window
@@ -49,10 +43,7 @@ def evaluate(config: Evaluate) -> None:
         arithmetic()  # measured once; or refuses what the environment asks for
         with user_errors(ValueError, prefix="digital.name: "):
             accelerator = pj.machines.digital(config.digital.name)
-        cores = {
-            name: make_core(config.core, fields, f"ladder.{name}")
-            for name, fields in config.ladder.items()
-        }
+        cores = config.cores()
         rules = {
             name: make_rules(config.rules, config.ladder[name].get("only"), core)
             for name, core in cores.items()
@@ -99,9 +90,8 @@ def climb(
         conversion = found[name].report
         assert conversion is not None
         with user_errors(ValueError, prefix=f"digital {config.digital.name}: "):
-            joules[name] = costs.of(
-                cores[name], conversion, fields=set(dotted(config.ladder[name]))
-            )
+            chosen = dotted(fields_of(config.core)) | dotted(config.ladder[name])
+            joules[name] = costs.of(cores[name], conversion, fields=set(chosen))
     write(run, config, text.description, found, costs, joules)
 
 

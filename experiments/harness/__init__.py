@@ -9,7 +9,8 @@ To add an experiment, say ``colours``:
        @dataclasses.dataclass
        class Colours(Experiment):            # adds results_dir and run
            wavelengths: int = setting(low=1, high=64)
-           core: Core = setting()            # a section that others use too: experiments.harness.settings
+           data: Data = setting()            # a section that others use too: experiments.harness.settings
+           core: dict[str, Any] = setting()  # a machine's name and fields: experiments.harness.cores
 
 2. ``configs/colours.yaml``: the values, with a comment where the name does not say it all::
 

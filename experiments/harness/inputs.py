@@ -1,56 +1,19 @@
-"""What an experiment works on: cores, rules, model and text, made from its config and checked."""
+"""What an experiment works on: rules, model and text, made from its config and checked."""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from omegaconf import OmegaConf
 
 import photonjax as pj
 from experiments.harness import settings
 from experiments.harness.errors import UserError, user_errors
 from photonjax import data, models
-
-
-def make_core(
-    group: settings.Core, fields: Mapping[str, Any], where: str = "core.fields"
-) -> pj.OpticalCore:
-    """The named machine of the core group with the group's fields and the rung's on top."""
-    with user_errors(ValueError, prefix="core.name: "):
-        machine = pj.machines.optical(group.name)
-    rung = {name: value for name, value in fields.items() if name != "only"}
-    changes = OmegaConf.to_container(OmegaConf.merge(dict(group.fields), rung))
-    try:
-        return machine.replace(**changes)
-    except (ValueError, TypeError) as error:
-        if rung:  # if the group's own fields are at fault, say so
-            make_core(group, {})
-        text = " ".join(str(error).split())
-        if found := re.match(
-            r"OpticalCore\.(\S+) = (.*)", text
-        ):  # a value: by its dotted path here
-            raise UserError(f"{where}.{found[1]}: {found[2]}") from error
-        raise UserError(f"{where}: {text}") from error
-
-
-def dotted(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested fields by their dotted paths.
-
-    >>> dotted({"photons": 1e4, "adc": {"bits": 10, "enob": None}})
-    {'photons': 10000.0, 'adc.bits': 10, 'adc.enob': None}
-    """
-    found: dict[str, Any] = {}
-    for name, value in fields.items():
-        inner = isinstance(value, Mapping)
-        found |= dotted(value, f"{path}{name}.") if inner else {f"{path}{name}": value}
-    return found
 
 
 def make_rules(rules: Any, only: str | None, core: pj.OpticalCore) -> list[pj.Rule]:
@@ -86,11 +49,8 @@ def check_fit(config: Any, model: models.Decoder, text: Text) -> None:
 def load_model(config: settings.Model) -> tuple[Any, Any]:
     """The model and its tokenizer, from a fetched artifact or a path."""
     with user_errors(data.FetchError, models.CheckpointError, OSError, ValueError, ImportError):
-        if config.path and not pathlib.Path(config.path).exists():
-            raise UserError(
-                f"model.path: {config.path} does not exist; give a .gguf file or a directory"
-            )
-        return models.load(str(config.path or config.artifact), scan_layers=config.scan_layers)
+        source = pathlib.Path(config.path).expanduser() if config.path else str(config.artifact)
+        return models.load(source, scan_layers=config.scan_layers)
 
 
 @dataclasses.dataclass(frozen=True)

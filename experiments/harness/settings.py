@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import pathlib
 
-from experiments.harness.errors import UserError
+from experiments.harness.errors import UserError, user_errors
 from experiments.harness.schema import setting
+from photonjax import data, models
 
 
 @dataclasses.dataclass
@@ -27,16 +28,18 @@ class Model:
     scan_layers: bool = setting()
 
     def check(self) -> None:
-        if self.artifact is None and self.path is None:
+        if self.path is not None:
+            if not pathlib.Path(self.path).expanduser().exists():
+                raise UserError(
+                    f"model.path: {self.path!r} does not exist; give a .gguf file or a directory"
+                )
+        elif self.artifact is None:
             raise UserError("model: neither model.artifact nor model.path is set; give one of them")
-
-
-@dataclasses.dataclass
-class Core:
-    """An optical core: a named machine, and what differs from it."""
-
-    name: str = setting()
-    fields: dict[str, Any] = setting(empty=True)
+        elif self.artifact not in models.packaged_names():
+            raise UserError(
+                f"model.artifact: {self.artifact!r} is not one of "
+                f"{', '.join(models.packaged_names())}; your own go to model.path"
+            )
 
 
 @dataclasses.dataclass
@@ -55,6 +58,10 @@ class Data:
     corpus: str = setting()
     length: int = setting(low=2)
     documents: int | None = setting(low=1)
+
+    def check(self) -> None:
+        with user_errors(ValueError, prefix="data.corpus: "):
+            data.check_corpus(self.corpus)
 
 
 @dataclasses.dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from experiments.harness import settings
 from experiments.harness.errors import UserError
@@ -49,6 +50,6 @@ class Overhead(settings.Experiment):
     """Converted models against hand-written optical layers."""
 
     repeats: int = setting(low=1)
-    core: settings.Core = setting()
+    core: dict[str, Any] = setting()
     stack: Stack = setting()
     trace: Trace = setting()

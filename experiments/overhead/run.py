@@ -28,8 +28,8 @@ from flax import linen, nnx
 from jax import lax
 
 import photonjax as pj
-from experiments.harness import RunDirectory, user_errors
-from experiments.harness.inputs import make_core
+from experiments.harness import RunDirectory
+from experiments.harness.cores import make_core
 from experiments.overhead.config import Overhead
 from photonjax.tables import text_table
 
@@ -40,8 +40,7 @@ Linear = Callable[[str, jax.Array], jax.Array]
 
 def overhead(config: Overhead) -> None:
     """The whole experiment."""
-    with user_errors(ValueError, TypeError):
-        core = make_core(config.core, {})
+    core = make_core(config.core)
     run = RunDirectory("overhead", config)
     tracing = trace_rows(core, **dataclasses.asdict(config.trace)) if config.trace.layers else []
     rows = model_rows(core, config.repeats, **dataclasses.asdict(config.stack))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import photonjax as pj
 from experiments.evaluate.config import DIGITAL as DIGITAL
-from experiments.evaluate.config import check_ladder
+from experiments.evaluate.config import rung_cores
 from experiments.harness import settings
 from experiments.harness.errors import UserError
 from experiments.harness.schema import setting
@@ -44,7 +45,7 @@ class Photons(settings.Experiment):
     calibration: settings.Calibration = setting()
     model: settings.Model = setting()
     data: settings.Data = setting()
-    core: settings.Core = setting()
+    core: dict[str, Any] = setting()
     ladder: dict[str, Any] = setting()
     targets_percent: list[float] = setting(low=0.01, high=1000)
     solver: Solver = setting()
@@ -59,9 +60,17 @@ class Photons(settings.Experiment):
                 raise UserError(
                     f"{name}: {value} is more than {limit} = {most}; lower the one or raise the other"
                 )
-        check_ladder(self.ladder)
         for name, fields in self.ladder.items():
-            if not isinstance(fields.get("equal_snr", False), bool):
+            if isinstance(fields, dict) and not isinstance(fields.get("equal_snr", False), bool):
                 raise UserError(
                     f"ladder.{name}.equal_snr: {fields['equal_snr']!r} is not true or false"
                 )
+        for name, core in self.cores().items():
+            if core.photons != 1.0 or core.adc.bits is not None:
+                raise UserError(
+                    f"ladder.{name}: photons must stay 1.0, which the solver scales, and adc.bits null"
+                )
+
+    def cores(self) -> dict[str, pj.OpticalCore]:
+        """The core of every rung, by its name."""
+        return rung_cores(self.core, self.ladder, apart=("only", "equal_snr"))

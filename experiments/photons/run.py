@@ -27,8 +27,8 @@ import numpy as np
 from flax import nnx
 
 import photonjax as pj
-from experiments.harness import Progress, RunDirectory, UserError, note, track, user_errors
-from experiments.harness.inputs import check_fit, load_model, load_text, make_core
+from experiments.harness import Progress, RunDirectory, note, track, user_errors
+from experiments.harness.inputs import check_fit, load_model, load_text
 from experiments.photons import plots as photon_plots
 from experiments.photons import report as photon_report
 from experiments.photons.config import DIGITAL, Photons
@@ -39,27 +39,12 @@ from photonjax.evaluation import measure
 from photonjax.evaluation.light_curve import LightCurve, scale_light
 from photonjax.evaluation.thresholds import solve_threshold
 
-NOT_FIELDS = ("only", "equal_snr")
-
 
 def photons(config: Photons) -> None:
     """The whole experiment."""
-    with user_errors(ValueError, prefix="core.name: "):
-        pj.machines.optical(config.core.name)
-    cores = {
-        name: make_core(
-            config.core, {k: v for k, v in f.items() if k not in NOT_FIELDS}, f"ladder.{name}"
-        )
-        for name, f in config.ladder.items()
-    }
-    for name, core in cores.items():
-        if core.photons != 1.0 or core.adc.bits is not None:
-            raise UserError(
-                f"ladder.{name}: photons must stay 1.0, which the solver scales, and adc.bits null"
-            )
     with RunDirectory("photons", config) as run:
         note(f"results: {run.path}")
-        study(config, cores, run)
+        study(config, config.cores(), run)
 
 
 def study(config: Photons, cores: Mapping[str, pj.OpticalCore], run: RunDirectory) -> None:

@@ -2,7 +2,7 @@
 
     python -m experiments.scaling                                     # configs/scaling.yaml
     python -m experiments.scaling transformer=qwen3-8b accelerator=b200 machine=lightening-transformer-8bit
-    python -m experiments.scaling 'machine={name: display-1024, fields: {costs.load_time_s: 1e-6}}'
+    python -m experiments.scaling 'machine={name: display-1024, costs: {load_time_s: 1e-6}}'
     python -m experiments.scaling --help
 
 Five sweeps of traced programs (no formula of a model, no weights): a matrix on an array as large as itself; a

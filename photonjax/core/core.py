@@ -9,6 +9,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import jax.numpy as jnp
+import numpy as np
+
 from photonjax.core.adc import ADC
 from photonjax.core.array import Array
 from photonjax.core.costs import CoreCosts
@@ -17,6 +20,7 @@ from photonjax.core.fields import set_fields
 from photonjax.core.modulator import Input
 from photonjax.core.pytree import (
     Scalar,
+    brief,
     check_fields,
     child,
     leaf,
@@ -126,13 +130,18 @@ class OpticalCore:
                 object.__setattr__(self, field.name, made)
         check_fields(self)
         seed = self.chip_seed
-        if not hasattr(seed, "dtype"):
+        if isinstance(seed, np.integer):
+            object.__setattr__(self, "chip_seed", seed := int(seed))
+        if not jnp.issubdtype(getattr(seed, "dtype", None) or np.bool_, jnp.integer):
+            allowed = f"0 ... {2**32 - 1}, or an array of integers"
             if isinstance(seed, bool) or not isinstance(seed, int):
-                raise TypeError(f"OpticalCore.chip_seed = {seed!r} is not an integer")
+                raise TypeError(
+                    f"OpticalCore.chip_seed = {brief(seed)} is not an integer ({allowed})"
+                )
             if not 0 <= seed < 2**32:
-                raise ValueError(f"OpticalCore.chip_seed = {seed} is outside 0 ... {2**32 - 1}")
+                raise ValueError(f"OpticalCore.chip_seed = {brief(seed)} is outside {allowed}")
         if self.costs is not None and not isinstance(self.costs, CoreCosts):
-            raise TypeError(f"OpticalCore.costs = {self.costs!r} is not a CoreCosts")
+            raise TypeError(f"OpticalCore.costs = {brief(self.costs)} is not a CoreCosts, or None")
         self._check_light()
 
     def _check_light(self) -> None:
@@ -193,14 +202,24 @@ class OpticalCore:
         return drawn or self.photons is not None or self.input.extinction == "dither"
 
 
+def check_core(where: str, core: Any) -> None:
+    """Raise ``TypeError`` for what is given as a core and is none."""
+    if not isinstance(core, OpticalCore):
+        raise TypeError(
+            f"{where}: core = {brief(core)} is not an OpticalCore; make one by pj.OpticalCore(...) or "
+            "pj.machines.optical(NAME)"
+        )
+
+
 def _made(kind: type, name: str, value: Any) -> Any:
     """A stage from itself, a mapping of its fields, or (encoding) its kind."""
     if kind is Encoding and isinstance(value, str):
         return Encoding(value)  # type: ignore[arg-type, call-arg]
     if isinstance(value, Mapping):
-        return kind(**value)
+        return kind(**{str(key): inner for key, inner in value.items()})
     if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIO" else "a"
         raise TypeError(
-            f"OpticalCore.{name} = {value!r}; give a {kind.__name__} or a mapping of its fields"
+            f"OpticalCore.{name} = {brief(value)}; give {article} {kind.__name__} or a mapping of its fields"
         )
     return value

@@ -5,7 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, cast
 
-from photonjax.core.pytree import check_leaves, leaf, register
+from photonjax.core.pytree import (
+    brief,
+    check_fields,
+    check_leaves,
+    leaf,
+    refuse_unknown,
+    register,
+    static,
+)
 
 __all__ = ["PHOTON_J_M", "CoreCosts", "Memory", "SharedCosts"]
 
@@ -13,6 +21,7 @@ PHOTON_J_M = 6.62607015e-34 * 299792458.0
 """Planck's constant times the speed of light [J m]: a photon's energy times its wavelength (exact, SI)."""
 
 
+@refuse_unknown
 @register
 @dataclasses.dataclass(frozen=True)
 class CoreCosts:
@@ -67,7 +76,7 @@ class CoreCosts:
       >>> CoreCosts(wall_plug_efficiency=1.2)
       Traceback (most recent call last):
       ...
-      ValueError: CoreCosts.wall_plug_efficiency = 1.2 is outside (0.0, 1.0]
+      ValueError: OpticalCore.costs.wall_plug_efficiency = 1.2 is outside (0.0, 1.0]
     """
 
     wavelength_m: Any = leaf(1550e-9, low=100e-9, high=20e-6)
@@ -89,9 +98,11 @@ class CoreCosts:
     weight_memory_energy_j_per_byte: Any = leaf(0.0, low=0.0)
     weight_memory_bytes_per_s: Any = leaf(None, above=0.0)
     area_m2: Any = leaf(None, above=0.0)
-    cores: int = 1
-    double_buffered: bool = True
-    resident: bool = False
+    cores: int = static(1, low=1, high=1 << 20)
+    double_buffered: bool = static(True)
+    resident: bool = static(False)
+
+    title = "OpticalCore.costs"  # how errors call it, where the core has it
 
     # What SharedCosts makes into fields. Without an annotation they are none here: every core has parts
     # of its own, one vector passes at a time, weights are loaded.
@@ -107,12 +118,10 @@ class CoreCosts:
     memories = cast("tuple[Memory, ...]", ())
 
     def __post_init__(self) -> None:
-        _check_count(self, "cores")
-        for name in ("double_buffered", "resident"):
-            _check_flag(self, name)
-        check_leaves(self)
+        check_fields(self)
 
 
+@refuse_unknown
 @register
 @dataclasses.dataclass(frozen=True)
 class Memory:
@@ -150,6 +159,7 @@ class Memory:
         check_leaves(self)
 
 
+@refuse_unknown
 @register
 @dataclasses.dataclass(frozen=True)
 class SharedCosts(CoreCosts):
@@ -183,53 +193,34 @@ class SharedCosts(CoreCosts):
       >>> SharedCosts(cores=8, input_sharing=3)
       Traceback (most recent call last):
       ...
-      ValueError: SharedCosts.input_sharing = 3 does not divide its 8 cores
+      ValueError: OpticalCore.costs.input_sharing = 3 does not divide its 8 cores
     """
 
-    vectors: int = 1
-    input_sharing: int = 1
-    readout_sharing: int = 1
-    accumulation: int = 1
-    streamed: bool = False
-    gated: bool = False
-    operand_buffer_bytes: int | None = None
+    vectors: int = static(1, low=1, high=1 << 20)
+    input_sharing: int = static(1, low=1, high=1 << 20)
+    readout_sharing: int = static(1, low=1, high=1 << 20)
+    accumulation: int = static(1, low=1, high=1 << 20)
+    streamed: bool = static(False)
+    gated: bool = static(False)
+    operand_buffer_bytes: int | None = static(None, low=1, high=1 << 40)
     result_bytes: Any = leaf(2.0, low=0.0)
     amplifier_energy_j: Any = leaf(0.0, low=0.0)
     memories: tuple[Memory, ...] = leaf(())
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("vectors", "input_sharing", "readout_sharing", "accumulation"):
-            _check_count(self, name)
         for name in ("input_sharing", "readout_sharing"):
             if self.cores % getattr(self, name):
                 raise ValueError(
-                    f"SharedCosts.{name} = {getattr(self, name)} does not divide its {self.cores} cores"
+                    f"{self.title}.{name} = {getattr(self, name)} does not divide its {self.cores} cores"
                 )
-        if self.operand_buffer_bytes is not None:
-            _check_count(self, "operand_buffer_bytes", 1 << 40)
-        for name in ("streamed", "gated"):
-            _check_flag(self, name)
         if self.streamed and self.resident:
             raise ValueError(
-                "SharedCosts.resident = True: streamed weights stay nowhere; set one of the two"
+                "OpticalCore.costs.resident = True: streamed weights stay nowhere; set one of the two"
             )
         if not isinstance(self.memories, tuple) or any(
             not isinstance(m, Memory) for m in self.memories
         ):
-            raise TypeError(f"SharedCosts.memories = {self.memories!r} is not a tuple of Memory")
-
-
-def _check_count(obj: Any, name: str, high: int = 1 << 20) -> None:
-    kind, value = type(obj).__name__, getattr(obj, name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{kind}.{name} = {value!r} is not an integer")
-    if not 1 <= value <= high:
-        raise ValueError(f"{kind}.{name} = {value} is outside 1 ... {high}")
-
-
-def _check_flag(obj: Any, name: str) -> None:
-    if not isinstance(getattr(obj, name), bool):
-        raise TypeError(
-            f"{type(obj).__name__}.{name} = {getattr(obj, name)!r} is not True or False"
-        )
+            raise TypeError(
+                f"{self.title}.memories = {brief(self.memories)} is not a tuple of Memory"
+            )

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from photonjax.core.pytree import unknown_field
+from photonjax.core.pytree import brief, title_of, unknown_field
 
 __all__ = ["get_field", "leaf_names", "set_fields"]
 
@@ -23,11 +23,17 @@ def get_field(machine: Any, name: str) -> Any:
     >>> get_field(pj.OpticalCore(), "adc.bits")
     8
     """
-    value = machine
+    value, path = machine, ""
     for part in name.split("."):
         known = _names(value)
+        if path and not known:
+            raise ValueError(
+                f"{title_of(machine)}.{path} = {brief(value)} has no field {part!r}; set {path!r} itself"
+            )
         if part not in known:
-            raise ValueError(unknown_field(value, part, known) + f" (of {name!r})")
+            where = f"{title_of(machine)}.{path}" if isinstance(value, dict) else title_of(value)
+            raise ValueError(unknown_field(value, part, known, where))
+        path = f"{path}.{part}" if path else part
         value = value[part] if isinstance(value, dict) else getattr(value, part)
     return value
 
@@ -48,6 +54,7 @@ def set_fields(machine: Any, values: Mapping[str, Any]) -> Any:
     changes: dict[str, Any] = {}
     nested: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
+        name = str(name)  # in a mapping out of YAML it may be a number
         head, _, rest = name.partition(".")
         current = get_field(machine, name if rest else head)
         if rest:

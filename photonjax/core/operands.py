@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from photonjax.core.pytree import brief
+
 DimensionNumbers = tuple[tuple[Any, Any], tuple[Any, Any]]
 
 
@@ -34,6 +36,15 @@ def normalized(x: Any, w: Any, numbers: DimensionNumbers):
                 f"{x.shape[i]} elements, axis {j} of w has {w.shape[j]}"
             )
     return (xc, wc), (xb, wb)
+
+
+def check_arrays(where: str, **operands: Any) -> None:
+    """Raise ``TypeError`` for operands that are no arrays."""
+    for name, operand in operands.items():
+        if not hasattr(operand, "ndim") or not hasattr(operand, "dtype"):
+            raise TypeError(
+                f"{where}: {name} = {brief(operand)} is not an array; jnp.asarray makes one of numbers"
+            )
 
 
 def check_input(x: jax.Array) -> None:

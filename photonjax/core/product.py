@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from photonjax.core.core import OpticalCore
+from photonjax.core.core import OpticalCore, check_core
 from photonjax.core.fixed_point import stored, whole
 from photonjax.core.operands import (
     DimensionNumbers,
+    check_arrays,
     check_finite,
     check_input,
     einsum_axes,
@@ -141,6 +142,7 @@ def optical_matmul(
       >>> pj.optical_matmul(jnp.ones((2, 3, 8)), jnp.ones((8, 4)), core=core).shape
       (2, 3, 4)
     """
+    check_arrays("optical_matmul", x=x, w=w)
     if w.ndim != 2 or x.ndim < 1:
         raise ValueError(
             f"optical_matmul: x {tuple(x.shape)} and w {tuple(w.shape)} are not [..., K] and [K, N]; "
@@ -174,6 +176,7 @@ def optical_einsum(
       >>> pj.optical_einsum("...k,kn->...n", jnp.ones((2, 3, 8)), jnp.ones((8, 4)), core=core).shape
       (2, 3, 4)
     """
+    check_arrays("optical_einsum", x=x, w=w)
     x_axes, w_axes, out_axes = einsum_axes(subscripts, x.ndim, w.ndim)
     contracted = [a for a in w_axes if a in x_axes and a not in out_axes]
     batch = [a for a in w_axes if a in x_axes and a in out_axes]
@@ -200,6 +203,8 @@ def traced_dot_general(
     input_range: jax.Array | float | None = None,
 ) -> tuple[jax.Array, ProductTrace]:
     """:func:`optical_dot_general` without ``out_sharding``, and how the result came about."""
+    check_arrays("optical_dot_general", x=x, w=w)
+    check_core("optical_dot_general", core)
     (xc, wc), (xb, wb) = normalized(x, w, dimension_numbers)
     check_input(x)
     check_finite("x", x)

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from photonjax.core import fixed_point
+from photonjax.core.core import check_core
 from photonjax.core.encoding import moment
 from photonjax.core.levels import digits, modulated, unit_of
+from photonjax.core.operands import check_arrays
 from photonjax.core.pytree import present
 from photonjax.core.quantize import QuantizedArray
 from photonjax.core.rounding import no_fma
@@ -162,6 +164,8 @@ def program(
       >>> pj.program(jnp.ones((4, 3)), core).scale.tolist()
       [[1.0, 1.0, 1.0]]
     """
+    check_arrays("program", w=w)
+    check_core("program", core)
     axes = (contracting,) if isinstance(contracting, int) else tuple(contracting)
     if any(not -w.ndim <= a < w.ndim for a in axes):
         raise ValueError(

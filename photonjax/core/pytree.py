@@ -11,12 +11,13 @@ import dataclasses
 import difflib
 import functools
 import math
-import numbers
 import typing
 from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 T = TypeVar("T", bound=type)
 
@@ -117,14 +118,20 @@ def refuse_unknown(cls: T) -> T:
         known = [f.name for f in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
-                raise TypeError(unknown_field(self, name, known))
+                head, _, rest = name.partition(".")
+                nested = f"; dotted names are for replace, give {head}={{{rest!r}: ...}} here"
+                raise TypeError(
+                    f"{title_of(self)} has no field {name!r}{nested}"
+                    if rest and head in known
+                    else unknown_field(self, name, known)
+                )
         build(self, *args, **values)
 
     cls.__init__ = init  # type: ignore[misc]
     return cls
 
 
-def unknown_field(obj: Any, name: str, known: Iterable[str]) -> str:
+def unknown_field(obj: Any, name: str, known: Iterable[str], where: str = "") -> str:
     """The error message for a field that there is not: similar ones, in the stages too, and all of them."""
     paths = [*known]
     for field in dataclasses.fields(obj) if dataclasses.is_dataclass(obj) else ():
@@ -137,7 +144,9 @@ def unknown_field(obj: Any, name: str, known: Iterable[str]) -> str:
     )
     near = [path for path in paths if path in close or path.rpartition(".")[2] in close]
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    return f"{title_of(obj)} has no field {name!r}{hint}; known: {', '.join(known) or 'none'}"
+    return (
+        f"{where or title_of(obj)} has no field {name!r}{hint}; known: {', '.join(known) or 'none'}"
+    )
 
 
 def title_of(obj: Any) -> str:
@@ -150,6 +159,8 @@ def check_fields(obj: Any) -> None:
     hints = _hints(type(obj))  # type: ignore[arg-type]
     for field in dataclasses.fields(obj):
         if field.metadata.get("static"):
+            if isinstance(getattr(obj, field.name), np.integer):
+                object.__setattr__(obj, field.name, int(getattr(obj, field.name)))
             _check_static(f"{title_of(obj)}.{field.name}", getattr(obj, field.name), field, hints)
     check_leaves(obj)
 
@@ -161,41 +172,70 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def _check_static(name: str, value: Any, field: Any, hints: dict[str, Any]) -> None:
     kinds = typing.get_args(hints[field.name]) or (hints[field.name],)
-    if value is None and type(None) in kinds:
+    optional = type(None) in kinds
+    if value is None and optional:
         return
     if int in kinds:
         low, high = field.metadata["low"], field.metadata["high"]
+        allowed = f"{low} ... {high}" + (", or None" if optional else "")
         if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} = {value!r} is not an integer")
+            raise TypeError(f"{name} = {brief(value)} is not an integer ({allowed})")
         if not low <= value <= high:
-            raise ValueError(f"{name} = {value} is outside {low} ... {high}")
+            raise ValueError(f"{name} = {brief(value)} is outside {allowed}")
     elif bool in kinds:
         if not isinstance(value, bool):
-            raise TypeError(f"{name} = {value!r} is not True or False")
-    elif value not in kinds:
-        raise ValueError(f"{name} = {value!r}; choose one of {', '.join(kinds)}")
+            raise TypeError(f"{name} = {brief(value)} is not True or False")
+    elif not isinstance(value, str) or value not in kinds:
+        raise ValueError(f"{name} = {brief(value)}; choose one of {', '.join(kinds)}")
 
 
 def check_leaves(obj: Any) -> None:
-    """Raise for a plain number outside the limits of its field; arrays pass."""
+    """Raise for a leaf that is no real number or array of them, or outside the limits of its field.
+
+    What JAX holds (arrays, tracers) may have any value; numbers and NumPy's arrays are looked at.
+    """
+    hints = _hints(type(obj))  # type: ignore[arg-type]
     for field in dataclasses.fields(obj):
-        if not field.metadata.get("leaf"):
-            continue
+        if not field.metadata.get("leaf") or hints[field.name] is not Any:
+            continue  # static, or a pytree of its own
         value, limits = getattr(obj, field.name), field.metadata
         name, allowed = f"{title_of(obj)}.{field.name}", _allowed(field)
-        if value is None:
-            if field.default is not None:
-                raise ValueError(f"{name} is None; give a number ({allowed})")
+        if value is None and field.default is not None:
+            raise ValueError(f"{name} is None; give a number ({allowed})")
+        if value is None or value is ...:  # the latter holds a place for a value that is elsewhere
             continue
-        if isinstance(value, (bool, str, bytes)):
-            raise TypeError(f"{name} = {value!r} is not a number ({allowed})")
-        if not isinstance(value, numbers.Real):
-            continue  # an array, a tracer, or a nested pytree
-        number = float(value)
-        low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
-        above = limits.get("above", -math.inf)
-        if not (low <= number <= high and number > above and math.isfinite(number)):
-            raise ValueError(f"{name} = {value!r} is outside {allowed}")
+        check_number(name, value, allowed, **{k: limits[k] for k in _LIMITS if k in limits})
+
+
+_LIMITS = ("low", "high", "above")
+
+
+def check_number(name: str, value: Any, allowed: str, **limits: float) -> None:
+    """Raise for what is no finite real number, or array of them, within ``low``, ``high`` and ``above``.
+
+    Raises:
+      TypeError, ValueError: with the name, the value and what is allowed.
+    """
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    dtype = getattr(value, "dtype", type(value) if number else np.bool_)
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise TypeError(f"{name} = {brief(value)} is not a number ({allowed})")
+    if not number and not isinstance(value, np.ndarray):
+        return  # JAX's
+    try:
+        numbers = np.asarray(value, float)
+    except OverflowError:
+        numbers = np.asarray(math.inf)
+    low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
+    within = (low <= numbers) & (numbers <= high) & (numbers > limits.get("above", -math.inf))
+    if not (within & np.isfinite(numbers)).all():
+        raise ValueError(f"{name} = {brief(value)} is outside {allowed}")
+
+
+def brief(value: Any) -> str:
+    """The value on one line of at most 60 letters, for errors."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _allowed(field: Any) -> str:

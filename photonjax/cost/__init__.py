@@ -9,6 +9,7 @@ from photonjax.cost.estimate import estimate
 from photonjax.cost.groups import group_sites, group_table
 from photonjax.cost.plots import plot_breakdowns, plot_tornado
 from photonjax.cost.uncertainty import (
+    MOST_SAMPLES,
     Swing,
     UncertainMachine,
     draw,
@@ -19,6 +20,7 @@ from photonjax.cost.uncertainty import (
 )
 
 __all__ = [
+    "MOST_SAMPLES",
     "RAILS",
     "Baseline",
     "Comparison",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from photonjax.core.core import OpticalCore
+from photonjax.core.pytree import brief
 from photonjax.cost.breakdown import CostBreakdown
 from photonjax.cost.digital import Precision, digital_cost
 from photonjax.cost.optical import optical_cost
@@ -41,7 +42,7 @@ def estimate(
       ValueError: the core has no costs; its weights are to be resident and do not fit; ``digital`` has no
         rates or power; an accelerator has no rate, or energy, for a precision; ``where`` or ``digital`` is
         given with a digital machine.
-      TypeError: ``machine`` is neither.
+      TypeError: ``workload``, ``machine`` or ``digital`` is not what it should be.
 
     Example:
       >>> import photonjax as pj
@@ -54,10 +55,23 @@ def estimate(
       >>> round(cost.joules / site.macs * 1e12, 2), round(cost.floor.joules / site.macs * 1e12, 2)  # pJ/MAC
       (2.83, 0.3)
     """
+    if not isinstance(workload, Workload):
+        raise TypeError(
+            f"estimate: workload = {brief(workload)} is not a Workload; pj.trace_workload(f, *args) makes "
+            "that of a function, the model among its arguments"
+        )
+    if digital is not None and not isinstance(digital, DigitalAccelerator):
+        raise TypeError(
+            f"estimate: digital = {brief(digital)} is not a DigitalAccelerator; pj.machines.digital gives "
+            "one by name"
+        )
     if isinstance(machine, OpticalCore):
         return optical_cost(workload, machine, where=where, digital=digital, dtype=dtype)
     if not isinstance(machine, DigitalAccelerator):
-        raise TypeError(f"machine = {machine!r} is neither an OpticalCore nor a DigitalAccelerator")
+        raise TypeError(
+            f"estimate: machine = {brief(machine)} is neither an OpticalCore nor a DigitalAccelerator; "
+            "pj.machines.optical and pj.machines.digital give them by name"
+        )
     for name, value in (("where", where), ("digital", digital)):
         if value is not None:
             raise ValueError(f"{name} = {value!r}: only an optical core leaves products to others")

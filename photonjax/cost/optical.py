@@ -121,14 +121,14 @@ def _check_resident(light: list[MatmulSite], core: OpticalCore) -> None:
     for site in light:
         if not site.stationary:
             raise ValueError(
-                f"CoreCosts.resident = True: {site.path} has two computed operands, and nothing to keep; "
-                "leave it to the digital side (where=), or set resident=False"
+                f"OpticalCore.costs.resident = True: {site.path} has two computed operands, and nothing "
+                "to keep; leave it to the digital side (where=), or set resident=False"
             )
     needed = sum(site.count * arrays(site, core) for site in light)
     if needed > costs.cores:
         raise ValueError(
-            f"CoreCosts.resident = True: the weights fill {needed} arrays, cores = {costs.cores}; give "
-            f"cores={needed} or more, or set resident=False"
+            f"OpticalCore.costs.resident = True: the weights fill {needed} arrays, cores = {costs.cores}; "
+            f"give cores={needed} or more, or set resident=False"
         )
 
 

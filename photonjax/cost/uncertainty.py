@@ -20,6 +20,7 @@ from photonjax.core.fields import get_field, set_fields
 from photonjax.machines import Number, digital, optical, optical_names, sources
 
 __all__ = [
+    "MOST_SAMPLES",
     "Swing",
     "UncertainMachine",
     "draw",
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 K = TypeVar("K")
+
+MOST_SAMPLES = 1_000_000
+"""Draws at a time: more would take gigabytes, and decide nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +104,7 @@ def draw(numbers: Mapping[K, Number], samples: int, seed: int = 0) -> dict[K, np
     each of ``samples`` intervals of equal probability, in an order of its own.
 
     Raises:
-      ValueError: ``samples`` is below 1.
+      ValueError: ``samples`` or ``seed`` is out of range.
 
     >>> found = draw({"watts": Number(3.0, "W", "a guess", 1.0, 9.0)}, samples=4)["watts"]
     >>> [int(n) for n in np.histogram(found, [1, 3**0.5, 3, 3**1.5, 9])[0]]
@@ -108,8 +112,10 @@ def draw(numbers: Mapping[K, Number], samples: int, seed: int = 0) -> dict[K, np
     """
     from scipy.stats import qmc  # takes a third of a second
 
-    if samples < 1:
-        raise ValueError(f"samples = {samples} is below 1")
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise ValueError(f"samples = {samples} is outside 1 ... {MOST_SAMPLES:,}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed = {seed} is outside 0 ... {2**32 - 1}")
     ranged = {name: n for name, n in numbers.items() if n.low is not None and n.high is not None}
     drawn = {name: np.full(samples, float(n.value)) for name, n in numbers.items()}
     if ranged:
@@ -127,7 +133,7 @@ def monte_carlo(
       What ``f`` returns, each array with a leading axis of ``samples``.
 
     Raises:
-      ValueError: ``samples`` is below 1.
+      ValueError: ``samples`` or ``seed`` is out of range.
 
     Example:
       >>> import photonjax as pj

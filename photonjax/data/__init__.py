@@ -6,7 +6,7 @@ Example:
 """
 
 from photonjax.data.artifacts import ARTIFACTS, Artifact, FetchError, Package
-from photonjax.data.corpora import CORPORA, load_corpus
+from photonjax.data.corpora import CORPORA, check_corpus, load_corpus
 from photonjax.data.download import cache_dir, fetch
 from photonjax.data.windows import (
     TokenCount,
@@ -24,6 +24,7 @@ __all__ = [
     "Package",
     "TokenCount",
     "cache_dir",
+    "check_corpus",
     "document_windows",
     "fetch",
     "load_corpus",

@@ -35,21 +35,7 @@ def load_files(path: pathlib.Path, *, cache: str) -> Any:
     Example:
         >>> load_files(pathlib.Path("notes"), cache="/tmp/prepared")  # doctest: +SKIP
     """
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    files = [file for file in files if file.is_file()]
-    if path.is_dir():
-        files = [file for file in files if file.suffix.lower() in _BUILDERS]
-    if not files:
-        kinds = ", ".join(_BUILDERS)
-        raise ValueError(
-            f"{path} has no {kinds} files" if path.is_dir() else f"{path} does not exist"
-        )
-    builders = {_BUILDERS.get(file.suffix.lower()) for file in files}
-    if builders == {None}:
-        raise ValueError(f"{path} is not of a known kind; there are {', '.join(_BUILDERS)}")
-    if len(builders) > 1:
-        raise ValueError(f"{path} mixes {', '.join(sorted(map(str, builders)))}: give one kind")
-    builder = str(builders.pop())
+    builder, files = find(path)
     options = {"sample_by": "document"} if builder == "text" else {}
     datasets = need("datasets", "data")
     try:
@@ -68,3 +54,30 @@ def load_files(path: pathlib.Path, *, cache: str) -> Any:
         ) from error
     except (ValueError, datasets.exceptions.DatasetsError) as error:
         raise ValueError(f"{path} is not readable as {builder}: {hub.one_line(error)}") from error
+
+
+def find(path: pathlib.Path) -> tuple[str, list[pathlib.Path]]:
+    """The kind of files at a path, as `datasets` calls it, and their paths.
+
+    Raises:
+      ValueError: nothing there, not of a known kind, or of several kinds.
+
+    Example:
+        >>> find(pathlib.Path("notes"))  # doctest: +SKIP
+        ('text', [PosixPath('notes/1.txt'), PosixPath('notes/2.txt')])
+    """
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = [file for file in files if file.is_file()]
+    if path.is_dir():
+        files = [file for file in files if file.suffix.lower() in _BUILDERS]
+    if not files:
+        kinds = ", ".join(_BUILDERS)
+        raise ValueError(
+            f"{path} has no {kinds} files" if path.is_dir() else f"{path} does not exist"
+        )
+    builders = {_BUILDERS.get(file.suffix.lower()) for file in files}
+    if builders == {None}:
+        raise ValueError(f"{path} is not of a known kind; there are {', '.join(_BUILDERS)}")
+    if len(builders) > 1:
+        raise ValueError(f"{path} mixes {', '.join(sorted(map(str, builders)))}: give one kind")
+    return str(builders.pop()), files

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import numbers
 from typing import Any
 
-from photonjax.core.pytree import check_leaves, leaf, register
+from photonjax.core.pytree import check_leaves, check_number, leaf, register
 
 __all__ = ["DTYPE_BITS", "DigitalAccelerator"]
 
@@ -90,10 +88,7 @@ class DigitalAccelerator:
                     raise ValueError(
                         f"{where}: unknown precision; choose one of {', '.join(DTYPE_BITS)}"
                     )
-                if isinstance(value, (bool, str)) or value is None:
-                    raise TypeError(f"{where} = {value!r} is not a number")
-                if isinstance(value, numbers.Real) and not 0.0 < float(value) < math.inf:
-                    raise ValueError(f"{where} = {value!r} is outside (0.0, inf)")
+                check_number(where, value, "(0.0, inf)", above=0.0)
 
     def rate(self, dtype: str) -> Any:
         """Peak rate of products in ``dtype`` [operations/s]; ``ValueError`` lists the known ones."""

@@ -16,6 +16,7 @@ import jax
 from flax import nnx
 
 from photonjax.nn import hooks
+from photonjax.nn.module import check_module
 from photonjax.nn.nnx import OpticalDot, optical_dots, set_noise_key
 from photonjax.nn.sites import Product, products_of
 from photonjax.rules import ConversionReport, Engine, Rule
@@ -56,6 +57,7 @@ def convert(
     Raises:
       ValueError: a rule that matches nothing or is never reached; rules that decide differently on
         two paths of one module; a weight whose dtype a core cannot carry; a model without sites.
+      TypeError: a model that is no NNX module, a rule that is none.
 
     Example:
       >>> import photonjax as pj
@@ -67,6 +69,7 @@ def convert(
       layers/0  8 x 16  1       optical  rule 'layers/0'
       layers/1  16 x 4  1       digital  no rule matches
     """
+    check_module(model)
     engine = Engine(rules)
     model = nnx.clone(model)
     products = products_of(model)
@@ -94,6 +97,7 @@ def revert(model: Model) -> Model:
       >>> nnx.graphdef(pj.revert(optical)) == nnx.graphdef(linear)
       True
     """
+    check_module(model)
     model = nnx.clone(model)
     for product in products_of(model):
         hooks.restore(product.module, product.name)
@@ -107,6 +111,7 @@ def program_weights(model: nnx.Module) -> None:
     change, call this again, or :func:`unprogram_weights` before training. Weights with batch axes
     (grouped convolutions, batched ``LinearGeneral`` and ``Einsum``) are written anew at every call.
     """
+    check_module(model)
     for product in products_of(model):
         dot, weight = hooks.read(product.module, product.name), product.weight
         if dot is not None and weight is not None and weight.contracting is not None:

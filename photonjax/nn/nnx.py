@@ -23,6 +23,7 @@ from photonjax.nn.layers import (
     OpticalLinear,
     OpticalLoRA,
 )
+from photonjax.nn.module import check_module
 from photonjax.nn.optical_dot import (
     HardwareParam,
     OpticalDot,
@@ -57,6 +58,7 @@ __all__ = [
 
 def optical_dots(model: nnx.Module) -> Iterator[tuple[str, OpticalDot]]:
     """Every :class:`OpticalDot` of a model with the path of its site (as in a conversion's report)."""
+    check_module(model)
     for path, module in nnx.iter_modules(model):
         if isinstance(module, OpticalDot):
             yield _site_of([str(part) for part in path]), module

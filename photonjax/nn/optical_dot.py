@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from photonjax.core import ProgrammedWeight, optical_dot_general, program, site_number
-from photonjax.core.core import OpticalCore
+from photonjax.core.core import OpticalCore, check_core
 from photonjax.core.fields import leaf_names
 from photonjax.core.operands import DimensionNumbers
 from photonjax.nn.gauges import Gauge
@@ -69,6 +69,7 @@ class OpticalDot(nnx.Module):
         site: str | int | jax.Array | np.ndarray = 0,
         stack: tuple[int, ...] = (),
     ):
+        check_core("OpticalDot", core)
         seed = core.chip_seed  # an array cannot be part of a module's static structure
         bare = core.replace(costs=None, chip_seed=seed if isinstance(seed, int) else 0)
         wide = [jnp.broadcast_to(jnp.asarray(v, jnp.float32), stack) for v in jax.tree.leaves(bare)]

@@ -10,9 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from photonjax.core.pytree import brief
 from photonjax.nn.interpreter import Interpreter
 from photonjax.nn.values import Turn, Value
-from photonjax.rules import ConversionReport, Rule, Site
+from photonjax.rules import ConversionReport, Rule, Site, as_rules
 from photonjax.workload.parameters import Parameters, leaves_of
 
 
@@ -57,7 +58,8 @@ def optical(
       what could not be entered (kernels, callbacks, solvers); nothing is computed.
 
     Raises:
-      TypeError: (when g is called) a function that cannot be traced, a key that is none.
+      TypeError: f is not a function, a rule is none; (when g is called) a function that cannot be
+        traced, a key that is none.
       ValueError: a function without products; a rule that matches nothing, or is never reached.
 
     Example:
@@ -74,7 +76,12 @@ def optical(
       down  16 x 4  1       digital  no rule matches
     """
     places = (params,) if isinstance(params, int) else tuple(params)
-    rules = tuple(rules)
+    if not callable(f):
+        raise TypeError(
+            f"optical: {brief(f)} is not a function; give the one that multiplies, for a model "
+            "lambda model, x: model(x)"
+        )
+    rules = as_rules(rules)
     name = getattr(f, "__name__", type(f).__name__)
 
     def run(key: jax.Array | None, args: tuple[Any, ...]) -> tuple[Any, list[Site]]:

@@ -126,7 +126,7 @@ def test_frozen_and_levels():
         (
             lambda: pj.OpticalCore(adc=8),
             TypeError,
-            r"OpticalCore\.adc = 8; give a ADC or a mapping",
+            r"OpticalCore\.adc = 8; give an ADC or a mapping",
         ),
         (
             lambda: CORE.replace(enob=7.0),
@@ -139,6 +139,22 @@ def test_frozen_and_levels():
             r"OpticalCore\.adc has no field 'bit'",
         ),
         (lambda: CORE.replace(**{"dac.bits": 8}), ValueError, r"OpticalCore has no field 'dac'"),
+        (
+            lambda: CORE.replace(**{"adc.bits.x": 1}),
+            ValueError,
+            r"OpticalCore\.adc\.bits = None has no field 'x'; set 'adc\.bits' itself",
+        ),
+        (
+            lambda: CORE.replace(**{"costs.cores": 2}),
+            ValueError,
+            r"OpticalCore\.costs = None has no field 'cores'; set 'costs' itself",
+        ),
+        (
+            lambda: pj.OpticalCore(**{"adc.bits": 99}),
+            TypeError,
+            r"no field 'adc\.bits'; dotted names are for replace, give adc={'bits': \.\.\.} here",
+        ),
+        (lambda: CORE.replace(adc={3: 4}), ValueError, r"OpticalCore\.adc has no field '3'"),
     ],
 )
 def test_unknown_fields(make, error, message):

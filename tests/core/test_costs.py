@@ -40,7 +40,7 @@ def test_fractions_stop_at_one(name):
     ],
 )
 def test_wrong_kinds_are_refused(field, value, error):
-    with pytest.raises(error, match=rf"CoreCosts\.{field}"):
+    with pytest.raises(error, match=rf"OpticalCore\.costs\.{field}"):
         CoreCosts(**{field: value})
 
 

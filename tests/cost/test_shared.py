@@ -104,9 +104,9 @@ def test_resident_weights_must_fit_and_be_weights():
         cost_of(dataclasses.replace(PRODUCT, count=2), core=machine(cores=19, **RESIDENT))
     with pytest.raises(ValueError, match="w has two computed operands"):
         cost_of(site(5, 9, 4, stationary=False), core=machine(cores=64, **RESIDENT))
-    with pytest.raises(ValueError, match=r"SharedCosts\.resident = True: streamed weights"):
+    with pytest.raises(ValueError, match=r"OpticalCore.costs\.resident = True: streamed weights"):
         machine(**SHARED, resident=True)
-    with pytest.raises(TypeError, match=r"CoreCosts\.resident = 1 is not True or False"):
+    with pytest.raises(TypeError, match=r"OpticalCore.costs\.resident = 1 is not True or False"):
         CoreCosts(resident=1)
 
 
@@ -234,14 +234,18 @@ def test_defaults_are_a_machine_of_separate_cores(M, K, N, encoding, stationary)
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"vectors": 0}, ValueError, r"SharedCosts.vectors = 0 is outside 1 \.\.\."),
-        ({"accumulation": 1.5}, TypeError, "SharedCosts.accumulation = 1.5 is not an integer"),
-        ({"streamed": 1}, TypeError, "SharedCosts.streamed = 1 is not True or False"),
+        ({"vectors": 0}, ValueError, r"OpticalCore.costs.vectors = 0 is outside 1 \.\.\."),
+        (
+            {"accumulation": 1.5},
+            TypeError,
+            "OpticalCore.costs.accumulation = 1.5 is not an integer",
+        ),
+        ({"streamed": 1}, TypeError, "OpticalCore.costs.streamed = 1 is not True or False"),
         ({"cores": 4, "readout_sharing": 3}, ValueError, "does not divide its 4 cores"),
         ({"operand_buffer_bytes": 0}, ValueError, "operand_buffer_bytes = 0 is outside"),
         ({"memories": [Memory("a", 1.0)]}, TypeError, "not a tuple of Memory"),
-        ({"amplifier_energy_j": -1.0}, ValueError, "SharedCosts.amplifier_energy_j = -1.0"),
-        ({"cores": 0}, ValueError, "SharedCosts.cores = 0 is outside"),
+        ({"amplifier_energy_j": -1.0}, ValueError, "OpticalCore.costs.amplifier_energy_j = -1.0"),
+        ({"cores": 0}, ValueError, "OpticalCore.costs.cores = 0 is outside"),
     ],
 )
 def test_impossible_machines_are_refused(kwargs, error, message):

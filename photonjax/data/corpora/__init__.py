@@ -39,6 +39,28 @@ CORPORA: dict[str, Callable[[bool], Iterable[tuple[str, str]]]] = {
 """Corpora by name: functions of `progress` that give title and text of every document."""
 
 
+def check_corpus(name: str) -> None:
+    """Refuse a name that :func:`load_corpus` does not know, or a file that is not there; nothing is loaded.
+
+    Raises:
+      ValueError: as `load_corpus` does; what a hub or a file holds is not looked at.
+
+    Example:
+        >>> check_corpus("moby-dick")
+        >>> check_corpus("novels")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: no corpus is called 'novels'; there are ...
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "file" and rest:
+        files.find(pathlib.Path(rest).expanduser())
+    elif name not in CORPORA and not (kind == "hub" and rest):
+        raise ValueError(
+            f"no corpus is called {name!r}; there are {', '.join(CORPORA)}, "
+            "hub:REPOSITORY[:CONFIG][:SPLIT] and file:PATH"
+        )
+
+
 def load_corpus(
     name: str, *, split: str | None = None, column: str = "text", progress: bool = True
 ) -> datasets.Dataset:
@@ -64,15 +86,11 @@ def load_corpus(
         'Anarchism'
         >>> load_corpus("hub:Salesforce/wikitext:wikitext-2-raw-v1:test")  # doctest: +SKIP
     """
+    check_corpus(name)
     kind, _, rest = name.partition(":")
-    if kind == "hub" and rest:
+    if kind == "hub":
         loaded = hub.dataset(rest, split, progress=progress, cache=_prepared())
         return _text_columns(loaded, column, name)
-    if name not in CORPORA and not (kind == "file" and rest):
-        raise ValueError(
-            f"no corpus is called {name!r}; there are {', '.join(CORPORA)}, "
-            "hub:REPOSITORY[:CONFIG][:SPLIT] and file:PATH"
-        )
     if split is not None:
         raise ValueError(f"{name} has no splits: leave out split={split!r}")
     if kind == "file":

@@ -314,9 +314,9 @@ def test_a_checkpoint_runs_no_code(modules, tmp_path):
         (["noise_seeds=0"], ["noise_seeds: 0", "of 1 ..."]),
         (["training.folds=1"], ["training.folds: 1", "of 2 ..."]),
         (["training.momentum=2"], ["training.momentum: 2"]),
-        (["core.fields.encoding=offset"], ["core.fields", "differential"]),
+        (["core.encoding=offset"], ["core:", "differential"]),
         (
-            ["core.fields.photons=null", "core.fields.encoding.photon_statistics=gaussian"],
+            ["core.photons=null", "core.encoding.photon_statistics=gaussian"],
             ["photons: is null"],
         ),
         (["training.digits=3"], ["training.digits: 3", "of 10 ..."]),

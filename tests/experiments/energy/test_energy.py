@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow  # minutes together: on one Python
 TINY = [
     "models=[smollm2-135m]",
     "contexts=[64,256]",
-    "cores=[display-1024,{label: dim, name: lightening-transformer, fields: {photons: 10.0}}]",
+    "cores=[display-1024,{label: dim, name: lightening-transformer, photons: 10.0}]",
     "chips=[h100-sxm]",
     "samples=16",
     "seed=3",
@@ -158,7 +158,7 @@ REFUSED = {
     "positions": (["models=[gpt2]", "contexts=[2048]"], r"contexts: gpt2 has positions for 1024"),
     "core": (
         ["cores=[display-1023]"],
-        r"cores\[0\]: unknown optical machine 'display-1023' \(did you mean",
+        r"cores\[0\].name: unknown optical machine 'display-1023' \(did you mean",
     ),
     "core without costs": (
         ["cores=[mzi-mesh]"],
@@ -166,18 +166,18 @@ REFUSED = {
     ),
     "core of another form": (
         ["cores=[{photons: 3}]"],
-        r"cores\[0\]: .*photons.* is not a machine's name or",
+        r"cores\[0\].name: null is not the name of a machine; choose one of",
     ),
     "field": (
-        ["cores=[{name: display-1024, fields: {costs.lasers: 3}}]"],
-        r"cores\[0\]: CoreCosts has no field 'lasers'",
+        ["cores=[{name: display-1024, costs: {lasers: 3}}]"],
+        r"cores\[0\].costs has no field 'lasers'",
     ),
     "value": (
-        ["cores=[{name: display-1024, fields: {photons: -1.0}}]"],
-        r"cores\[0\]: OpticalCore.photons = -1.0 is outside",
+        ["cores=[{name: display-1024, photons: -1.0}]"],
+        r"cores\[0\].photons: -1.0 is outside",
     ),
     "two cores of one name": (
-        ["cores=[display-1024,{name: display-1024, fields: {photons: 9.0}}]"],
+        ["cores=[display-1024,{name: display-1024, photons: 9.0}]"],
         r"cores: two are called 'display-1024'",
     ),
     "chip": (["chips=[abacus]"], r"chips\[0\]: unknown digital machine 'abacus'"),
@@ -194,8 +194,8 @@ REFUSED = {
     "samples": (["samples=0"], r"samples: 0 is not an integer of 1"),
     "batch": (["batch=1.5"], r"batch: '?1.5'? is not an integer of 1"),
     "resident": (
-        ["cores=[{name: display-1024, fields: {costs.resident: true}}]"],
-        r"smollm2-135m, 64 tokens, display-1024: CoreCosts.resident = True: the weights fill",
+        ["cores=[{name: display-1024, costs.resident: true}]"],
+        r"smollm2-135m, 64 tokens, display-1024: OpticalCore.costs.resident = True: the weights fill",
     ),
 }
 

@@ -42,7 +42,7 @@ CONFIG = {
     "rung called digital": (["ladder={digital: {photons: 1}}"], ["'digital'", "baseline"]),
     "rung without fields": (["ladder={a: 3}"], ["ladder.a: 3", "mapping"]),
     "unknown field": (["ladder={a: {photon: 3}}"], ["ladder.a", "'photon'", "photons"]),
-    "unknown core field": (["core.fields={lasers: 3}"], ["'lasers'", "known: rows"]),
+    "unknown core field": (["core.lasers=3"], ["core has no field 'lasers'", "known: rows"]),
     "bits": (
         ["ladder={a: {input: {bits: 0}}}"],
         ["ladder.a", "ladder.a.input.bits: 0", "2 ... 16"],

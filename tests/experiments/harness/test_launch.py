@@ -78,7 +78,8 @@ def test_a_mapping_of_a_group_stands_in_for_the_file_others_are_added_to():
     load = lambda *o: harness.load_config("evaluate", Evaluate, o)
     assert list(load("ladder={a: {photons: 1e4}}").ladder) == ["a"]
     assert "a" in load("ladder.a={photons: 1e4}").ladder
-    assert load("core.fields={rows: 64}", "core.fields.cols=32").core.fields == {
+    assert load("core.rows=64", "core.cols=32").core == {
+        "name": "display-1024",
         "rows": 64,
         "cols": 32,
     }

@@ -168,8 +168,8 @@ REFUSED = {
     "far too much": (["context=[1e20]"], r"context\[0\]: '1e\+20' is not an integer of 1"),
     "a size twice": (["context=[64,64]"], r"context: \[64, 64\]: an exponent takes two different"),
     "machine's fields": (
-        ["machine={name: display-1024, fields: 3}"],
-        r"machine.fields: 3 is not a mapping",
+        ["machine={name: display-1024, adc: 3}"],
+        r"machine.adc: 3; give an ADC",
     ),
 }
 
