@@ -121,6 +121,12 @@ WRONG = {
     ),
     "beside": ([*SMALL, "--digital", "300-fJ-per-MAC"], "has no power_w or ops_per_s"),
     "context": (["cost", "--model", "gpt2", "--context", "0"], "'0' is not a whole number"),
+    "far too much": ([*SMALL, "--context", "1e20"], "'1e20' is not a whole number of 1 ..."),
+    "seed": ([*SMALL, "--seed", "-1"], "'-1' is not a whole number of 0 ... 4,294,967,295"),
+    "samples": (
+        [*SMALL, "--samples", "100000000000"],
+        "--samples: '100000000000' is not a whole number of 1 ... 1,000,000",
+    ),
     "dtype": ([*SMALL, "--dtype", "int9"], "h100-sxm has bfloat16"),
     "attention": ([*SMALL, "--attention-dtype", "int9"], "h100-sxm has bfloat16"),
     "setting": ([*SMALL, "--set", "photons"], "write FIELD=VALUE"),

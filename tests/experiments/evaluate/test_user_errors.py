@@ -42,6 +42,9 @@ CONFIG = {
     "rung called digital": (["ladder={digital: {photons: 1}}"], ["'digital'", "baseline"]),
     "rung without fields": (["ladder={a: 3}"], ["ladder.a: 3", "mapping"]),
     "unknown field": (["ladder={a: {photon: 3}}"], ["ladder.a", "'photon'", "photons"]),
+    "photons that every rung overrides": (["core.photons=-1"], ["core.photons: -1 is outside"]),
+    "no machine": (["~core.name"], ["core.name: null is not the name of a machine; choose one of"]),
+    "core that is no mapping": (["core.adc=3"], ["core.adc: 3; give an ADC or a mapping"]),
     "unknown core field": (["core.lasers=3"], ["core has no field 'lasers'", "known: rows"]),
     "bits": (
         ["ladder={a: {input: {bits: 0}}}"],
@@ -64,8 +67,12 @@ CONFIG = {
         ["ladder={a: {encoding: morse}}"],
         ["ladder.a.encoding.kind: 'morse'", "homodyne"],
     ),
-    "receiver in the dark": (["ladder={a: {photons: null}}"], ["photons is None", "set photons"]),
-    "costs": (["ladder={a: {costs: {coars: 2}}}"], ["ladder.a", "coars"]),
+    "receiver in the dark": (
+        ["ladder={a: {photons: null}}"],
+        ["ladder.a.receiver.noise_a_per_rthz is set but photons is null", "photons too"],
+    ),
+    "costs": (["ladder={a: {costs: {coars: 2}}}"], ["ladder.a.costs has no field 'coars'"]),
+    "cost": (["core.costs.load_time_s=-1"], ["core.costs.load_time_s: -1 is outside"]),
     "only": (["ladder={a: {only: 3}}"], ["ladder.a.only: 3"]),
     "rules": (["rules=[]"], ["rules: is empty"]),
     "no light": (
@@ -84,15 +91,34 @@ CONFIG = {
         ],
         ["'head'", "no effect"],
     ),
-    "missing model": (["model.path=nowhere/model.gguf"], ["nowhere/model.gguf", "does not exist"]),
+    "missing model": (
+        ["model.path=nowhere/model.gguf"],
+        ["model.path: 'nowhere/model.gguf' does not exist"],
+    ),
     "unset model": (["model.path=???"], ["model.path is not set", "model.path=VALUE"]),
-    "unknown corpus": (["data.corpus=novels"], ["'novels'", "file:PATH"]),
-    "missing corpus": (["data.corpus=file:nowhere.txt"], ["nowhere.txt"]),
+    "unknown corpus": (
+        ["data.corpus=novels"],
+        ["data.corpus: no corpus is called 'novels'", "file:PATH"],
+    ),
+    "missing corpus": (
+        ["data.corpus=file:nowhere.txt"],
+        ["data.corpus: nowhere.txt does not exist"],
+    ),
     "text too short": (["windows=3"], ["text is too short", "lower windows"]),
     "length beyond the model": (
         ["data.length=50", "windows=1", "calibration.windows=1"],
         ["data.length: 50", "40 tokens", "data.length=40"],
     ),
+}
+
+
+# What only the model or its text shows; all else is refused before there is a directory.
+WITH_THE_MODEL = {
+    "rule that matches nothing",
+    "rule without effect",
+    "digital without power",
+    "text too short",
+    "length beyond the model",
 }
 
 
@@ -108,6 +134,7 @@ def test_config(evaluate, results, checkpoint, tmp_path, case):
     for part in named:
         assert part in error
     assert not list((results / run).glob("*.csv"))
+    assert (results / run).exists() == (case in WITH_THE_MODEL)
 
 
 @pytest.mark.parametrize(
