@@ -46,7 +46,7 @@ class Benchmark(settings.Experiment):
     repeats: int = setting(low=1)
     imports: bool = setting()
     model: settings.Model = setting()
-    core: dict[str, Any] = setting()
+    core: dict[str, Any] = setting(empty=True)
     product: Product = setting()
     modes: Modes = setting()
     prefill: Prefill = setting()

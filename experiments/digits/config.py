@@ -37,5 +37,5 @@ class Digits(settings.Experiment):
     weights: str | None = setting()
     digits: str | None = setting()
     noise_seeds: int = setting(low=1, high=MOST)
-    core: dict[str, Any] = setting()
+    core: dict[str, Any] = setting(empty=True)
     training: Training = setting()

@@ -49,7 +49,7 @@ class Evaluate(settings.Experiment):
     at_once: int = setting(low=1)
     model: settings.Model = setting()
     data: settings.Data = setting()
-    core: dict[str, Any] = setting()
+    core: dict[str, Any] = setting(empty=True)
     digital: settings.Digital = setting()
     calibration: Calibration = setting()
     ladder: dict[str, Any] = setting()

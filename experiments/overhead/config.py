@@ -50,6 +50,6 @@ class Overhead(settings.Experiment):
     """Converted models against hand-written optical layers."""
 
     repeats: int = setting(low=1)
-    core: dict[str, Any] = setting()
+    core: dict[str, Any] = setting(empty=True)
     stack: Stack = setting()
     trace: Trace = setting()

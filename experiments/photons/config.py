@@ -45,7 +45,7 @@ class Photons(settings.Experiment):
     calibration: settings.Calibration = setting()
     model: settings.Model = setting()
     data: settings.Data = setting()
-    core: dict[str, Any] = setting()
+    core: dict[str, Any] = setting(empty=True)
     ladder: dict[str, Any] = setting()
     targets_percent: list[float] = setting(low=0.01, high=1000)
     solver: Solver = setting()
