@@ -10,7 +10,7 @@ To add an experiment, say ``colours``:
        class Colours(Experiment):            # adds results_dir and run
            wavelengths: int = setting(low=1, high=64)
            data: Data = setting()            # a section that others use too: experiments.harness.settings
-           core: dict[str, Any] = setting(empty=True)  # a machine's name and fields: experiments.harness.cores
+           core: dict[str, Any] = setting(empty=True)  # a machine and fields: experiments.harness.cores
 
 2. ``configs/colours.yaml``: the values, with a comment where the name does not say it all::
 
