@@ -133,9 +133,10 @@ class CostBreakdown:
         return json.dumps(self.to_dict(), indent=2)
 
     def to_csv(self) -> str:
-        """A line for each number: path, where, joules or seconds, component, value.
+        """A line for each number: path, where, joules or seconds, component, value; then the notes.
 
-        A time that is not known (nan) is left empty.
+        A time that is not known (nan) is left empty. A note stands under component, its quantity is
+        ``note``.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -144,6 +145,7 @@ class CostBreakdown:
             for quantity, numbers in (("joules", e.joules), ("seconds", e.seconds)):
                 for name, value in numbers.items():
                     writer.writerow([e.path, e.where, quantity, name, _number(value)])
+        writer.writerows(["", "", "note", note, ""] for note in self.notes)
         return text.getvalue()
 
     def __str__(self) -> str:

@@ -121,6 +121,9 @@ def count(site: MatmulSite, core: OpticalCore) -> Counts:
     fewer tiles than cores, the others idle. Streamed symbols spread evenly. ``resident`` tiles each
     have an array: loads = parameters = writes = 0, and A / P counts as one round.
 
+    Raises:
+      ValueError: the product is complex.
+
     Example:
       >>> from photonjax.core import CoreCosts
       >>> site = MatmulSite("w", batch=1, M=3, K=5, N=9, count=1, dtype="int8", stationary=True)
@@ -133,6 +136,8 @@ def count(site: MatmulSite, core: OpticalCore) -> Counts:
     """
     costs = core.costs
     assert costs is not None
+    if site.complex:
+        raise ValueError(f"{site.path} is {site.dtype}, and light carries real numbers")
     c, T, K, N = site.count * site.batch, site.M, site.K, site.N
     kt, nt, tt = -(-K // core.rows), -(-N // core.cols), -(-T // costs.vectors)
     passes = core.input.slices * core.array.slices * core.averages

@@ -6,7 +6,8 @@ and Patterson, CACM 52, 65 (2009)):
     seconds = max(2 macs / (rate utilisation), bytes / bandwidth)
     joules  = seconds power
 
-where bytes are those of both operands and the result, each crossing the memory interface once (a
+of real numbers: a complex product is four real ones, of operands twice as long, in the precision of
+its parts. Bytes are those of both operands and the result, each crossing the memory interface once (a
 lower bound). Of a product with two computed operands only the smallest of the three counts: in
 attention no kernel of today writes scores out (Dao et al., NeurIPS 2022), and keys and values wait in
 the cache while queries pass.
@@ -47,6 +48,7 @@ __all__ = [
 Precision = str | Callable[[MatmulSite], str] | None
 """Of products: one for all, a function that tells it of a site, or the one each was traced in."""
 
+_PARTS = {"complex64": "float32", "complex128": "float64"}
 _VECTOR = ("elementwise", "reduction", "transcendental", "random", "other")
 _BESIDE = (
     "non-matmul operations run beside the products, and are charged for the time by which they take "
@@ -64,7 +66,7 @@ def digital_cost(
     """
     sites = [(s, precision(s, dtype)) for s in workload.matmuls]
     notes = [*(f"not counted: {u}" for u in workload.unsupported), *workload.notes]
-    floor_notes = []
+    floor_notes = [*workload.notes]
     if workload.operations:
         floor_notes.append("non-matmul operations are not part of the arithmetic floor")
     floor = CostBreakdown(
@@ -100,10 +102,10 @@ def model_flop_utilisation(
 
 
 def precision(site: MatmulSite, dtype: Precision) -> str:
-    """Precision that a site's product runs in."""
+    """Precision that a site's product runs in; of complex numbers, that of their parts."""
     if callable(dtype):
         return dtype(site)
-    return dtype or site.dtype
+    return dtype or _PARTS.get(site.dtype, site.dtype)
 
 
 def digital_entries(
@@ -170,7 +172,8 @@ def _capacity_notes(
     room = accelerator.memory_bytes
     if not isinstance(room, (int, float)):
         return []  # unknown, or traced
-    size = sum(s.count * s.batch * s.K * s.N * DTYPE_BITS[d] / 8 for s, d in sites if s.stationary)
+    held = ((s.count * s.batch * s.K * s.N * _parts(s), d) for s, d in sites if s.stationary)
+    size = sum(numbers * DTYPE_BITS[d] / 8 for numbers, d in held)
     if size <= room:
         return []
     return [
@@ -184,7 +187,8 @@ def maximum(a: Any, b: Any) -> Any:
     """The larger of two numbers or arrays, plain or traced."""
     if isinstance(a, jax.Array) or isinstance(b, jax.Array):
         return jnp.maximum(a, b)
-    return np.maximum(a, b)
+    larger = np.maximum(a, b)
+    return larger if larger.ndim else float(larger)
 
 
 def total(values: Any) -> Any:
@@ -202,7 +206,12 @@ def _floor(site: MatmulSite, dtype: str, accelerator: DigitalAccelerator) -> Cos
 def _bytes(site: MatmulSite, dtype: str) -> float:
     matrices = (site.M * site.K, site.K * site.N, site.M * site.N)
     numbers = sum(matrices) if site.stationary else min(matrices)
-    return site.count * site.batch * numbers * DTYPE_BITS[dtype] / 8
+    return site.count * site.batch * numbers * _parts(site) * DTYPE_BITS[dtype] / 8
+
+
+def _parts(site: MatmulSite) -> int:
+    """Real numbers in one of its numbers."""
+    return 2 if site.complex else 1
 
 
 def _transfer(size: Any, accelerator: DigitalAccelerator) -> Any:

@@ -32,7 +32,8 @@ def estimate(
     Args:
       workload: of the program (``photonjax.trace_workload``).
       machine: an optical core that has ``costs``, or a digital accelerator.
-      where: of an optical core: which sites run on light; by default the stationary ones.
+      where: of an optical core: which sites run on light; by default the stationary ones. Complex products
+        never do.
       digital: of an optical core: the accelerator that computes the rest; without it the rest is not charged,
         and the notes say what it is.
       dtype: precision of the products that run digitally, or a function that tells it of a site; by default

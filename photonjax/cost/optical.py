@@ -77,14 +77,17 @@ def optical_cost(
         raise ValueError(
             "digital: has no power_w or ops_per_s, so it cannot be charged; give one that has both"
         )
-    on_light = where or (lambda site: site.stationary)
-    light = [s for s in workload.matmuls if on_light(s)]
-    rest = [s for s in workload.matmuls if not on_light(s)]
+    chosen = where or (lambda site: site.stationary)
+    light = [s for s in workload.matmuls if chosen(s) and not s.complex]
+    rest = [s for s in workload.matmuls if s.complex or not chosen(s)]
     _check_resident(light, core)
     notes = [*(f"not counted: {u}" for u in workload.unsupported), *workload.notes]
     for field, part in (("photons", "laser"), ("input.bits", "DAC"), ("adc.bits", "ADC")):
         if get_field(core, field) is None:
             notes.append(f"{part} not charged: OpticalCore.{field} is None")
+    kept = dict.fromkeys(s.path for s in rest if s.complex and chosen(s))
+    if kept:
+        notes.append(f"complex, and light carries real numbers; left digital: {', '.join(kept)}")
     written = [s for s in light if not s.stationary]
     if written and not core.costs.streamed:
         rows = min(s.M for s in written)

@@ -113,7 +113,11 @@ def trace_row(workload: Workload, core: OpticalCore, machines: SweepMachines) ->
     * ``beside_j``, ``beside_s``: what the accelerator beside does; ``optical_j``, ``optical_s``: both;
     * ``digital_j``, ``digital_s``, ``floor_j``: everything on the accelerator, and its arithmetic alone.
     """
-    on_light = machines.where or (lambda site: site.stationary)
+    chosen = machines.where or (lambda site: site.stationary)
+
+    def on_light(site: MatmulSite) -> bool:
+        return chosen(site) and not site.complex
+
     light = [site for site in workload.matmuls if on_light(site)]
     counts = [cost.count(site, core) for site in light]
     row: Row = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,17 +45,59 @@ def _dot(eqn: Any) -> tuple[list[Sizes], list[str]]:
 def _convolution(eqn: Any) -> tuple[list[Sizes], list[str]]:
     """Patches ``[output positions, window x channels]`` times the kernel, group by group.
 
-    What the patches hold of padding and of zeros between dilated inputs is multiplied too.
+    Zeros that ``lhs_dilation`` inserts between inputs are not multiplied: output positions fall into
+    phases, each with the taps that meet inputs (see :func:`_phases`), and each phase is a convolution
+    of its own. So a transposed convolution of window k and stride s has ``(k / s)**d`` products per
+    output number, not ``k**d``. What the patches hold of padding is multiplied, as in any convolution.
     """
-    numbers = eqn.params["dimension_numbers"]
+    numbers, p = eqn.params["dimension_numbers"], eqn.params
     kernel = [eqn.invars[1].aval.shape[d] for d in numbers.rhs_spec]  # out, in of a group, window
     out = [eqn.outvars[0].aval.shape[d] for d in numbers.out_spec]  # batch, out, positions
-    groups = eqn.params["feature_group_count"] * eqn.params["batch_group_count"]
-    notes = []
-    if any(d > 1 for d in eqn.params["lhs_dilation"]):
-        notes.append("conv_general_dilated: zeros between dilated inputs are counted as multiplied")
-    rows = out[0] * math.prod(out[2:])
-    return [(groups, rows, math.prod(kernel[1:]), out[1] // groups)], notes
+    groups = p["feature_group_count"] * p["batch_group_count"]
+    axes = [
+        _phases(positions, taps, *steps)
+        for positions, taps, *steps in zip(
+            out[2:],
+            kernel[2:],
+            p["window_strides"],
+            p["padding"],
+            p["lhs_dilation"],
+            p["rhs_dilation"],
+            strict=True,
+        )
+    ]
+    phases: Counter[tuple[int, int]] = Counter()
+    for combined in itertools.product(*(axis.items() for axis in axes)):
+        sizes, times = [size for size, _ in combined], [n for _, n in combined]
+        positions, taps = math.prod(s[0] for s in sizes), math.prod(s[1] for s in sizes)
+        phases[positions, taps] += math.prod(times)
+    N = out[1] // groups
+    return [
+        (groups * n, out[0] * positions, taps * kernel[1], N)
+        for (positions, taps), n in phases.items()
+        if positions * taps
+    ], []
+
+
+def _phases(
+    positions: int, taps: int, stride: int, padding: tuple[int, int], dilation: int, spread: int
+) -> Counter[tuple[int, int]]:
+    """Along one axis, how many phases have so many output positions and so many taps each.
+
+    Tap j of output position o meets place ``o stride + j spread - padding`` of the input, where every
+    ``dilation``-th place holds an input and the others a zero. Which taps do repeats with o.
+
+    >>> dict(_phases(16, 3, stride=1, padding=(1, 1), dilation=2, spread=1))
+    {(8, 1): 1, (8, 2): 1}
+    """
+    period = dilation // math.gcd(dilation, stride)
+    return Counter(
+        (
+            len(range(phase, positions, period)),
+            sum((phase * stride + j * spread - padding[0]) % dilation == 0 for j in range(taps)),
+        )
+        for phase in range(min(period, positions))
+    )
 
 
 def _ragged(eqn: Any) -> tuple[list[Sizes], list[str]]:

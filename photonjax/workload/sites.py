@@ -20,7 +20,8 @@ class MatmulSite:
       M: rows of the operand that streams through (tokens, if the other one is a parameter).
       K: contracted size.
       N: columns of the operand that stays in the array.
-      count: how often the site is executed: trip counts of the loops around it, multiplied.
+      count: how often the site is executed: trip counts of the loops around it, multiplied (of a
+        ``while``, which does not tell them, one; the workload's notes say so).
       dtype: of the operands (of the wider one, if they differ).
       stationary: whether one operand is a parameter, so that it can stay on the array while tokens
         stream.
@@ -41,9 +42,18 @@ class MatmulSite:
     scope: str = ""
 
     @property
+    def complex(self) -> bool:
+        """Whether its numbers are complex, so that it cannot run on light, which carries real ones."""
+        return self.dtype.startswith("complex")
+
+    @property
     def macs(self) -> int:
-        """Multiply-accumulates of all executions."""
-        return self.count * self.batch * self.M * self.K * self.N
+        """Real multiply-accumulates of all executions; a complex one is four.
+
+        ``(a + ib)(c + id) = (ac - bd) + i(ad + bc)``; ways with three multiplies add more often.
+        """
+        parts = 4 if self.complex else 1
+        return self.count * self.batch * self.M * self.K * self.N * parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +96,7 @@ class Workload:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of all matrix products."""
+        """Real multiply-accumulates of all matrix products."""
         return sum(site.macs for site in self.matmuls)
 
     def elements(self, kind: str) -> int:

@@ -28,7 +28,8 @@ def trace_workload(f: Callable[..., Any], *args: Any, params: int | Sequence[int
     length), while (counted once, with a note), cond (the branch with most multiply-accumulates),
     remat, custom derivatives and shard_map (counted for all devices together). What is traced is
     counted: code whose result is unused is not taken out. Convolutions are counted as products of
-    patches with the kernel, ragged products (mixtures of experts) with their rows spread evenly.
+    patches with the kernel, a transposed one without the zeros between its inputs, ragged products
+    (mixtures of experts) with their rows spread evenly.
 
     A product is *stationary* if one of its operands comes from the parameters alone, however it was
     transposed, cast, sliced, scaled or masked on the way. It is then named after the parameter's
@@ -131,14 +132,19 @@ class _Walk:
         bodies = self.analysis.bodies(eqn, ins)
         if name == "cond":
             return self.branches(bodies, count, scope)
-        if name == "while":
-            self.found.notes.append("while: number of turns unknown before running; counted once")
         if name == "shard_map":
             self.found.notes.append(
                 f"shard_map: counted for all {bodies[0].turns} devices together, from local shapes"
             )
+        known = len(self.found.sites)
         for body in bodies:
             self.enter(body.jaxpr, body.ins, count * body.turns, scope)
+        if name == "while":
+            macs = sum(site.macs for site in self.found.sites[known:])
+            self.found.notes.append(
+                f"while{f' in {scope}' if scope else ''}: number of turns unknown before running; counted "
+                f"once, at {macs:.4g} MACs"
+            )
         if bodies:
             return None
         if jex.jaxprs_in_params(eqn.params) and kind_of(name) == "other":

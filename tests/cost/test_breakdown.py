@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photonjax import machines
-from photonjax.cost import CostBreakdown, CostEntry, estimate, group_sites, group_table
+from photonjax.cost import CostBreakdown, CostEntry, count, estimate, group_sites, group_table
 from photonjax.workload import MatmulSite, Operation, Workload
 
 CHIP = machines.digital("h100-sxm")
@@ -100,6 +100,42 @@ def test_breakdowns_add_and_scale(factor, energies):
         total + 1.0
 
 
+@pytest.mark.parametrize("name", CORES)
+def test_numbers_are_plain_floats(name):
+    workload = Workload(layers(2, 300, 400, 500), OTHERS)
+    light = estimate(workload, machines.optical(name), digital=CHIP, dtype="int8")
+    for cost in (light, estimate(workload, CHIP), estimate(workload, CHIP).floor, 2 * light):
+        numbers = [*cost.by_component().values(), *cost.by_component("seconds").values()]
+        numbers += [x for pair in cost.by_site().values() for x in pair]
+        assert {type(x) for x in numbers} == {float}
+        assert isinstance(cost.joules, (float, int)) and isinstance(cost.seconds, (float, int))
+
+
+def test_complex_product_is_four_real_ones_and_stays_digital():
+    real = MatmulSite("w", 1, 30, 40, 50, 2, "float32", True)
+    twice = dataclasses.replace(real, dtype="complex64")
+    # Without operands to fetch, four times the real one's time and energy, and of its floor.
+    fast = dataclasses.replace(CHIP, bandwidth_bytes_per_s=None, ops_per_s={"float32": 1e14},
+                               mac_energy_j={"float32": 1e-12})  # fmt: skip
+    a, b = (estimate(Workload([site], []), fast) for site in (real, twice))
+    assert (b.seconds, b.joules, b.floor.joules) == pytest.approx(
+        (4 * a.seconds, 4 * a.joules, 4 * a.floor.joules)
+    )
+    # Where fetching is all, operands of two numbers each.
+    slow = dataclasses.replace(fast, bandwidth_bytes_per_s=1.0)
+    a, b = (estimate(Workload([site], []), slow) for site in (real, twice))
+    assert b.seconds == pytest.approx(2 * a.seconds)
+    core = machines.optical("display-1024")
+    for where in (None, lambda site: True):
+        light = estimate(Workload([real, twice], []), core, where=where, digital=fast)
+        alone = estimate(Workload([real], []), core)
+        assert light.by_component()["adc"] == alone.by_component()["adc"]
+        assert light.by_component()["digital"] == estimate(Workload([twice], []), fast).joules
+        assert "complex, and light carries real numbers; left digital: w" in light.notes
+    with pytest.raises(ValueError, match="w is complex64, and light carries real numbers"):
+        count(twice, core)
+
+
 def test_csv_and_json_carry_the_whole_breakdown():
     workload = Workload(layers(2, 300, 400, 500), OTHERS)
     cost = estimate(workload, machines.optical("display-1024"), digital=CHIP)
@@ -108,7 +144,9 @@ def test_csv_and_json_carry_the_whole_breakdown():
         values = [float(r["value"]) for r in rows if r["quantity"] == quantity]
         assert sum(values) == pytest.approx(getattr(cost, quantity), rel=1e-12)
         assert json.loads(cost.to_json())[quantity] == pytest.approx(sum(values), rel=1e-12)
-    assert {r["where"] for r in rows} == {"light", "digital"}
+    notes = tuple(r["component"] for r in rows if r["quantity"] == "note")
+    assert notes == cost.notes and notes
+    assert {r["where"] for r in rows if r["quantity"] != "note"} == {"light", "digital"}
     unknown = estimate(Workload(layers(1, 3, 4, 5), []), machines.digital("300-fJ-per-MAC"))
     empty = [r for r in csv.DictReader(io.StringIO(unknown.to_csv())) if r["quantity"] == "seconds"]
     assert {r["value"] for r in empty} == {""}

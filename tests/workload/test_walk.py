@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
+import photonjax as pj
 from photonjax.workload import matmuls, trace_workload
 
 f32 = jnp.float32
@@ -126,7 +127,13 @@ def test_while_is_counted_once_and_says_so():
     f = lambda w, x: lax.while_loop(lambda x: x.sum() < 9, lambda x: x @ w, x)
     inv = trace_workload(f, arr(4, 4), arr(2, 4))
     assert [sizes(s) for s in inv.matmuls] == [(1, 2, 4, 4, 1)]
-    assert inv.matmuls[0].stationary and "counted once" in inv.notes[0]
+    assert inv.matmuls[0].stationary
+    note = "while: number of turns unknown before running; counted once, at 32 MACs"
+    assert inv.notes == [note] and f"note: {note}" in str(inv)
+    cost = pj.cost.estimate(inv, pj.machines.digital("h100-sxm"))
+    core = pj.machines.optical("display-1024")
+    for shown in (cost, cost.floor, pj.cost.estimate(inv, core), cost * 2 + cost):
+        assert note in str(shown) and note in shown.to_json() and note in shown.to_csv()
 
 
 def test_shard_map_counts_all_devices():
@@ -164,11 +171,40 @@ def test_convolution_of_channels_last_and_of_a_flax_layer():
     assert (site.path, sizes(site)) == ("kernel", (1, 2 * 144, 27, 8, 1))
 
 
-def test_transposed_convolution_says_that_zeros_are_counted():
-    up = lambda p, x: convolve(x, p, lhs_dilation=(2,), padding=((1, 1),))
-    inv = trace_workload(up, arr(4, 3, 3), arr(2, 3, 8))
-    assert [sizes(s) for s in inv.matmuls] == [(1, 2 * 15, 9, 4, 1)]
-    assert "zeros between dilated inputs" in inv.notes[0]
+@pytest.mark.parametrize(
+    ("x", "kernel", "options"),
+    [
+        ((2, 3, 8), (4, 3, 3), dict(lhs_dilation=(2,))),
+        ((1, 2, 5, 4), (3, 2, 3, 5), dict(lhs_dilation=(3, 2))),
+        ((1, 2, 5, 6), (3, 2, 2, 3), dict(lhs_dilation=(3, 4), rhs_dilation=(2, 2))),
+        ((1, 2, 7), (3, 2, 4), dict(lhs_dilation=(4,), window_strides=(6,))),
+        ((2, 3, 6, 5), (6, 1, 3, 3), dict(lhs_dilation=(2, 2), feature_group_count=3)),
+        ((4, 3, 6), (6, 3, 2), dict(lhs_dilation=(3,), batch_group_count=2)),
+        ((2, 3, 9), (6, 1, 3), dict(feature_group_count=3, rhs_dilation=(3,))),
+        ((1, 1, 4), (1, 1, 1), dict(lhs_dilation=(3,))),
+    ],
+)
+def test_transposed_convolution_does_not_multiply_inserted_zeros(x, kernel, options):
+    """Of ones, without padding, the result adds up to how many numbers were multiplied."""
+    f = lambda p, x: convolve(x, p, padding=((0, 0),) * (len(kernel) - 2), **options)
+    load = trace_workload(f, arr(*kernel), arr(*x))
+    assert load.macs == f(np.ones(kernel, np.float32), np.ones(x, np.float32)).sum()
+    assert load.notes == [] and all(s.stationary for s in load.matmuls)
+    weights = sum(s.batch * s.K * s.N for s in load.matmuls)
+    if "window_strides" not in options:  # each weight is in one phase
+        assert weights == np.prod(kernel)
+
+
+def test_transposed_layer_is_a_product_for_each_phase():
+    layer = nnx.eval_shape(lambda: nnx.ConvTranspose(3, 8, (4, 4), (2, 2), rngs=nnx.Rngs(0)))
+    site = one(lambda m, x: m(x), layer, arr(2, 12, 12, 3))
+    assert (site.path, sizes(site)) == ("kernel", (4, 2 * 144, 2 * 2 * 3, 8, 1))
+
+
+def test_complex_multiply_is_four_real_ones():
+    site = one(lambda p, x: x @ p, arr(4, 8, dtype=jnp.complex64), arr(3, 4))
+    assert site.complex and site.dtype == "complex64" and site.macs == 4 * 3 * 4 * 8
+    assert not one(lambda p, x: x @ p, arr(4, 8), arr(3, 4)).complex
 
 
 def test_gradient_of_a_convolution_does_as_much_work_again():
