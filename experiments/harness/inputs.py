@@ -70,14 +70,21 @@ def load_text(config: Any, tokenizer: Any) -> Text:
         corpus = data.load_corpus(of.corpus)
     with user_errors(ValueError, prefix=f"{of.corpus}: "):
         if of.documents is None:
-            tokens, counted = data.tokenize_counted(corpus, tokenizer, limit=count * of.length)
-            if tokens.size < count * of.length:
+            start = data.start_tokens(tokenizer)
+            needed = count * (of.length - len(start))
+            if needed < 1:
+                raise UserError(
+                    f"data.length: {of.length} leaves no room for text: this tokenizer puts {len(start)} "
+                    "special tokens before it; raise it"
+                )
+            tokens, counted = data.tokenize_counted(corpus, tokenizer, limit=needed)
+            if tokens.size < needed:
                 raise UserError(
                     f"{of.corpus}: the text is too short: {tokens.size:,} tokens, but "
                     f"{config.windows} windows of {of.length} to evaluate and "
                     f"{config.calibration.windows} to calibrate are asked for; lower windows or data.length"
                 )
-            cut = data.windows(tokens, of.length, count=count)
+            cut = data.windows(tokens, of.length, count=count, start=start)
             counted = counted.windowed(cut)
         elif of.documents > len(corpus):
             raise UserError(

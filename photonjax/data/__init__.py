@@ -11,6 +11,7 @@ from photonjax.data.download import cache_dir, fetch
 from photonjax.data.windows import (
     TokenCount,
     document_windows,
+    start_tokens,
     tokenize,
     tokenize_counted,
     windows,
@@ -28,6 +29,7 @@ __all__ = [
     "document_windows",
     "fetch",
     "load_corpus",
+    "start_tokens",
     "tokenize",
     "tokenize_counted",
     "windows",

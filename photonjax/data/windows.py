@@ -3,17 +3,20 @@
 There are two ways, and documents are encoded one by one.
 
 - `document_windows` spreads the windows over several documents, each window within one document: a
-  sample of the corpus, not of its first page. Where the tokenizer puts a token before every text
-  (Gemma's `<bos>`), so does every window: without it such a model predicts far worse.
+  sample of the corpus, not of its first page.
 - `tokenize` joins the documents by the tokens of a separator, a blank line unless another is asked
   for (it may be a special token, such as `<|endoftext|>`), and `windows` cuts that one stream:
   window i is tokens[i·stride : i·stride + length]. By default windows do not overlap, and tokens
   after the last full window are left over. The first windows are often all of one long document.
+
+Where the tokenizer puts a token before every text (Gemma's `<bos>`), so does every window: without it
+such a model predicts far worse. `windows` is given it as `start=start_tokens(tokenizer)`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -171,7 +174,7 @@ def document_windows(
         raise ValueError(f"documents is {documents}; it must be at most count, {count} windows")
     _check_text(dataset)
     each = -(-count // documents)
-    start = _start(tokenizer)
+    start = start_tokens(tokenizer)
     size = length - start.size
     if size < 1:
         raise ValueError(f"length is {length}; it must be at least {start.size + 1}")
@@ -196,18 +199,23 @@ def document_windows(
     return batch, TokenCount(documents, len(dataset), characters, batch.size, batch.size)
 
 
+def start_tokens(tokenizer: tokenizers.Tokenizer) -> np.ndarray:
+    """The special tokens that a tokenizer puts before every text, int32; often none.
+
+    Example:
+        >>> start_tokens(gemma_tokenizer)  # <bos>  # doctest: +SKIP
+        array([2], dtype=int32)
+    """
+    plain, special = (tokenizer.encode("a", add_special_tokens=flag).ids for flag in (False, True))
+    before = next((i for i in range(len(special)) if special[i : i + len(plain)] == plain), 0)
+    return np.asarray(special[:before], np.int32)
+
+
 def _check_text(dataset: datasets.Dataset) -> None:
     if "text" not in dataset.column_names:
         raise ValueError(
             f"the corpus has no column 'text'; there are {', '.join(dataset.column_names)}"
         )
-
-
-def _start(tokenizer: tokenizers.Tokenizer) -> np.ndarray:
-    """The special tokens that a tokenizer puts before every text."""
-    plain, special = (tokenizer.encode("a", add_special_tokens=flag).ids for flag in (False, True))
-    before = next((i for i in range(len(special)) if special[i : i + len(plain)] == plain), 0)
-    return np.asarray(special[:before], np.int32)
 
 
 def _encode(tokenizer: tokenizers.Tokenizer, text: str, wanted: int | None) -> np.ndarray:
@@ -221,16 +229,23 @@ def _encode(tokenizer: tokenizers.Tokenizer, text: str, wanted: int | None) -> n
 
 
 def windows(
-    tokens: np.ndarray, length: int, *, count: int | None = None, stride: int | None = None
+    tokens: np.ndarray,
+    length: int,
+    *,
+    count: int | None = None,
+    stride: int | None = None,
+    start: Sequence[int] | np.ndarray = (),
 ) -> np.ndarray:
     """Cut a stream of tokens into windows of equal length.
 
     Args:
       tokens: [n], as `tokenize` gives them.
-      length: tokens in a window.
+      length: tokens in a window, those of `start` included.
       count: how many windows; all that fit when left out.
-      stride: from the start of one window to the start of the next; `length` when left out, which
-        is without overlap.
+      stride: from the first token of one window to that of the next, in the stream; when left out, what
+        a window takes of the stream, which is without overlap.
+      start: tokens that every window begins with, see `start_tokens`; it takes as many fewer of the
+        stream.
 
     Returns:
       [count, length], a copy.
@@ -242,23 +257,33 @@ def windows(
         >>> windows(np.arange(10), 4)
         array([[0, 1, 2, 3],
                [4, 5, 6, 7]])
+        >>> windows(np.arange(10), 4, start=[99])
+        array([[99,  0,  1,  2],
+               [99,  3,  4,  5],
+               [99,  6,  7,  8]])
     """
-    stride = length if stride is None else stride
-    for name, value in (("length", length), ("stride", stride), ("count", count)):
+    tokens, before = np.asarray(tokens), np.asarray(start, np.int32)
+    size = length - before.size
+    if size < 1:
+        raise ValueError(f"length is {length}; it must be at least {before.size + 1}")
+    stride = size if stride is None else stride
+    for name, value in (("stride", stride), ("count", count)):
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1")
-    tokens = np.asarray(tokens)
     if tokens.ndim != 1:
         raise ValueError(f"tokens has shape {tokens.shape}; it must be one stream, [n]")
-    if tokens.size < length:
+    if tokens.size < size:
         raise ValueError(
-            f"the text is too short: {tokens.size:,} tokens, but one window has {length:,}"
+            f"the text is too short: {tokens.size:,} tokens, but one window has {size:,}"
         )
-    available = (tokens.size - length) // stride + 1
+    available = (tokens.size - size) // stride + 1
     if count is not None and count > available:
         raise ValueError(
             f"the text is too short: {tokens.size:,} tokens make {available:,} windows of "
-            f"{length:,} (stride {stride:,}), but {count:,} are asked for"
+            f"{size:,} (stride {stride:,}), but {count:,} are asked for"
         )
     starts = stride * np.arange(available if count is None else count)
-    return tokens[starts[:, None] + np.arange(length)]
+    cut = tokens[starts[:, None] + np.arange(size)]
+    return np.concatenate(
+        [np.broadcast_to(before.astype(cut.dtype), (len(cut), before.size)), cut], axis=1
+    )

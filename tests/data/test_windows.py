@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from photonjax.data import (
     TokenCount,
     document_windows,
+    start_tokens,
     tokenize,
     tokenize_counted,
     windows,
@@ -194,6 +195,13 @@ def test_every_window_starts_as_a_text_does(tokenizer):
     batch, _ = document_windows(Corpus(texts), own, 8, count=4, documents=2)
     assert (batch[:, 0] == end).all()
     np.testing.assert_array_equal(batch[:, 1:], plain)
+    stream = tokenize(Corpus(texts[:1]), own, limit=3 * 7)
+    cut = windows(stream, 8, start=start_tokens(own))
+    assert cut.dtype == np.int32 and (cut[:, 0] == end).all()
+    np.testing.assert_array_equal(cut[:, 1:], windows(stream, 7))  # nothing is left out between
+    one, _ = document_windows(Corpus(texts[:1]), own, 8, count=3, documents=1)
+    np.testing.assert_array_equal(cut, one)
+    assert start_tokens(tokenizer).size == 0
     with pytest.raises(ValueError, match="length is 1; it must be at least 2"):
         document_windows(Corpus(texts), own, 1, count=4)
 
