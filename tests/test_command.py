@@ -200,3 +200,22 @@ def test_the_package_alone_prints_a_cost(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "energy per token" in done.stdout
+
+
+def test_bits_that_are_set_change_what_converters_take(capsys):
+    """And an energy that is set stays: the DAC's."""
+    settings = ("input.bits=4", "adc.bits=6", "costs.dac_energy_j=1e-11")
+    asked = [x for s in settings for x in ("--set", s)]
+    status, out, _ = run(capsys, *SMALL, *asked, "--json")
+    found = json.loads(out)
+    assert status == 0
+    core = machines.optical("display-1024")
+    was = estimate(prefill_workload("smollm2-135m", tokens=256), core).by_component()
+    joules = found["costs"]["display-1024"]["joules_by_component"]
+    assert joules["dac"] == pytest.approx(was["dac"])
+    assert joules["adc"] == pytest.approx(was["adc"] * 2**-2.5)
+    (note,) = found["notes"]["display-1024"]
+    assert note.startswith("costs.adc_energy_j x 0.1768")
+    table = machines.sources("display-1024")
+    adc = found["numbers"]["display-1024"]["costs.adc_energy_j"]
+    assert adc["high"] == pytest.approx(table["costs.adc_energy_j"].high * 2**-2.5)

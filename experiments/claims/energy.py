@@ -12,9 +12,8 @@ import photonjax as pj
 from experiments.claims.config import Claims
 from experiments.claims.light import need
 from experiments.claims.verdict import Row, Verdict, by_shares, panels
-from photonjax.core import get_field, set_fields
+from photonjax.core import set_fields
 from photonjax.machines import Number
-from photonjax.machines.converters import dac_exponential_w
 from photonjax.models import prefill_workload
 from photonjax.plotting import PALETTE
 from photonjax.workload import MatmulSite, Workload
@@ -48,8 +47,9 @@ def split(inventory: Workload) -> tuple[Workload, Workload]:
 def machine(name: str, bits: int) -> pj.cost.UncertainMachine:
     """The core at a precision, ranges included.
 
-    From the machine's 8 bits to fewer, read in favour of the claim: light, and the ADC's energy, for as
-    many 6.02 dB less as bits are left out, and the DAC by its own law of bits. Whether a model puts up
+    From the machine's 8 bits to fewer, read in favour of the claim: light for as many 6.02 dB less as
+    bits are left out, and converters by their laws (:mod:`photonjax.cost.resolution`), the ADC with as
+    many bits less. Whether a model puts up
     with that is claim 5.
 
     >>> core = machine("display-1024", 4).machine
@@ -60,18 +60,17 @@ def machine(name: str, bits: int) -> pj.cost.UncertainMachine:
     less = known.machine.input.bits - bits
     if less == 0:
         return known
-    rate = 1e9
-    scale = {
-        "photons": 10 ** (-SNR_DB_PER_BIT * less / 10),
-        "costs.adc_energy_j": 2.0**-less,
-        "costs.dac_energy_j": dac_exponential_w(bits, rate) / dac_exponential_w(bits + less, rate),
+    core, darker = known.machine, 10 ** (-SNR_DB_PER_BIT * less / 10)
+    changes = {
+        "photons": core.photons * darker,
+        "input.bits": bits,
+        "array.bits": bits,
+        "adc.bits": core.adc.bits - less,
+        "adc.enob": None if core.adc.enob is None else core.adc.enob - less,
     }
-    changes: dict[str, Any] = {"input.bits": bits, "array.bits": bits}
-    changes |= {k: get_field(known.machine, k) * s for k, s in scale.items()}
-    ranges = {k: _scaled(n, scale[k]) if k in scale else n for k, n in known.ranges.items()}
-    return pj.cost.UncertainMachine(
-        f"{name} at {bits} bits", set_fields(known.machine, changes), ranges
-    )
+    fewer = pj.cost.UncertainMachine.named(name, set_fields(core, changes), fixed=["adc.enob"])
+    ranges = fewer.ranges | {"photons": _scaled(fewer.ranges["photons"], darker)}
+    return dataclasses.replace(fewer, name=f"{name} at {bits} bits", ranges=ranges)
 
 
 def _scaled(number: Number, by: float) -> Number:

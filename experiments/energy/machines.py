@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -60,9 +61,7 @@ def make_core(key: str, entry: Any) -> cost.UncertainMachine:
             f"{key}: {name!r} has no published costs; choose one of {', '.join(priced)}"
         )
     fixed = cores.dotted(cores.fields_of(entry))
-    return cost.UncertainMachine(
-        label, core, cost.UncertainMachine.named(name, core, fixed=fixed).ranges
-    )
+    return dataclasses.replace(cost.UncertainMachine.named(name, core, fixed=fixed), name=label)
 
 
 def make_chip(key: str, name: Any, dtypes: Sequence[str]) -> cost.UncertainMachine:

@@ -71,7 +71,7 @@ class Costs:
             joules, known, samples=self.config.cost.samples, seed=self.config.seed
         )
         spread = pj.cost.quantiles(drawn, (0.1, 0.5, 0.9))
-        return dict(zip(names, [float(joules(core)), *spread.values()], strict=True))
+        return dict(zip(names, [float(joules(known.machine)), *spread.values()], strict=True))
 
     def check(self, cores: Iterable[pj.OpticalCore]) -> None:
         """Refuse an accelerator that cannot be charged, before anything is evaluated."""

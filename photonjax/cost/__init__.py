@@ -8,6 +8,7 @@ from photonjax.cost.digital import model_flop_utilisation
 from photonjax.cost.estimate import estimate
 from photonjax.cost.groups import group_sites, group_table
 from photonjax.cost.plots import plot_breakdowns, plot_tornado
+from photonjax.cost.resolution import rescale_converters
 from photonjax.cost.uncertainty import (
     MOST_SAMPLES,
     Swing,
@@ -43,6 +44,7 @@ __all__ = [
     "plot_breakdowns",
     "plot_tornado",
     "quantiles",
+    "rescale_converters",
     "si",
     "swings",
 ]

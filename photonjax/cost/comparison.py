@@ -112,6 +112,7 @@ class Comparison:
             },
             "ratios": self.ratios,
             "samples": self.samples,
+            "notes": {name: list(u.notes) for name, u in self.machines.items() if u.notes},
             "elasticities": {k: v for k, v in self.elasticities.items() if v},
             "swings": [
                 {"number": f"{s.machine}/{s.field}", "at_low": s.at_low, "at_high": s.at_high}
@@ -238,6 +239,9 @@ def _notes(found: Comparison) -> list[str]:
         + " (photonjax describe NAME)"
     ]
     seen: dict[str, list[str]] = {}
+    for name, machine in found.machines.items():
+        for note in machine.notes:
+            seen.setdefault(note, []).append(name)
     for name, cost in found.costs.items():
         for note in cost.notes:
             seen.setdefault(note, []).append(name)
@@ -256,15 +260,14 @@ def _versions() -> dict[str, str]:
 
 def _numbers(u: UncertainMachine) -> dict[str, dict[str, Any]]:
     """Every number of the machine's table; with another value, and no range, where that was set."""
-    published = UncertainMachine.named(u.name).machine
     table = {}
     for field, number in sources(u.name).items():
-        line = dataclasses.asdict(number)
+        line = dataclasses.asdict(u.ranges.get(field, number))
         try:
-            value, as_published = get_field(u.machine, field), get_field(published, field)
+            value = get_field(u.machine, field)
         except ValueError:  # a number of a part
-            value = as_published = None
-        if value != as_published:
+            value = number.value
+        if value != line["value"]:
             line |= {"value": value, "source": "set", "low": None, "high": None, "assumed": False}
         table[field] = line
     return table

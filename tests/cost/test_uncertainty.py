@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from photonjax import machines
-from photonjax.core import get_field, set_fields
+from photonjax.core import OpticalCore, get_field, set_fields
 from photonjax.cost import (
     Baseline,
     UncertainMachine,
@@ -18,6 +18,7 @@ from photonjax.cost import (
     estimate,
     monte_carlo,
     quantiles,
+    rescale_converters,
     swings,
 )
 from photonjax.machines import Number
@@ -228,3 +229,59 @@ def test_comparison_plots_costs_and_tornado():
     assert len(above.patches) >= 5
     first = found.swings[0]
     assert below.get_yticklabels()[0].get_text() == f"{first.machine}: {first.field}"
+
+
+def test_energies_of_converters_follow_their_bits():
+    published = UncertainMachine.named("display-1024")
+    same = UncertainMachine.named("display-1024", published.machine.replace(photons=10.0))
+    assert same.machine.costs == published.machine.costs and not same.notes
+    core = published.machine.replace(**{"input.bits": 4, "adc.bits": 6, "adc.enob": 5.5})
+    few = UncertainMachine.named("display-1024", core, fixed=["adc.bits"])
+    costs, was = few.machine.costs, published.machine.costs
+    assert costs.dac_energy_j == pytest.approx(was.dac_energy_j * (2**4 / 4) / (2**8 / 8))
+    assert costs.adc_energy_j == pytest.approx(was.adc_energy_j * 2**-3)
+    for field, factor in (("costs.dac_energy_j", 1 / 8), ("costs.adc_energy_j", 1 / 8)):
+        for end in ("low", "value", "high"):
+            before = getattr(published.ranges[field], end)
+            assert getattr(few.ranges[field], end) == pytest.approx(before * factor)
+        assert any(note.startswith(f"{field} x 0.125") for note in few.notes)
+    untouched = dataclasses.replace(
+        costs, dac_energy_j=was.dac_energy_j, adc_energy_j=was.adc_energy_j
+    )
+    assert untouched == was
+    a, b = (estimate(WORKLOAD, u.machine).by_component() for u in (published, few))
+    assert b["dac"] == pytest.approx(a["dac"] / 8) and b["adc"] == pytest.approx(a["adc"] / 8)
+
+
+def test_an_energy_that_was_set_is_not_scaled():
+    machine = UncertainMachine.named("display-1024").machine
+    core = machine.replace(**{"input.bits": 4, "costs.dac_energy_j": machine.costs.dac_energy_j})
+    fixed = UncertainMachine.named("display-1024", core, fixed=["input.bits", "costs.dac_energy_j"])
+    assert fixed.machine == core
+    own = core.replace(**{"costs.dac_energy_j": 3e-12})
+    assert UncertainMachine.named("display-1024", own).machine == own
+
+
+def test_one_machine_at_two_resolutions_agrees_with_its_own_law():
+    """Lightening-Transformer is published at 4 and at 8 bits; both operands are modulated."""
+    four, eight = (machines.optical(f"lightening-transformer{n}") for n in ("", "-8bit"))
+    bits = {"input.bits": 8, "array.bits": 8}
+    finer = rescale_converters(four.replace(**bits), four)
+    assert finer.costs.dac_energy_j == pytest.approx(eight.costs.dac_energy_j)
+    half = rescale_converters(four.replace(**{"array.bits": 8}), four)  # one kind of DAC for both
+    assert half.costs.dac_energy_j == pytest.approx(eight.costs.dac_energy_j)
+    sliced = rescale_converters(eight.replace(**{"input.slices": 2, "array.slices": 2}), eight)
+    assert sliced.costs.dac_energy_j == pytest.approx(four.costs.dac_energy_j)  # 4 bits a pass
+    with pytest.raises(ValueError, match=r"core.costs is None"):
+        rescale_converters(OpticalCore(), four)
+
+
+def test_cells_of_fewer_bits_say_what_does_not_follow():
+    core = UncertainMachine.named("display-1024").machine.replace(**{"array.bits": 4})
+    found = UncertainMachine.named("display-1024", core)
+    assert found.machine == core
+    assert found.notes == ("costs.load_energy_j is that of cells of 8 bits, whatever array.bits",)
+    chip = UncertainMachine.named("h100-sxm")
+    compared = compare(WORKLOAD, found, [Baseline("h100", chip, "int8")], samples=2)
+    assert f"note (display-1024): {found.notes[0]}" in str(compared)
+    assert compared.to_dict()["notes"] == {"display-1024": list(found.notes)}

@@ -233,6 +233,8 @@ def test_fewer_bits_take_less_light_and_less_of_the_converters(load):
     assert eight.machine == pj.machines.optical("display-1024")
     assert four.machine.photons == pytest.approx(eight.machine.photons * 10**-2.408)
     assert four.machine.costs.adc_energy_j == pytest.approx(eight.machine.costs.adc_energy_j / 16)
+    dac = four.machine.costs.dac_energy_j / eight.machine.costs.dac_energy_j
+    assert dac == pytest.approx(2.0**-4 * 8 / 4)
     number = four.ranges["photons"]
     assert number.low < number.value < number.high
     assert number.value == four.machine.photons
