@@ -65,14 +65,17 @@ def test_json_carries_costs_numbers_and_versions(capsys):
 
 
 def test_settings_change_the_core_and_are_not_varied(capsys):
+    """Bits change what converters take, too, but for the DAC's energy, which is set."""
     settings = ("costs.load_time_s=1e-9", "costs.cores=4", "photons=2e4")
+    settings += ("input.bits=4", "adc.bits=6", "costs.dac_energy_j=1e-11")
     asked = [word for setting in settings for word in ("--set", setting)]
     quick = json.loads(run(capsys, *SMALL, *asked, "--optical", "all", "--json")[1])
     bill = quick["costs"]["display-1024"]
-    core = set_fields(
-        machines.optical("display-1024"),
-        {"costs.load_time_s": 1e-9, "costs.cores": 4, "photons": 2e4},
-    )
+    table = machines.sources("display-1024")["costs.adc_energy_j"]
+    less = 2**-2.5  # of 8.5 effective bits, 6 are left
+    changes = {"costs.load_time_s": 1e-9, "costs.cores": 4, "photons": 2e4, "input.bits": 4}
+    changes |= {"adc.bits": 6, "costs.adc_energy_j": table.value * less}
+    core = set_fields(machines.optical("display-1024"), changes)
     exact = estimate(
         prefill_workload("smollm2-135m", tokens=256),
         core,
@@ -83,6 +86,10 @@ def test_settings_change_the_core_and_are_not_varied(capsys):
     assert bill["seconds"] == pytest.approx(exact.seconds)
     number = quick["numbers"]["display-1024"]["costs.load_time_s"]
     assert (number["value"], number["source"], number["low"]) == (1e-9, "set", None)
+    adc = quick["numbers"]["display-1024"]["costs.adc_energy_j"]
+    assert (adc["low"], adc["high"]) == pytest.approx((table.low * less, table.high * less))
+    (note,) = quick["notes"]["display-1024"]
+    assert note.startswith("costs.adc_energy_j x 0.1768")
     varied = {s["number"] for s in quick["swings"]}
     assert "display-1024/costs.load_time_s" not in varied and "display-1024/adc.enob" in varied
     # attention is on light too: nothing is left to the chip but what is no product
@@ -200,22 +207,3 @@ def test_the_package_alone_prints_a_cost(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "energy per token" in done.stdout
-
-
-def test_bits_that_are_set_change_what_converters_take(capsys):
-    """And an energy that is set stays: the DAC's."""
-    settings = ("input.bits=4", "adc.bits=6", "costs.dac_energy_j=1e-11")
-    asked = [x for s in settings for x in ("--set", s)]
-    status, out, _ = run(capsys, *SMALL, *asked, "--json")
-    found = json.loads(out)
-    assert status == 0
-    core = machines.optical("display-1024")
-    was = estimate(prefill_workload("smollm2-135m", tokens=256), core).by_component()
-    joules = found["costs"]["display-1024"]["joules_by_component"]
-    assert joules["dac"] == pytest.approx(was["dac"])
-    assert joules["adc"] == pytest.approx(was["adc"] * 2**-2.5)
-    (note,) = found["notes"]["display-1024"]
-    assert note.startswith("costs.adc_energy_j x 0.1768")
-    table = machines.sources("display-1024")
-    adc = found["numbers"]["display-1024"]["costs.adc_energy_j"]
-    assert adc["high"] == pytest.approx(table["costs.adc_energy_j"].high * 2**-2.5)
