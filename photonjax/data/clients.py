@@ -20,6 +20,21 @@ from photonjax.data.artifacts import FetchError
 
 _POLL_SECONDS = 0.1
 
+# Runs the client, and ends it and whatever it started when standard input closes: when we are
+# interrupted, or killed, so that no orphan goes on downloading.
+_GUARD = """
+import os, signal, subprocess, sys, threading
+client = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+def watch():
+    os.read(0, 1)
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    client.kill()
+    os._exit(1)
+threading.Thread(target=watch, daemon=True).start()
+os._exit(min(abs(client.wait()), 255))
+"""
+
 
 def command(client: str, package: str, directory: pathlib.Path) -> list[str]:
     """The command line with which `client` downloads `package` into `directory`.
@@ -83,8 +98,15 @@ def download(
     environment = {**os.environ, "TMPDIR": str(directory)}
     with log.open("wb") as sink, _bar(size, label, progress) as show:
         process = subprocess.Popen(
-            argv, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
+            [sys.executable, "-I", "-S", "-c", _GUARD, *argv],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
         )
+        assert process.stdin is not None
         try:
             running = True
             while running:
@@ -93,7 +115,7 @@ def download(
                 if running:
                     time.sleep(_POLL_SECONDS)
         finally:
-            process.kill()  # still running only when we are being interrupted
+            process.stdin.close()  # still running only when we are being interrupted
             process.wait()
     if process.returncode != 0:
         raise FetchError(f"{client} could not download {package} ({_last_words(log)})")

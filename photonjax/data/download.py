@@ -40,16 +40,25 @@ _CONNECT_SECONDS = 5.0
 def cache_dir() -> pathlib.Path:
     """The directory that holds everything downloaded; it need not exist yet.
 
+    Raises:
+      FetchError: it would be in a home directory, and there is none.
+
     Example:
         >>> os.environ["PHOTONJAX_CACHE"] = "/tmp/somewhere"
         >>> print(cache_dir())
         /tmp/somewhere
     """
-    if chosen := os.environ.get("PHOTONJAX_CACHE"):
-        return pathlib.Path(chosen).expanduser().absolute()
-    if (xdg := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(xdg):
+    chosen = os.environ.get("PHOTONJAX_CACHE")
+    if not chosen and (xdg := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(xdg):
         return pathlib.Path(xdg) / "photonjax"
-    return pathlib.Path("~/.cache/photonjax").expanduser()
+    path = chosen or "~/.cache/photonjax"
+    try:
+        return pathlib.Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise FetchError(
+            f"no cache directory: {path} has no home directory to start from; "
+            "set PHOTONJAX_CACHE to a directory that can be written"
+        ) from None
 
 
 def fetch(source: str | Artifact, *, progress: bool = True) -> pathlib.Path:

@@ -18,6 +18,7 @@ _BUILDERS = {
     ".csv": "csv",
     ".parquet": "parquet",
 }
+_START = 4096  # bytes looked at
 
 
 def load_files(path: pathlib.Path, *, cache: str) -> Any:
@@ -36,6 +37,11 @@ def load_files(path: pathlib.Path, *, cache: str) -> Any:
         >>> load_files(pathlib.Path("notes"), cache="/tmp/prepared")  # doctest: +SKIP
     """
     builder, files = find(path)
+    for file in files if builder == "json" else ():
+        with file.open("rb") as opened:
+            start = opened.read(_START).lstrip()[:1]
+        if start not in (b"{", b"["):  # of a lone number or null, pyarrow ends the whole process
+            raise ValueError(f"{file} holds no rows: it must begin with {{ or [")
     options = {"sample_by": "document"} if builder == "text" else {}
     datasets = need("datasets", "data")
     try:
@@ -52,7 +58,9 @@ def load_files(path: pathlib.Path, *, cache: str) -> Any:
             f"cannot read {path} through {cache}: {hub.one_line(error)}; "
             "PHOTONJAX_CACHE must name a directory that can be written"
         ) from error
-    except (ValueError, datasets.exceptions.DatasetsError) as error:
+    except (ValueError, RecursionError, datasets.exceptions.DatasetsError) as error:
+        if "corresponds to no data" in str(error):
+            raise ValueError(f"{path} holds no rows") from None
         raise ValueError(f"{path} is not readable as {builder}: {hub.one_line(error)}") from error
 
 

@@ -222,7 +222,15 @@ def _encode(tokenizer: tokenizers.Tokenizer, text: str, wanted: int | None) -> n
     """Tokens of a text; of a long one, where only the first `wanted` matter, a part suffices."""
     size = len(text) if wanted is None else 8 * (wanted + _MARGIN)
     while True:
-        ids = tokenizer.encode(text[:size], add_special_tokens=False).ids
+        try:
+            ids = tokenizer.encode(text[:size], add_special_tokens=False).ids
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of the Rust code, which is no Exception
+                raise
+            raise ValueError(
+                f"the tokenizer gives up on a text of {len(text):,} characters "
+                f"({' '.join(str(error).split())}): use another tokenizer.json"
+            ) from None
         if size >= len(text) or (wanted is not None and len(ids) >= wanted + _MARGIN):
             return np.asarray(ids[:wanted], np.int32)
         size *= 2

@@ -8,7 +8,9 @@ from typing import Any
 
 __all__ = ["ACTIVATIONS", "DecoderConfig", "RopeScaling"]
 
-ACTIVATIONS = ("silu", "gelu_tanh")
+ACTIVATIONS = ("silu", "gelu_tanh", "gelu")
+MOST = {"num_layers": 10_000, "num_experts": 4096}
+"""Bounds of what a configuration may count: a broken file must not loop for hours."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,18 +60,27 @@ class DecoderConfig:
       norm_eps: added to the mean square in RMSNorm.
       tie_embeddings: the head is the embedding table.
       max_length: longest sequence the model was made for (tokens); longer ones are refused.
-      activation: of the MLP's gate, ``"silu"`` or ``"gelu_tanh"`` (Gemma).
+      activation: of the MLP, ``"silu"``, ``"gelu_tanh"`` (Gemma) or ``"gelu"`` (GPT-NeoX).
+      gated_mlp: down(activation(gate(x)) · up(x)); else down(activation(up(x))) (GPT-NeoX, Falcon).
       qkv_bias: the q, k and v projections add a bias (Qwen2).
-      qk_norm: every head of q and k goes through an RMSNorm before it is turned (Qwen3, Gemma 3).
+      o_bias, mlp_bias: so do attention's output and the MLP's projections (GPT-NeoX).
+      layer_norm: LayerNorms, with a bias, in place of RMSNorms (GPT-NeoX, Falcon).
+      qk_norm: every head of q and k goes through a norm before it is turned (Qwen3, Gemma 3).
+      qk_norm_whole: that norm spans all heads at once (OLMo 2).
       query_scale: what q kᵀ is multiplied with. None: head_dim^-0.5.
       embedding_scale: embeddings are multiplied with hidden_size^0.5 (Gemma).
       norm_offset: RMSNorms multiply with ``1 + scale`` instead of ``scale`` (Gemma).
-      post_norms: attention and MLP are also normalised before they are added (Gemma 2 and 3).
+      pre_norms: attention and MLP read the residual stream through a norm; all but OLMo 2 do.
+      post_norms: attention and MLP are normalised before they are added (Gemma 2 and 3, OLMo 2).
+      parallel: attention and MLP read the same residual stream (GPT-NeoX, Falcon).
+      shared_norm: through the same norm (Falcon 7B).
       scores_cap, logits_cap: c tanh(x / c) applied to q kᵀ, to the logits (Gemma 2).
       sliding_window: queries of local layers see this many tokens, themselves included. All layers
         are local (Mistral) unless `global_every` says otherwise.
       global_every: one layer in so many, the last of each period, attends to everything (Gemma: 2, 6).
       local_rope_theta: base of the wavelengths in local layers. None: as everywhere.
+      rotary_dim: first components of each head that are turned, even. None: all of them.
+      no_rope_every: one layer in so many, the last of each period, turns nothing (SmolLM3).
       rope_scaling: see `RopeScaling`; not in local layers that have a base of their own.
       num_experts: experts of each MLP. None: one MLP, without routing.
       experts_per_token: of them, how many each token goes through.
@@ -96,17 +107,27 @@ class DecoderConfig:
     tie_embeddings: bool = False
     max_length: int = 131_072
     activation: str = "silu"
+    gated_mlp: bool = True
     qkv_bias: bool = False
+    o_bias: bool = False
+    mlp_bias: bool = False
+    layer_norm: bool = False
     qk_norm: bool = False
+    qk_norm_whole: bool = False
     query_scale: float | None = None
     embedding_scale: bool = False
     norm_offset: bool = False
+    pre_norms: bool = True
     post_norms: bool = False
+    parallel: bool = False
+    shared_norm: bool = False
     scores_cap: float | None = None
     logits_cap: float | None = None
     sliding_window: int | None = None
     global_every: int | None = None
     local_rope_theta: float | None = None
+    rotary_dim: int | None = None
+    no_rope_every: int | None = None
     rope_scaling: RopeScaling | None = None
     num_experts: int | None = None
     experts_per_token: int | None = None
@@ -118,8 +139,11 @@ class DecoderConfig:
             object.__setattr__(self, "num_kv_heads", self.num_heads)
         for field in (*sizes.split(), "num_kv_heads"):
             self._check(field, _whole, "must be an integer of at least 1")
-        for field in ("sliding_window", "global_every", "num_experts", "experts_per_token"):
+        counts = "sliding_window global_every no_rope_every num_experts experts_per_token"
+        for field in counts.split():
             self._check(field, _whole, "must be an integer of at least 1, or None", optional=True)
+        for field, most in MOST.items():
+            self._check(field, lambda n, m=most: n <= m, f"must be at most {most:,}", optional=True)
         if self.num_heads % self.num_kv_heads:
             self._refuse("num_kv_heads", f"must divide num_heads={self.num_heads}")
         if self.head_dim is None:
@@ -133,6 +157,14 @@ class DecoderConfig:
             lambda value: _whole(value) and value % 2 == 0,
             "must be an even integer of at least 2 (rotary positions turn pairs)",
         )
+        self._check(
+            "rotary_dim",
+            lambda n: _whole(n) and n % 2 == 0 and n <= self.head_dim,
+            f"must be an even integer from 2 to head_dim={self.head_dim}, or None",
+            optional=True,
+        )
+        if self.rotary_dim == self.head_dim:
+            object.__setattr__(self, "rotary_dim", None)
         for field in ("rope_theta", "norm_eps"):
             self._check(field, _positive, "must be a finite number above 0")
         for field in ("query_scale", "scores_cap", "logits_cap", "local_rope_theta"):
@@ -148,6 +180,15 @@ class DecoderConfig:
             for field in ("global_every", "local_rope_theta"):
                 if getattr(self, field) is not None:
                     self._refuse(field, "is for local layers: give sliding_window too")
+        for field, other in (
+            ("qk_norm_whole", "qk_norm"),
+            ("shared_norm", "parallel"),
+            ("shared_norm", "pre_norms"),
+        ):
+            if getattr(self, field) and not getattr(self, other):
+                self._refuse(field, f"goes with {other}=True")
+        if self.num_experts is not None and (self.mlp_bias or not self.gated_mlp):
+            self._refuse("num_experts", "goes with a gated MLP without biases only")
         if self.rope_scaling is not None and not isinstance(self.rope_scaling, RopeScaling):
             self._refuse("rope_scaling", "must be a RopeScaling or None")
         if (self.num_experts is None) != (self.experts_per_token is None):
@@ -165,14 +206,18 @@ class DecoderConfig:
 
     @property
     def period(self) -> int:
-        """Layers after which the pattern of local and global ones repeats."""
-        return self.global_every or 1
+        """Layers after which the pattern of local ones and of turned ones repeats."""
+        return math.lcm(self.global_every or 1, self.no_rope_every or 1)
 
     def local(self, layer: int) -> bool:
         """Whether a layer sees its sliding window only."""
         if self.sliding_window is None:
             return False
         return self.global_every is None or (layer + 1) % self.global_every != 0
+
+    def turned(self, layer: int) -> bool:
+        """Whether a layer turns its queries and keys by their positions."""
+        return self.no_rope_every is None or (layer + 1) % self.no_rope_every != 0
 
 
 def _whole(value: Any) -> bool:

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 from photonjax.models.abstract import ModelConfig
 from photonjax.models.config import DecoderConfig, RopeScaling
 from photonjax.models.families import families
-from photonjax.models.family import Family, global_every
-from photonjax.models.weights import CheckpointError
+from photonjax.models.family import Family, HuggingFace, global_every
+from photonjax.models.weights import CheckpointError, check_spelling
 
 __all__ = ["read_config"]
 
@@ -24,12 +24,18 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "mlp_bias": (False, None),
     "quantization_config": (None,),
     "rope_interleaved": (False, None),
+    "rotary_pct": (1, None),
     "partial_rotary_factor": (1, None),
     "use_sliding_window": (False, None),
     "use_bidirectional_attention": (False, None),
     "add_cross_attention": (False, None),
 }
-_ACTIVATIONS = {"silu": "silu", "gelu_pytorch_tanh": "gelu_tanh"}
+_ACTIVATIONS = {"silu": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
+_ACTIVATIONS |= dict.fromkeys(("gelu_new", "gelu_fast"), "gelu_tanh")
+_OTHER_KEYS = (
+    "hidden_act hidden_activation query_pre_attn_scalar sliding_window_pattern layer_types "
+    "rope_theta rope_local_base_freq rope_scaling rope_parameters"
+).split()  # read here, whatever the family
 _LOCAL, _GLOBAL = "sliding_attention", "full_attention"
 
 
@@ -61,18 +67,26 @@ def read_config(path: Path, raw: Mapping[str, Any]) -> tuple[Family, ModelConfig
     if kind not in owns:
         refuse(f"model_type={kind!r}")
     family = owns[kind]
-    for key, allowed in {**_ONLY, **family.huggingface.only}.items():
-        if key in raw and raw[key] not in allowed:
+    form = family.huggingface
+    for key, allowed in {**_ONLY, **form.only}.items():
+        mapped = key not in form.only and (key in form.keys or key in (form.rotary_fraction or ()))
+        if key in raw and raw[key] not in allowed and not mapped:
             refuse(f"{key}={raw[key]!r}")
-    for key in family.huggingface.required:
-        if key not in raw:
+    known = {*form.keys, *_ONLY, *form.only, *_OTHER_KEYS, *(form.rotary_fraction or ())[:1]}
+    for key in form.required:
+        if raw.get(key) is None:
             raise CheckpointError(f"{path}: key {key!r} is missing: fetch the file again")
-    fields = {**family.huggingface.defaults, **family.flags}
-    keys = family.huggingface.keys
-    fields |= {own: raw[key] for key, own in keys.items() if raw.get(key) is not None}
+    check_spelling(path, raw, known)
+    fields = {**form.defaults, **family.flags}
+    for key, own in form.keys.items():
+        if raw.get(key) is not None:
+            fields |= dict.fromkeys((own,) if isinstance(own, str) else own, raw[key])
     try:
+        fields |= form.complete(raw, fields)
         if family.config is DecoderConfig:
-            fields = _decoder_fields(raw, {"norm_eps": 1e-6, **fields}, family, refuse)
+            fields = _decoder_fields(raw, fields, family, refuse)
+            if "rope_theta" not in fields:
+                raise CheckpointError(f"{path}: key 'rope_theta' is missing: fetch the file again")
         return family, family.config(**fields)
     except CheckpointError:
         raise
@@ -90,7 +104,7 @@ def _decoder_fields(
     if activation is not None:
         if family.flags.get("activation") == "gelu_tanh" and activation == "gelu":
             activation = "gelu_pytorch_tanh"  # what Gemma's first files mean by it
-        if _ACTIVATIONS.get(activation) != family.flags.get("activation", "silu"):
+        if _ACTIVATIONS.get(activation) != fields.get("activation", "silu"):
             refuse(f"hidden_act={activation!r}")
     if raw.get("query_pre_attn_scalar") is not None:
         fields["query_scale"] = raw["query_pre_attn_scalar"] ** -0.5
@@ -101,7 +115,7 @@ def _decoder_fields(
     if fields.get("sliding_window") is None:
         for key in ("global_every", "local_rope_theta"):
             fields.pop(key, None)
-    return fields | _rope(raw, fields, refuse)
+    return fields | _rope(raw, fields, family.huggingface, refuse)
 
 
 def _windows(
@@ -126,10 +140,16 @@ def _windows(
 
 
 def _rope(
-    raw: Mapping[str, Any], fields: Mapping[str, Any], refuse: Callable[[str], NoReturn]
+    raw: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    form: HuggingFace,
+    refuse: Callable[[str], NoReturn],
 ) -> dict[str, Any]:
     """Bases and scaling: one set of rope_parameters, or one for each kind of layer."""
     found: dict[str, Any] = {}
+    fraction = None
+    if form.rotary_fraction is not None:
+        fraction = raw.get(form.rotary_fraction[0], form.rotary_fraction[1])
     if raw.get("rope_theta") is not None:
         found["rope_theta"] = raw["rope_theta"]
     if raw.get("rope_local_base_freq") is not None and fields.get("sliding_window") is not None:
@@ -146,13 +166,19 @@ def _rope(
         for rope in (everywhere, near or {}):
             kind = rope.get("rope_type", rope.get("type", "default"))
             allowed = ("default",) if rope is near else ("default", "linear", "llama3")
-            if kind not in allowed or rope.get("partial_rotary_factor", 1) != 1:
+            part = rope.get("partial_rotary_factor", 1)
+            if kind not in allowed or (fraction is None and part != 1):
                 refuse(f"{key}={value!r}")
+        if fraction is not None:
+            fraction = everywhere.get("partial_rotary_factor", fraction)
         if everywhere.get("rope_theta") is not None:
             found["rope_theta"] = everywhere["rope_theta"]
         if near and near.get("rope_theta") and fields.get("sliding_window") is not None:
             found["local_rope_theta"] = near["rope_theta"]
         found["rope_scaling"] = _scaling(everywhere, f"{key}={value!r}", refuse)
+    if fraction is not None:
+        head_dim = fields.get("head_dim") or fields["hidden_size"] // fields["num_heads"]
+        found["rotary_dim"] = int(head_dim * fraction)
     return found
 
 

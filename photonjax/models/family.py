@@ -24,6 +24,7 @@ __all__ = [
     "GGUF",
     "GGUF_KEYS",
     "GGUF_NAMES",
+    "HF_BIASES",
     "HF_KEYS",
     "HF_NAMES",
     "HF_REQUIRED",
@@ -46,7 +47,11 @@ HF_KEYS = {
 }
 """Keys of config.json that decoders share, and the fields of `DecoderConfig` that they give."""
 
-HF_REQUIRED = tuple(HF_KEYS)[:5]
+HF_REQUIRED = (*tuple(HF_KEYS)[:5], "rms_norm_eps", "max_position_embeddings")
+"""Keys that every published config.json of a decoder has."""
+
+HF_BIASES = {"attention_bias": ("qkv_bias", "o_bias")}
+"""The key of families whose attention may have biases."""
 
 _LAYER = "model.layers.{}."
 HF_NAMES = {
@@ -56,7 +61,7 @@ HF_NAMES = {
     "layers/{}/attn_norm/scale": _LAYER + "input_layernorm.weight",
     "layers/{}/mlp_norm/scale": _LAYER + "post_attention_layernorm.weight",
     **{
-        f"layers/{{}}/{part}/kernel": f"{_LAYER}{theirs}.weight"
+        f"layers/{{}}/{part}/{kind}": f"{_LAYER}{theirs}.{ending}"
         for part, theirs in {
             "attn/q_proj": "self_attn.q_proj",
             "attn/k_proj": "self_attn.k_proj",
@@ -66,7 +71,9 @@ HF_NAMES = {
             "mlp/up_proj": "mlp.up_proj",
             "mlp/down_proj": "mlp.down_proj",
         }.items()
+        for kind, ending in (("kernel", "weight"), ("bias", "bias"))
     },
+    **{f"layers/{{}}/attn/{p}_norm/scale": f"{_LAYER}self_attn.{p}_norm.weight" for p in "qk"},
 }
 """Parameters that decoders share, by path, and their names in Hugging Face's files."""
 
@@ -90,15 +97,26 @@ GGUF_NAMES = {
     "head/kernel": "output.weight",
     "layers/{}/attn_norm/scale": _BLOCK + "attn_norm.weight",
     "layers/{}/mlp_norm/scale": _BLOCK + "ffn_norm.weight",
-    "layers/{}/attn/q_proj/kernel": _BLOCK + "attn_q.weight",
-    "layers/{}/attn/k_proj/kernel": _BLOCK + "attn_k.weight",
-    "layers/{}/attn/v_proj/kernel": _BLOCK + "attn_v.weight",
-    "layers/{}/attn/o_proj/kernel": _BLOCK + "attn_output.weight",
-    "layers/{}/mlp/gate_proj/kernel": _BLOCK + "ffn_gate.weight",
-    "layers/{}/mlp/up_proj/kernel": _BLOCK + "ffn_up.weight",
-    "layers/{}/mlp/down_proj/kernel": _BLOCK + "ffn_down.weight",
+    **{
+        f"layers/{{}}/{part}/{kind}": f"{_BLOCK}{theirs}.{ending}"
+        for part, theirs in {
+            "attn/q_proj": "attn_q",
+            "attn/k_proj": "attn_k",
+            "attn/v_proj": "attn_v",
+            "attn/o_proj": "attn_output",
+            "mlp/gate_proj": "ffn_gate",
+            "mlp/up_proj": "ffn_up",
+            "mlp/down_proj": "ffn_down",
+        }.items()
+        for kind, ending in (("kernel", "weight"), ("bias", "bias"))
+    },
+    **{f"layers/{{}}/attn/{p}_norm/scale": f"{_BLOCK}attn_{p}_norm.weight" for p in "qk"},
 }
 """Parameters that decoders share, by path, and their names in GGUF files."""
+
+
+def _nothing(one: Any, other: Any) -> dict[str, Any]:
+    return {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,32 +126,41 @@ class HuggingFace:
     Attributes:
       model_type: in config.json.
       architecture: in config.json, the only one that is read.
-      keys: of config.json, to fields of the configuration.
+      keys: of config.json, to a field of the configuration or to several.
       required: keys that must be there.
       defaults: fields where config.json leaves the key out.
       only: keys with the values that are allowed.
+      rotary_fraction: the key for the fraction of a head that is turned, and its default; None: all
+        of it is.
+      complete: called as complete(raw, fields) for fields that follow from several keys.
       names: of the tensors, by the parameter's path in the unrolled model; see `Layout`.
+      other_names: of some parameters, in files that have these names.
       prefix: that some files put before every name.
       transposed: a kernel [in, out] is stored as [out, in].
+      by_head: rows of parameters that share a tensor are stored key-value head by key-value head.
     """
 
     model_type: str
     architecture: str
-    keys: Mapping[str, str] = dataclasses.field(default_factory=lambda: HF_KEYS)
+    keys: Mapping[str, str | tuple[str, ...]] = dataclasses.field(default_factory=lambda: HF_KEYS)
     required: Sequence[str] = HF_REQUIRED
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     only: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    rotary_fraction: tuple[str, float] | None = None
+    complete: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = _nothing
     names: Mapping[str, str] = dataclasses.field(default_factory=lambda: HF_NAMES)
+    other_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     prefix: str = ""
     transposed: bool = True
+    by_head: bool = False
+
+    def groups(self, config: Any) -> int:
+        """Of the rows of a tensor that several parameters share; see `Layout`."""
+        return config.num_kv_heads if self.by_head else 1
 
 
 def _as_stored(name: str, weight: np.ndarray, config: Any) -> np.ndarray:
     return weight
-
-
-def _nothing(fields: Mapping[str, Any], file: GGUFFile) -> dict[str, Any]:
-    return {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from photonjax.extras import need
-from photonjax.models.weights import CheckpointError
+from photonjax.models.weights import CheckpointError, overlapping
 
 __all__ = ["GGUFFile"]
 
@@ -116,6 +116,8 @@ class GGUFFile:
         tensors, keys = self._take("QQ")
         for _ in range(keys):
             key = self._string()
+            if key in self.metadata:
+                raise _CorruptError(f"metadata key {key!r} is there twice")
             self.metadata[key] = self._value(*self._take("I"))
         found = []
         for _ in range(tensors):
@@ -126,10 +128,16 @@ class GGUFFile:
             shape = self._take(f"{dimensions}Q")[::-1]
             found.append((name, shape, *self._take("IQ")))
         alignment = self.metadata.get("general.alignment", 32)
-        if not isinstance(alignment, int) or alignment < 1:
-            raise _CorruptError(f"general.alignment={alignment!r}")
+        if not isinstance(alignment, int) or alignment < 8 or alignment % 8:
+            raise _CorruptError(f"general.alignment={alignment!r}, not a multiple of 8")
         base = -(-self._at // alignment) * alignment
         for name, shape, kind, offset in found:
+            if name in self._tensors:
+                raise _CorruptError(f"tensor {name!r} is there twice")
+            if offset % alignment:
+                raise _CorruptError(
+                    f"tensor {name!r} begins at {offset}, not a multiple of {alignment} bytes"
+                )
             try:
                 kind = gguf.GGMLQuantizationType(kind)
                 block, size = gguf.GGML_QUANT_SIZES[kind]
@@ -141,6 +149,12 @@ class GGUFFile:
             if base + offset + row * math.prod(shape[:-1]) > len(self._data):
                 raise _CorruptError(f"tensor {name!r} ends after the file does")
             self._tensors[name] = (kind, shape, base + offset, row)
+        extents = {
+            name: (start, start + row * math.prod(shape[:-1]))
+            for name, (_, shape, start, row) in self._tensors.items()
+        }
+        if (pair := overlapping(extents)) is not None:
+            raise _CorruptError(f"tensors {pair[0]!r} and {pair[1]!r} overlap")
 
     def _take(self, form: str) -> tuple[Any, ...]:
         values = struct.unpack_from("<" + form, self._data, self._at)

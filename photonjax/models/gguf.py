@@ -20,11 +20,21 @@ from photonjax.models.config import DecoderConfig, RopeScaling
 from photonjax.models.families import families
 from photonjax.models.family import GGUF, Family, global_every
 from photonjax.models.ggml import GGUFFile
-from photonjax.models.weights import CheckpointError, Layout, check_shapes, fill_model
+from photonjax.models.weights import (
+    CheckpointError,
+    Layout,
+    check_shapes,
+    check_spelling,
+    fill_model,
+)
 
 __all__ = ["gguf_config", "load_gguf"]
 
 _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
+_OTHER_KEYS = (
+    "attention.value_length rope.dimension_count rope.scaling.type rope.scaling.factor "
+    "rope.scale_linear attention.sliding_window expert_count"
+).split()  # read here, whatever the family
 _FLOATS = ("norm_eps", "rope_theta", "local_rope_theta", "scores_cap", "logits_cap")
 
 
@@ -62,7 +72,7 @@ def load_gguf(
     """
     file = GGUFFile(path)
     form, config = _read_config(file)
-    layout = Layout(form.names)
+    layout = Layout(form.names, config=config)
     found = {name: shape for name, shape in file.shapes.items() if name not in form.consumed}
     if _HEAD in found and _HEAD not in form.names.values() and file.same(_HEAD, _EMBEDDING):
         del found[_HEAD]  # a tied head, written twice
@@ -89,6 +99,9 @@ def _read_config(file: GGUFFile) -> tuple[GGUF, ModelConfig]:
     fields = {**family.flags, "vocab_size": file.shapes[_EMBEDDING][0]}
     if family.config is DecoderConfig:
         fields |= _derived(file, form)
+    prefix = f"{form.architecture}."
+    known = [prefix + key for key in (*form.keys, *_OTHER_KEYS)]
+    check_spelling(file.path, (key for key in file.metadata if "." in key), known)
     for key, field in form.keys.items():
         if field in fields and f"{form.architecture}.{key}" not in file.metadata:
             continue
@@ -166,10 +179,14 @@ def _linear_scaling(file: GGUFFile, form: GGUF) -> RopeScaling | None:
 
 
 def _check_rotary(file: GGUFFile, form: GGUF, config: DecoderConfig) -> None:
-    """Whole heads are turned, and values are as long as keys."""
-    for key in ("attention.value_length", "rope.dimension_count"):
+    """Heads are turned as far as the configuration says, and values are as long as keys."""
+    turned = config.rotary_dim or config.head_dim
+    for key, size in (
+        ("attention.value_length", config.head_dim),
+        ("rope.dimension_count", turned),
+    ):
         key = f"{form.architecture}.{key}"
-        if file.get(key, config.head_dim) != config.head_dim:
+        if file.get(key, size) != size:
             _refuse(file, f"{key}={file.get(key)} beside a head size of {config.head_dim}")
     window = f"{form.architecture}.attention.sliding_window"
     if file.get(window, 0) and config.sliding_window is None:

@@ -21,7 +21,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from photonjax.models.layers import ScannedLayers, make_layers, run_layers
-from photonjax.models.parts import Head, Product, attend, check_call, check_dtypes, linear
+from photonjax.models.parts import (
+    Head,
+    Product,
+    attend,
+    check_call,
+    check_dtypes,
+    layer_norm,
+    linear,
+)
 
 __all__ = ["GPT2", "GPT2Config"]
 
@@ -176,11 +184,4 @@ def _make_block(rngs: nnx.Rngs, config: GPT2Config, dtypes: dict[str, Any]) -> B
 
 
 def _norm(config: GPT2Config, rngs: nnx.Rngs, dtypes: dict[str, Any]) -> nnx.LayerNorm:
-    return nnx.LayerNorm(
-        config.hidden_size,
-        epsilon=config.norm_eps,
-        use_fast_variance=False,
-        dtype=jnp.float32,
-        param_dtype=dtypes["param_dtype"],
-        rngs=rngs,
-    )
+    return layer_norm(config.hidden_size, config.norm_eps, rngs, param_dtype=dtypes["param_dtype"])

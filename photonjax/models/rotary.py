@@ -52,7 +52,9 @@ def _scaled(frequency: jax.Array, scaling: RopeScaling) -> jax.Array:
 
 
 def rotate(x_BLHD: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
-    """Turns the pairs (i, i + D/2) of each head by its token's angles; float32 in and out."""
-    x, y = jnp.split(x_BLHD, 2, axis=-1)
+    """Turns the pairs (i, i + R/2) of each head's first R components by its token's angles [L, R/2];
+    float32 in and out."""
+    half = cos.shape[-1]
+    x, y, rest = jnp.split(x_BLHD, [half, 2 * half], axis=-1)
     cos, sin = cos[:, None], sin[:, None]
-    return jnp.concatenate([x * cos - y * sin, y * cos + x * sin], axis=-1)
+    return jnp.concatenate([x * cos - y * sin, y * cos + x * sin, rest], axis=-1)

@@ -20,7 +20,7 @@ import ml_dtypes
 import numpy as np
 
 from photonjax.files import whole_file
-from photonjax.models.weights import CheckpointError
+from photonjax.models.weights import CheckpointError, overlapping
 
 __all__ = ["SafetensorsFile", "write_safetensors"]
 
@@ -39,6 +39,7 @@ class SafetensorsFile:
 
     Args:
       path: of the file.
+      ignored: endings of the names of tensors that are passed over, whatever they are.
 
     Attributes:
       shapes: tensor name to shape.
@@ -47,7 +48,7 @@ class SafetensorsFile:
       CheckpointError: missing, truncated, corrupt, or with a tensor that is not floating-point.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ignored: tuple[str, ...] = ()) -> None:
         self.path = path
         try:
             with path.open("rb") as file:
@@ -55,7 +56,7 @@ class SafetensorsFile:
                 length = int.from_bytes(file.read(8), "little")
                 if size < 8 or length > min(size - 8, _HEADER_LIMIT):
                     raise self._corrupt("the header is longer than the file")
-                header = json.loads(file.read(length))
+                header = json.loads(file.read(length), object_pairs_hook=self._once)
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise CheckpointError(
@@ -63,11 +64,12 @@ class SafetensorsFile:
             ) from None
         except CheckpointError:
             raise
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._corrupt("the header is not JSON") from None
         if not isinstance(header, dict):
             raise self._corrupt("the header is no JSON object")
         self._tensors: dict[str, tuple[np.dtype, tuple[int, ...], int]] = {}
+        extents: dict[str, tuple[int, int]] = {}
         start = 8 + length
         for name, entry in header.items():
             if name == "__metadata__":
@@ -75,8 +77,11 @@ class SafetensorsFile:
             try:
                 kind, shape = entry["dtype"], tuple(int(n) for n in entry["shape"])
                 first, last = (int(n) for n in entry["data_offsets"])
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 raise self._corrupt(f"tensor {name!r} has no valid entry") from None
+            extents[name] = (first, last)
+            if name.endswith(ignored):
+                continue
             if kind not in _DTYPES:
                 raise CheckpointError(
                     f"{path}: tensor {name!r} is {kind}, not one of {', '.join(_DTYPES)}: "
@@ -93,6 +98,23 @@ class SafetensorsFile:
             if start + last > size:
                 raise self._corrupt(f"tensor {name!r} ends after the file does")
             self._tensors[name] = (_DTYPES[kind], shape, start + first)
+        if (pair := overlapping(extents)) is not None:
+            raise self._corrupt(f"tensors {pair[0]!r} and {pair[1]!r} overlap")
+        at = 0
+        for name, (first, last) in sorted(extents.items(), key=lambda item: item[1]):
+            if first != at:
+                raise self._corrupt(
+                    f"tensor {name!r} begins at {first}, but the one before ends at {at}"
+                )
+            at = last
+
+    def _once(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """A JSON object, whose keys must differ."""
+        found = dict(pairs)
+        for name in found if len(found) < len(pairs) else ():
+            if sum(name == key for key, _ in pairs) > 1:
+                raise self._corrupt(f"tensor {name!r} is there twice")
+        return found
 
     def _corrupt(self, why: str) -> CheckpointError:
         return CheckpointError(

@@ -34,6 +34,21 @@ _LLAMA3_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {  # of the values below tokenizer.ggml
+    "model": ((str,), "a text"),
+    "pre": ((str,), "a text"),
+    "tokens": ((str,), "a list of texts"),
+    "merges": ((str,), "a list of texts"),
+    "scores": ((float,), "a list of numbers"),
+    "token_type": ((int,), "a list of integers"),
+    "bos_token_id": ((int,), "an integer below the number of tokens"),
+    "unknown_token_id": ((int,), "an integer below the number of tokens"),
+    "add_bos_token": ((bool,), "True or False"),
+    "add_space_prefix": ((bool,), "True or False"),
+}
+_LISTS = ("tokens", "merges", "scores", "token_type")
+_LONGEST = 4096
+"""Characters of the longest piece; all ways to cut one in two are tried."""
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # gguf.TokenType
 _SPACE = "▁"  # U+2581, SentencePiece's
 
@@ -68,7 +83,19 @@ def _from_gguf(path: str | PathLike[str]) -> Tokenizer:
     file = GGUFFile(path)
 
     def get(key: str, default: Any = ...) -> Any:
-        return file.get(f"tokenizer.ggml.{key}", default)
+        value = file.get(f"tokenizer.ggml.{key}", default)
+        kind, what = _KINDS[key]
+        values = value if isinstance(value, list) else [value]
+        if (
+            isinstance(value, list) != (key in _LISTS)
+            or not all(type(each) in kind for each in values)
+            or (key.endswith("_id") and not 0 <= value < len(get("tokens")))
+        ):
+            shown = f"[{value[0]!r}, ...]" if isinstance(value, list) and value else repr(value)
+            raise CheckpointError(
+                f"{path}: tokenizer.ggml.{key}={shown}: must be {what}: fetch the file again"
+            )
+        return value
 
     model = get("model")
     if model not in _MODELS:
@@ -77,8 +104,12 @@ def _from_gguf(path: str | PathLike[str]) -> Tokenizer:
             "give the model's tokenizer.json to load_tokenizer"
         )
     make, bos_by_default = _MODELS[model]
-    tokenizer = make(path, get)
     tokens, kinds = get("tokens"), get("token_type", [])
+    if len(kinds) not in (0, len(tokens)):
+        raise CheckpointError(
+            f"{path}: {len(tokens)} tokens with {len(kinds)} types: fetch the file again"
+        )
+    tokenizer = make(path, get)
     special = [tokens[i] for i, kind in enumerate(kinds) if kind == _CONTROL]
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
     own = [tokens[i] for i, kind in enumerate(kinds) if kind == _USER_DEFINED]
@@ -135,6 +166,11 @@ def _sentence_piece(path: Any, get: Callable[..., Any]) -> Tokenizer:
         (i for i, kind in enumerate(kinds) if kind == _NORMAL), key=lambda i: (-scores[i], i)
     ):
         token = tokens[i]
+        if len(token) > _LONGEST:
+            raise CheckpointError(
+                f"{path}: token {i} has {len(token):,} characters, more than {_LONGEST:,}: "
+                "fetch the file again"
+            )
         cuts = ((token[:at], token[at:]) for at in range(1, len(token)))
         merges += [cut for cut in cuts if cut[0] in pieces and cut[1] in pieces]
     unknown = [token for token, kind in zip(tokens, kinds, strict=True) if kind == _UNKNOWN]
@@ -167,7 +203,8 @@ def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
     """The tokenizer of a model: a .gguf file, a tokenizer.json, or a directory that holds one.
 
     Of a GGUF file, control tokens become special tokens; where it says ``add_bos_token``, ``encode``
-    puts the BOS token first (unless it is called with ``add_special_tokens=False``).
+    puts the BOS token first (unless it is called with ``add_special_tokens=False``). Padding and
+    truncation that a tokenizer.json asks for are switched off.
 
     Raises:
       CheckpointError: there is none, it cannot be parsed, or it is of a kind that is not known here.
@@ -190,8 +227,11 @@ def load_tokenizer(path: str | PathLike[str]) -> Tokenizer:
     if path.suffix == ".gguf":
         return _from_gguf(path)
     try:
-        return Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
         raise CheckpointError(
             f"{path}: not a tokenizer.json ({str(error).splitlines()[0]}): fetch it again"
         ) from None
+    tokenizer.no_padding()  # a text is what it is, however long
+    tokenizer.no_truncation()
+    return tokenizer

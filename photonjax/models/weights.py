@@ -9,6 +9,7 @@ is allocated.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -24,8 +25,10 @@ __all__ = [
     "CheckpointError",
     "Layout",
     "check_shapes",
+    "check_spelling",
     "fill_model",
     "layer_of",
+    "overlapping",
     "parameter_shapes",
     "stack_layers",
     "unstack_layers",
@@ -42,10 +45,16 @@ class CheckpointError(ValueError):
 class Layout:
     """Where a file keeps each parameter.
 
+    Several parameters may go by one name: then they are rows of one tensor, one parameter after the
+    other in the order of `names`, and that once for each of `groups` (GPT-NeoX: the rows of q, k
+    and v of the first head, of the second, ...).
+
     Attributes:
       names: path in the unrolled model, ``{}`` for the layer, to name in the file, ``{}`` for the
         layer and, where experts lie apart, a second one for the expert.
       transposed: a kernel [in, out] is stored as [out, in], that of experts [E, in, out] as [E, out, in].
+      groups: of the rows of a tensor that several parameters share.
+      config: the model's, needed where parameters share tensors.
 
     >>> layout = Layout({"layers/{}/up/kernel": "h.{}.up.weight"})
     >>> layout.tensors("layers/3/up/kernel", (4, 8))
@@ -54,6 +63,8 @@ class Layout:
 
     names: Mapping[str, str]
     transposed: bool = True
+    groups: int = 1
+    config: ModelConfig | None = None
 
     def tensors(
         self, path: str, shape: tuple[int, ...]
@@ -63,16 +74,44 @@ class Layout:
         name = self.names[template]
         swap = self.transposed and path.endswith("kernel")
         stored = (*shape[:-2], shape[-1], shape[-2]) if swap else shape
+        if template in self._shared:
+            stored = (self._shared[template][0], *stored[1:])
         if name.count("{}") == 2:
             return [(name.format(layer, i), stored[1:], (i,)) for i in range(shape[0])]
         return [(name.format(layer), stored, ())]
 
     def copy(self, path: str, out: np.ndarray, read: Callable[[str, np.ndarray], None]) -> None:
         """Fills a parameter from its tensors, by ``read(name, array)``."""
-        for name, _, index in self.tensors(path, out.shape):
+        shared = self._shared.get(layer_of(path)[1])
+        for name, stored, index in self.tensors(path, out.shape):
             part = out[index]
             swap = self.transposed and path.endswith("kernel")
-            read(name, part.swapaxes(-1, -2) if swap else part)
+            part = part.swapaxes(-1, -2) if swap else part
+            if shared is None:
+                read(name, part)
+                continue
+            whole = np.empty(stored, out.dtype)
+            read(name, whole)
+            chunks = whole.reshape(self.groups, -1, *stored[1:])
+            part[...] = chunks[:, shared[1] : shared[2]].reshape(part.shape)
+
+    @functools.cached_property
+    def _shared(self) -> dict[str, tuple[int, int, int]]:
+        """Rows of the tensor that a parameter shares, and the parameter's first and last in a group."""
+        by_name: dict[str, list[str]] = {}
+        for template, name in self.names.items():
+            by_name.setdefault(name, []).append(template)
+        if self.config is None or len(by_name) == len(self.names):
+            return {}
+        shapes = parameter_shapes(dataclasses.replace(self.config, num_layers=1))
+        found = {}
+        for templates in by_name.values():
+            rows = {t: shapes[p][-1] for t in templates if (p := t.format(0)) in shapes}
+            at = 0
+            for template, size in rows.items() if len(templates) > 1 else ():
+                found[template] = (sum(rows.values()), at, at + size // self.groups)
+                at += size // self.groups
+        return found
 
 
 def _flat(model: Any) -> dict[str, nnx.Param]:
@@ -134,6 +173,43 @@ def check_shapes(
             f"{file}: this model has no place for: {_tensors('', '', extra)}: "
             "use a checkpoint without, or its own config.json"
         )
+
+
+def overlapping(extents: Mapping[str, tuple[int, int]]) -> tuple[str, str] | None:
+    """Two tensors that share bytes of a file, by the first byte of each and the one after its last.
+
+    >>> overlapping({"a": (0, 8), "b": (8, 16), "c": (12, 14)})
+    ('b', 'c')
+    """
+    filled = [(*extent, name) for name, extent in extents.items() if extent[1] > extent[0]]
+    last, owner = -1, ""
+    for start, end, name in sorted(filled):
+        if start < last:
+            return owner, name
+        last, owner = end, name
+    return None
+
+
+def check_spelling(file: Any, found: Iterable[str], known: Iterable[str]) -> None:
+    """Raises CheckpointError for a key with one or two letters wrong: what it should say would take
+    its default.
+
+    Args:
+      file: for the message.
+      found: keys in the file.
+      known: keys that are read.
+
+    >>> check_spelling("config.json", ["rope_theta", "use_cache"], ["rope_theta", "head_dim"])
+    """
+    found, known = set(found), set(known)
+    for key in sorted(found - known):
+        for right in sorted(known - found):
+            wrong = sum(a != b for a, b in zip(key, right, strict=False))
+            if len(key) == len(right) > 5 and wrong < 3:
+                raise CheckpointError(
+                    f"{file}: key {key!r} is not known, and {right!r} is missing: "
+                    "correct it, or fetch the file again"
+                )
 
 
 def _tensors(one: str, many: str, names: Iterable[str], most: int = 8) -> str:

@@ -12,7 +12,7 @@ from flax import nnx
 
 from photonjax.models.abstract import ModelConfig, abstract_model
 from photonjax.models.config import DecoderConfig
-from photonjax.models.rotary import rotary_angles, rotate
+from photonjax.models.rotary import rotary_angles
 from photonjax.models.shapes import named
 from photonjax.workload import MatmulSite, Workload, trace_workload
 
@@ -75,6 +75,9 @@ def _merged(sites: list[MatmulSite]) -> list[MatmulSite]:
     return [dataclasses.replace(site, count=count) for site, count in counts.items()]
 
 
+_OTHER = ("sliding_window", "scores_cap", "no_rope_every")  # what `_block` has not
+
+
 @functools.cache
 def decode_workload(model: str | DecoderConfig, *, context: int, batch: int = 1) -> Workload:
     """What one token for each of ``batch`` prompts multiplies, ``context`` tokens being cached for each.
@@ -99,7 +102,7 @@ def decode_workload(model: str | DecoderConfig, *, context: int, batch: int = 1)
     [(32, 32, 4, 128, 8192)]
     """
     config: Any = named(model) if isinstance(model, str) else model
-    if not isinstance(config, DecoderConfig) or config.sliding_window or config.scores_cap:
+    if not isinstance(config, DecoderConfig) or any(getattr(config, field) for field in _OTHER):
         raise ValueError(f"decode_workload: {model!r} has attention of another kind than Llama's")
     graph, state = nnx.split(abstract_model(config))
     shape = (config.num_layers, batch, config.num_kv_heads, context, config.head_dim)
@@ -109,13 +112,14 @@ def decode_workload(model: str | DecoderConfig, *, context: int, batch: int = 1)
     def step(state: Any, cache: Any, now: jax.Array) -> Any:
         whole: Any = nnx.merge(graph, state)
         x = whole.embed(now).astype(jnp.float32)
-        angles = rotary_angles(context + 1, config.head_dim, config.rope_theta, config.rope_scaling)
-        cos, sin = (a[-1:] for a in angles)
+        size = config.rotary_dim or config.head_dim
+        angles = rotary_angles(context + 1, size, config.rope_theta, config.rope_scaling)
+        turn = tuple(a[-1:] for a in angles)
         inner, layers = nnx.split(whole.layers.block)
 
         def layer(x: jax.Array, own: Any) -> tuple[jax.Array, Any]:
             weights, keys, values = own
-            return _block(nnx.merge(inner, weights), x, keys, values, cos, sin)
+            return _block(nnx.merge(inner, weights), x, keys, values, turn)
 
         x, new = jax.lax.scan(layer, x, (layers, cache["keys"], cache["values"]))
         table = whole.embed.embedding[...] if config.tie_embeddings else None
@@ -125,21 +129,22 @@ def decode_workload(model: str | DecoderConfig, *, context: int, batch: int = 1)
 
 
 def _block(
-    block: Any, x: jax.Array, keys: jax.Array, values: jax.Array, cos: jax.Array, sin: jax.Array
+    block: Any, x: jax.Array, keys: jax.Array, values: jax.Array, turn: Any
 ) -> tuple[jax.Array, Any]:
     """One layer: x [B, 1, hidden], keys and values [B, G, L, D]."""
     attn, (B, G, _, D) = block.attn, keys.shape
-    y = block.attn_norm(x).astype(attn.dtype)
-    q, k = attn.q_proj(y).reshape(B, 1, -1, D), attn.k_proj(y).reshape(B, 1, G, D)
-    if attn.qk_norm:
-        q, k = attn.q_norm(q), attn.k_norm(k)
-    q, k = (rotate(a, cos, sin).astype(attn.dtype) for a in (q, k))
-    v = attn.v_proj(y).reshape(B, 1, G, D).astype(attn.dtype)
-    pairs = ((0, 1), (0, 1))
-    scores = jax.lax.dot_general(
-        q.reshape(B, G, -1, D), keys, (((3,), (3,)), pairs), preferred_element_type=jnp.float32
-    )
-    p = jax.nn.softmax(scores * (attn.scale or D**-0.5), axis=-1).astype(values.dtype)
-    o = jax.lax.dot_general(p, values, (((3,), (2,)), pairs), preferred_element_type=jnp.float32)
-    x = x + attn.o_proj(o.reshape(B, 1, -1).astype(attn.dtype))
-    return x + block.mlp(block.mlp_norm(x)), (k, v)
+    new: list[jax.Array] = []
+
+    def cached(y: jax.Array) -> jax.Array:
+        q, *new[:] = attn.heads(y, turn)
+        pairs = ((0, 1), (0, 1))
+        scores = jax.lax.dot_general(
+            q.reshape(B, G, -1, D), keys, (((3,), (3,)), pairs), preferred_element_type=jnp.float32
+        )
+        p = jax.nn.softmax(scores * (attn.scale or D**-0.5), axis=-1).astype(values.dtype)
+        o = jax.lax.dot_general(
+            p, values, (((3,), (2,)), pairs), preferred_element_type=jnp.float32
+        )
+        return attn.o_proj(o.reshape(B, 1, -1).astype(attn.dtype))
+
+    return block.run(x, cached), tuple(new)

@@ -346,3 +346,16 @@ def test_every_artifact_has_a_checksum_and_a_place():
         assert artifact.hub or artifact.url or artifact.packages
         if artifact.hub:
             assert hub.split_place(artifact.hub)[2]
+
+
+def test_without_a_home_directory_the_remedy_is_named(monkeypatch):
+    for name in ("PHOTONJAX_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nowhere(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(pathlib.Path, "expanduser", nowhere)
+    with pytest.raises(FetchError, match="no cache directory: .*set PHOTONJAX_CACHE") as caught:
+        cache_dir()
+    assert "\n" not in str(caught.value)

@@ -74,3 +74,31 @@ def test_bad_local_files_are_refused(cache, tmp_path):
     with pytest.raises(ValueError, match="b.jsonl is not readable as json") as caught:
         load_corpus(f"file:{tmp_path / 'b.jsonl'}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "culprit"),
+    [
+        ("a.json", "", "holds no rows"),
+        ("a.json", "[]", "holds no rows"),
+        ("a.json", "{}", "holds no rows"),
+        ("a.json", "null", "holds no rows"),  # of which pyarrow ends the process
+        ("a.json", "7", "holds no rows"),
+        ("a.json", '{"text":' * 5000 + "1" + "}" * 5000, "not readable as json"),
+        ("a.json", "[" * 100_000, "not readable as json"),
+        ("a.json", '{"text": 5}', "column 'text' holds int64 values; it must hold text"),
+        ("a.json", '{"text": ["a"]}', "column 'text' holds nested values"),
+        ("a.jsonl", "", "holds no rows"),
+        ("a.jsonl", "\n\n", "holds no rows"),
+        ("a.csv", "", "not readable as csv"),
+        ("a.csv", "text\n", "holds no rows"),
+        ("a.parquet", "", "not readable as parquet"),
+    ],
+    ids=lambda value: value[:12],
+)
+def test_files_without_text_are_refused_in_one_line(cache, tmp_path, name, content, culprit):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError) as caught:
+        load_corpus(f"file:{tmp_path / name}")
+    assert culprit in str(caught.value) and name in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600

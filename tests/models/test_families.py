@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from photonjax.models import CheckpointError, load_config, load_huggingface, named
+from photonjax.models import CheckpointError, load_config, load_huggingface, named, names
 
 QWEN_3 = dict(
     model_type="qwen3",
@@ -129,6 +129,23 @@ PUBLISHED = {
         rope_theta=1e6,
         sliding_window=None,
     ),
+    "pythia-160m": dict(
+        model_type="gpt_neox",
+        architectures=["GPTNeoXForCausalLM"],
+        attention_bias=True,
+        hidden_act="gelu",
+        hidden_size=768,
+        intermediate_size=3072,
+        layer_norm_eps=1e-5,
+        max_position_embeddings=2048,
+        num_attention_heads=12,
+        num_hidden_layers=12,
+        rotary_emb_base=10_000,
+        rotary_pct=0.25,
+        tie_word_embeddings=False,
+        use_parallel_residual=True,
+        vocab_size=50_304,
+    ),
     "gpt2": dict(
         model_type="gpt2",
         architectures=["GPT2LMHeadModel"],
@@ -150,6 +167,8 @@ TINY = dict(
     num_attention_heads=2,
     num_key_value_heads=1,
     max_position_embeddings=32,
+    rms_norm_eps=1e-6,
+    rope_theta=1e4,
 )
 
 
@@ -161,7 +180,7 @@ def write(directory, raw, tensors=None):
     return directory
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if name in names()])
 def test_published_configurations_are_the_named_shapes(tmp_path, name):
     assert load_config(write(tmp_path, PUBLISHED[name])) == named(name)
 
@@ -188,11 +207,22 @@ def test_the_form_of_transformers_5_says_the_same(tmp_path):
         ("gemma-3-1b", {"hidden_activation": "silu"}, "hidden_act='silu'"),
         ("gemma-3-1b", {"architectures": ["Gemma3ForConditionalGeneration"]}, "ConditionalGen"),
         ("qwen3-8b", {"use_sliding_window": True}, None),
-        ("qwen3-8b", {"attention_bias": True}, None),
+        ("qwen3-8b", {"attention_bias": 1.5}, "qkv_bias=1.5"),
+        ("mistral-7b", {"attention_bias": True}, None),
         ("qwen3-8b", {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, None),
         ("qwen3-30b-a3b", {"mlp_only_layers": [0]}, None),
         ("qwen3-30b-a3b", {"decoder_sparse_step": 2}, None),
         ("mixtral-8x7b", {"num_experts_per_tok": 9}, "at most num_experts=8"),
+        (
+            "mixtral-8x7b",
+            {"num_local_experts": 10**9},
+            "num_experts=1000000000: must be at most 4,096",
+        ),
+        (
+            "llama-3-8b",
+            {"num_hidden_layers": 10**9},
+            "num_layers=1000000000: must be at most 10,000",
+        ),
         ("gpt2", {"activation_function": "relu"}, None),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, None),
         ("gpt2", {"tie_word_embeddings": False}, None),
@@ -206,6 +236,22 @@ def test_refuses_by_name(tmp_path, name, changes, culprit):
     assert (culprit or f"{next(iter(changes))}=") in str(error.value)
     assert str(tmp_path / "config.json") in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_no_key_with_a_wrong_letter_takes_a_default(tmp_path, name):
+    """Every key that is read, with any one letter of it wrong: refused, naming the key."""
+    raw = PUBLISHED[name]
+    free = {"architectures", "model_type", "n_ctx", "pretraining_tp", "max_window_layers"}
+    free |= {key for key, value in raw.items() if value is None or value is False}
+    if name == "qwen3-30b-a3b":
+        free |= {"intermediate_size"}  # of its dense layers: it has none
+    for key in raw.keys() - free:
+        for at in (0, len(key) // 2, len(key) - 1):
+            wrong = key[:at] + chr(ord(key[at]) ^ 1) + key[at + 1 :]
+            changed = {wrong if k == key else k: value for k, value in raw.items()}
+            with pytest.raises(CheckpointError, match=rf"'{key}' is missing"):
+                load_config(write(tmp_path, changed))
 
 
 def numbers(*shape):
@@ -321,6 +367,7 @@ def test_gpt2_with_and_without_its_prefix(tmp_path, prefix):
     if prefix:
         tensors["lm_head.weight"] = found["wte.weight"].copy()
     raw = dict(model_type="gpt2", vocab_size=10, n_embd=8, n_layer=2, n_head=2, n_positions=16)
+    raw["layer_norm_epsilon"] = 1e-5
     model = load_huggingface(write(tmp_path, raw, tensors), scan_layers=False)
     same(model.layers[1].attn.qkv_proj.kernel, found["h.1.attn.c_attn.weight"])
     same(model.layers[1].mlp.down_proj.bias, found["h.1.mlp.c_proj.bias"])

@@ -135,8 +135,9 @@ def test_a_tied_file_may_keep_the_head(tmp_path):
         ({"architectures": [], "model_type": "phi"}, "model_type='phi'"),
         ({"architectures": ..., "model_type": ...}, "without architectures or model_type"),
         ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
-        ({"attention_bias": True}, "attention_bias=True"),
-        ({"mlp_bias": True}, "mlp_bias=True"),
+        ({"attention_bias": True}, "self_attn.o_proj.bias"),
+        ({"mlp_bias": True}, "mlp.down_proj.bias"),
+        ({"mlp_bias": "yes"}, "mlp_bias='yes'"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_scaling="),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rope_scaling="),
         ({"rope_scaling": "linear"}, "rope_scaling='linear'"),
@@ -183,6 +184,80 @@ def test_only_plain_llamas_are_written(tmp_path):
     with pytest.raises(CheckpointError, match=r"DecoderConfig\.qk_norm=True: only plain Llama"):
         save_huggingface(model, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def _edit_header(path, change):
+    """Rewrites a safetensors file with its header changed; the tensors' bytes stay."""
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    text = change(json.loads(data[8:end])).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
+
+
+def _moved(header, by):
+    """The header with Q's bytes further on or back, and Q's neighbours."""
+    order = sorted((e["data_offsets"], name) for name, e in header.items() if name[0] != "_")
+    at = [name for _, name in order].index(Q)
+    header[Q]["data_offsets"] = [n + by for n in header[Q]["data_offsets"]]
+    return json.dumps(header), (order[at - 1][1], Q, order[at + 1][1])
+
+
+@pytest.mark.parametrize(("by", "neighbour"), [(-4, 0), (4, 2)])
+def test_tensors_that_overlap_are_named(tmp_path, by, neighbour):
+    _save(tmp_path)
+    names = []
+
+    def change(header):
+        text, near = _moved(header, by)
+        names.extend([Q, near[neighbour]])
+        return text
+
+    _edit_header(tmp_path / "model.safetensors", change)
+    with pytest.raises(CheckpointError, match="overlap") as error:
+        load_huggingface(tmp_path)
+    assert all(repr(name) in str(error.value) for name in names), error.value
+
+
+def test_a_hole_and_a_tensor_that_is_there_twice(tmp_path):
+    _save(tmp_path)
+    path = tmp_path / "model.safetensors"
+    whole = path.read_bytes()
+    _edit_header(path, lambda h: json.dumps({name: e for name, e in h.items() if name != Q}))
+    with pytest.raises(CheckpointError, match="begins at .*, but the one before ends at"):
+        load_huggingface(tmp_path)
+    path.write_bytes(whole)
+    _edit_header(path, lambda h: json.dumps(h)[:-1] + f', "{Q}": {json.dumps(h[Q])}}}')
+    with pytest.raises(CheckpointError, match=rf"tensor '{Q}' is there twice"):
+        load_huggingface(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 50_000, "[" * 50_000 + "]" * 50_000])
+def test_json_nested_too_deep_is_no_traceback(tmp_path, text):
+    _save(tmp_path)
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config\.json: not JSON"):
+        load_huggingface(tmp_path)
+    (tmp_path / "config.json").write_text(config)
+    _edit_header(tmp_path / "model.safetensors", lambda _: text)
+    with pytest.raises(CheckpointError, match="the header is not JSON"):
+        load_huggingface(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1e999", "NaN", '"8"', "true", "[8]", "{}"])
+@pytest.mark.parametrize(
+    "key", ["factor", "rope_theta", "rms_norm_eps", "num_hidden_layers", "max_position_embeddings"]
+)
+def test_numbers_that_are_none_are_one_line(tmp_path, key, number):
+    """In JSON as Python reads it: with infinity and not-a-number."""
+    _save(tmp_path)
+    text = (tmp_path / "config.json").read_text()
+    raw = json.loads(text) | {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}
+    (raw["rope_scaling"] if key == "factor" else raw)[key] = "HERE"
+    (tmp_path / "config.json").write_text(json.dumps(raw).replace('"HERE"', number))
+    with pytest.raises(CheckpointError) as error:
+        load_huggingface(tmp_path)
+    assert "\n" not in str(error.value) and "config.json" in str(error.value)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.05, 0.5, 0.999])

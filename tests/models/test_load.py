@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
+import huggingface_hub
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
 
 from photonjax import data, models
 
@@ -59,3 +62,26 @@ def test_a_configuration_alone(tmp_path):
     )
     models.save_huggingface(models.Decoder(config, rngs=nnx.Rngs(0)), tmp_path)
     assert models.load_config(tmp_path) == config
+
+
+def test_a_model_of_the_hub(tmp_path, monkeypatch):
+    """What `data.fetch` brings by this name: a directory, or one file of it."""
+    config = models.DecoderConfig(
+        vocab_size=8, hidden_size=4, intermediate_size=8, num_layers=1, num_heads=2
+    )
+    model = models.Decoder(config, rngs=nnx.Rngs(0))
+    models.save_huggingface(model, tmp_path)
+    Tokenizer(BPE(vocab={"a": 0}, merges=[])).save(str(tmp_path / "tokenizer.json"))
+    asked = []
+    monkeypatch.setattr(data.hub, "_silence", lambda: None)  # it answers
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda repository, revision, **_: asked.append((repository, revision)) or str(tmp_path),
+    )
+    loaded, tokenizer = models.load("hub:owner/name@v1", progress=False)
+    assert loaded.config == models.load_config("hub:owner/name") == config
+    assert tokenizer.encode("aa").ids == [0, 0]
+    tokens = jnp.arange(3)[None]
+    np.testing.assert_allclose(loaded(tokens), model(tokens), rtol=1e-5, atol=1e-6)
+    assert asked == [("owner/name", "v1"), ("owner/name", None)]

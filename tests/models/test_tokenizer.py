@@ -1,5 +1,7 @@
 """Tokenizers: one written into a GGUF file here, and what is refused."""
 
+import json
+
 import gguf
 import pytest
 from tokenizers import pre_tokenizers
@@ -171,3 +173,100 @@ def test_no_tokenizer(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"not a tokenizer\.json"):
         load_tokenizer(tmp_path)
+
+
+def with_metadata(path, model, **values):
+    """A file whose tokenizer is right, but for these values."""
+    right = dict(
+        tokens=["<unk>", "<s>", "aa", "a"],
+        token_type=[2, 3, 1, 1],
+        scores=[0.0, 0.0, -1.0, -2.0],
+        merges=["a a"],
+        bos_token_id=1,
+        unknown_token_id=0,
+        add_bos_token=True,
+        add_space_prefix=False,
+    )
+    writer = gguf.GGUFWriter(path, "llama")
+    for key, value in ({"model": model} | right | values).items():
+        kind = {bool: "bool", int: "int32", float: "float32", str: "string", list: "array"}
+        getattr(writer, f"add_{kind[type(value)]}")(f"tokenizer.ggml.{key}", value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        ("llama", dict(tokens="a")),
+        ("llama", dict(tokens=[1, 2, 3, 4])),
+        ("llama", dict(tokens=5)),
+        ("gpt2", dict(merges=[1])),
+        ("gpt2", dict(merges="a a")),
+        ("gpt2", dict(pre=3)),
+        ("llama", dict(scores=["a", "b", "c", "d"])),
+        ("llama", dict(scores=2.0)),
+        ("llama", dict(token_type=["a", "b", "c", "d"])),
+        ("llama", dict(token_type=1)),
+        ("llama", dict(bos_token_id="a")),
+        ("llama", dict(bos_token_id=4)),
+        ("llama", dict(bos_token_id=-1)),
+        ("llama", dict(bos_token_id=True)),
+        ("llama", dict(add_bos_token="yes")),
+        ("llama", dict(add_space_prefix=[1])),
+    ],
+    ids=str,
+)
+def test_metadata_of_a_wrong_type_is_one_line(tmp_path, model, values):
+    with pytest.raises(CheckpointError) as error:
+        load_tokenizer(with_metadata(tmp_path / "t.gguf", model, **values))
+    (key,) = values
+    assert f"tokenizer.ggml.{key}=" in str(error.value) and "must be" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_types_and_long_pieces_are_counted(tmp_path):
+    path = tmp_path / "t.gguf"
+    with pytest.raises(CheckpointError, match="4 tokens with 2 types"):
+        load_tokenizer(with_metadata(path, "llama", token_type=[2, 3]))
+    long = ["<unk>", "<s>", "a" * 5000, "b"]
+    with pytest.raises(CheckpointError, match="token 2 has 5,000 characters, more than 4,096"):
+        load_tokenizer(with_metadata(path, "llama", tokens=long))
+
+
+def test_a_kind_of_model_that_is_no_text(tmp_path):
+    with pytest.raises(CheckpointError, match=r"tokenizer.ggml.model=7: must be a text"):
+        load_tokenizer(with_metadata(tmp_path / "t.gguf", 7))
+
+
+def test_padding_and_truncation_are_switched_off(path, tmp_path):
+    """A text of a thousand tokens stays one of a thousand; a padding of 10^9 costs no memory."""
+    tokenizer = load_tokenizer(path)
+    expected = tokenizer.encode("the " * 500).ids
+    tokenizer.enable_truncation(5)
+    tokenizer.enable_padding(length=1_000_000_000)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert load_tokenizer(tmp_path).encode("the " * 500).ids == expected
+
+
+def test_a_pattern_that_never_ends_is_one_line(path, tmp_path):
+    import datasets
+
+    from photonjax.data import tokenize
+
+    load_tokenizer(path).save(str(tmp_path / "tokenizer.json"))
+    raw = json.loads((tmp_path / "tokenizer.json").read_text())
+    raw["pre_tokenizer"] = {
+        "type": "Split",
+        "pattern": {"Regex": "(a+)+$"},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(raw))
+    corpus = datasets.Dataset.from_dict({"text": ["a" * 40 + "c"]})
+    with pytest.raises(ValueError, match="gives up on a text of 41 characters") as error:
+        tokenize(corpus, load_tokenizer(tmp_path))
+    assert "\n" not in str(error.value)

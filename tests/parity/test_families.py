@@ -40,6 +40,9 @@ GEMMA = dict(SIZES, num_hidden_layers=8, head_dim=10, query_pre_attn_scalar=12, 
 MOE = dict(
     num_experts=7, num_experts_per_tok=3, moe_intermediate_size=20, head_dim=10, norm_topk_prob=True
 )
+NEOX = {k: v for k, v in SIZES.items() if k != "num_key_value_heads"}
+PARTIAL = dict(rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5)
+FALCON = {k: v for k, v in SIZES.items() if k not in ("num_key_value_heads", "intermediate_size")}
 GPT2 = dict(
     vocab_size=97, n_embd=48, n_layer=3, n_head=6, n_positions=LENGTH, initializer_range=0.2
 )
@@ -74,6 +77,33 @@ FAMILIES = {
             },
         ),
     ),
+    "llama, biases": ("Llama", dict(SIZES, attention_bias=True, mlp_bias=True)),
+    "gpt-neox": ("GPTNeoX", dict(NEOX, rope_parameters=PARTIAL)),
+    "gpt-neox, in turn": (
+        "GPTNeoX",
+        dict(NEOX, use_parallel_residual=False, hidden_act="gelu_fast"),
+    ),
+    "falcon 7b": ("Falcon", FALCON),
+    "falcon 40b": ("Falcon", dict(FALCON, new_decoder_architecture=True, num_kv_heads=2)),
+    "falcon 11b": (
+        "Falcon",
+        dict(
+            FALCON,
+            new_decoder_architecture=True,
+            num_kv_heads=3,
+            num_ln_in_parallel_attn=1,
+            ffn_hidden_size=70,
+            tie_word_embeddings=False,
+        ),
+    ),
+    "falcon, in turn, with biases": (
+        "Falcon",
+        dict(FALCON, multi_query=False, parallel_attn=False, bias=True),
+    ),
+    "phi 3": ("Phi3", dict(SIZES, sliding_window=37, pad_token_id=0)),
+    "phi 4 mini": ("Phi3", dict(SIZES, rope_parameters=PARTIAL, pad_token_id=0)),
+    "olmo 2": ("Olmo2", SIZES),
+    "smollm3": ("SmolLM3", dict(SIZES, num_hidden_layers=5, pad_token_id=0)),
     "gpt2": ("GPT2", GPT2),
     "gpt2, own width": ("GPT2", dict(GPT2, n_inner=100)),
 }

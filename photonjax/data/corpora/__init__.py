@@ -53,7 +53,7 @@ def check_corpus(name: str) -> None:
     """
     kind, _, rest = name.partition(":")
     if kind == "file" and rest:
-        files.find(pathlib.Path(rest).expanduser())
+        files.find(_expanded(rest))
     elif name not in CORPORA and not (kind == "hub" and rest):
         raise ValueError(
             f"no corpus is called {name!r}; there are {', '.join(CORPORA)}, "
@@ -94,7 +94,7 @@ def load_corpus(
     if split is not None:
         raise ValueError(f"{name} has no splits: leave out split={split!r}")
     if kind == "file":
-        path = pathlib.Path(rest).expanduser()
+        path = _expanded(rest)
         return _text_columns(files.load_files(path, cache=_prepared()), column, str(path))
     if column != "text":
         raise ValueError(f"{name} has the columns title and text, not column={column!r}")
@@ -111,6 +111,9 @@ def _text_columns(dataset: datasets.Dataset, column: str, place: str) -> dataset
             f"{place} has no column {column!r}; there are {', '.join(dataset.column_names)}: "
             "say which holds the text with column=..."
         )
+    kind = getattr(dataset.features[column], "dtype", "nested")
+    if kind not in ("string", "large_string"):
+        raise ValueError(f"{place}: column {column!r} holds {kind} values; it must hold text")
     if column != "text":
         if "text" in dataset.column_names:
             dataset = dataset.remove_columns("text")
@@ -118,6 +121,15 @@ def _text_columns(dataset: datasets.Dataset, column: str, place: str) -> dataset
     return dataset.select_columns(
         [kept for kept in ("title", "text") if kept in dataset.column_names]
     )
+
+
+def _expanded(path: str) -> pathlib.Path:
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"file:{path}: there is no such home directory: give the whole path"
+        ) from None
 
 
 def _prepared() -> str:

@@ -18,6 +18,7 @@ from photonjax.models.family import (
     GGUF,
     GGUF_KEYS,
     GGUF_NAMES,
+    HF_BIASES,
     HF_KEYS,
     HF_NAMES,
     Family,
@@ -38,9 +39,9 @@ _GGUF_POST_NORMS = {
     "layers/{}/attn_post_norm/scale": _BLOCK + "post_attention_norm.weight",
     "layers/{}/mlp_post_norm/scale": _BLOCK + "post_ffw_norm.weight",
 }
-_QK_NORMS = {f"layers/{{}}/attn/{p}_norm/scale": p for p in "qk"}
-_HF_KEYS = {
+_HF_KEYS: Mapping[str, str | tuple[str, ...]] = {
     **HF_KEYS,
+    **HF_BIASES,
     "sliding_window": "sliding_window",
     "attn_logit_softcapping": "scores_cap",
     "final_logit_softcapping": "logits_cap",
@@ -68,7 +69,8 @@ FAMILIES = [
         huggingface=HuggingFace(
             model_type="gemma",
             architecture="GemmaForCausalLM",
-            defaults=dict(**_DEFAULTS, max_length=8192),
+            keys={**HF_KEYS, **HF_BIASES},
+            defaults=_DEFAULTS,
         ),
         gguf=GGUF(architecture="gemma", defaults=dict(rope_theta=1e4), restore=_without_offset),
     ),
@@ -78,7 +80,7 @@ FAMILIES = [
             model_type="gemma2",
             architecture="Gemma2ForCausalLM",
             keys=_HF_KEYS,
-            defaults=dict(**_DEFAULTS, max_length=8192),
+            defaults=_DEFAULTS,
             names={**HF_NAMES, **_POST_NORMS},
         ),
         gguf=GGUF(
@@ -101,21 +103,13 @@ FAMILIES = [
             architecture="Gemma3ForCausalLM",
             keys=_HF_KEYS,
             defaults=dict(**_DEFAULTS, rope_theta=1e6, local_rope_theta=1e4),
-            names={
-                **HF_NAMES,
-                **_POST_NORMS,
-                **{path: f"{_LAYER}self_attn.{p}_norm.weight" for path, p in _QK_NORMS.items()},
-            },
+            names={**HF_NAMES, **_POST_NORMS},
         ),
         gguf=GGUF(
             architecture="gemma3",
             keys={**_WINDOW_KEYS, "rope.freq_base_swa": "local_rope_theta"},
             defaults=dict(local_rope_theta=1e4, global_every=6),
-            names={
-                **GGUF_NAMES,
-                **_GGUF_POST_NORMS,
-                **{path: f"{_BLOCK}attn_{p}_norm.weight" for path, p in _QK_NORMS.items()},
-            },
+            names={**GGUF_NAMES, **_GGUF_POST_NORMS},
             complete=_query_scale,
             restore=_without_offset,
         ),

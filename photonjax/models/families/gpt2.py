@@ -40,7 +40,14 @@ FAMILIES = [
                 "n_positions": "max_length",
                 "layer_norm_epsilon": "norm_eps",
             },
-            required=(),  # GPT2Config has transformers' defaults
+            required=(
+                "vocab_size",
+                "n_embd",
+                "n_layer",
+                "n_head",
+                "n_positions",
+                "layer_norm_epsilon",
+            ),
             only={
                 "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
                 "scale_attn_weights": (True,),

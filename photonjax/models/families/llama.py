@@ -8,13 +8,14 @@ Sources: Touvron et al., arXiv 2302.13971; Llama team, arXiv 2407.21783.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from photonjax.models.config import RopeScaling
-from photonjax.models.family import GGUF, Family, HuggingFace
+from photonjax.models.family import GGUF, HF_BIASES, HF_KEYS, Family, HuggingFace
 from photonjax.models.rotary import rotary_frequencies
 from photonjax.models.weights import CheckpointError
 
@@ -22,12 +23,21 @@ _DIVISORS = "rope_freqs.weight"
 
 
 def halves(name: str, weight: np.ndarray, config: Any) -> np.ndarray:
-    """Rows of Q or K [heads·D, hidden] from pairs side by side to halves."""
-    if not name.endswith(("attn_q.weight", "attn_k.weight")):
+    """Rows of Q or K [heads·D, hidden], and their biases [heads·D], from pairs side by side to halves."""
+    if re.search(r"attn_[qk]\.(weight|bias)$", name) is None:
         return weight
-    rows, columns = weight.shape
-    pairs = weight.reshape(rows // config.head_dim, config.head_dim // 2, 2, columns)
-    return pairs.swapaxes(1, 2).reshape(rows, columns)
+    pairs = weight.reshape(-1, config.head_dim // 2, 2, *weight.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(weight.shape)
+
+
+def biases(fields: Mapping[str, Any], file: Any) -> dict[str, bool]:
+    """Which projections have biases: only the tensors of a GGUF file say so."""
+    places = {"qkv_bias": "attn_q", "o_bias": "attn_output", "mlp_bias": "ffn_down"}
+    return {field: f"blk.0.{name}.bias" in file.shapes for field, name in places.items()}
+
+
+def _complete(fields: Mapping[str, Any], file: Any) -> dict[str, Any]:
+    return {**biases(fields, file), **_scaling(fields, file)}
 
 
 def _scaling(fields: Mapping[str, Any], file: Any) -> dict[str, Any]:
@@ -55,13 +65,14 @@ FAMILIES = [
         huggingface=HuggingFace(
             model_type="llama",
             architecture="LlamaForCausalLM",
-            defaults=dict(max_length=2048),
+            keys={**HF_KEYS, **HF_BIASES, "mlp_bias": "mlp_bias"},
+            defaults=dict(rope_theta=1e4),  # files of Llama 1 and 2 leave it out
             only={"sliding_window": (None,)},
         ),
         gguf=GGUF(
             architecture="llama",
             defaults=dict(rope_theta=1e4),  # files of Llama 1 and 2 leave it out
-            complete=_scaling,
+            complete=_complete,
             consumed=(_DIVISORS,),
             restore=halves,
         ),

@@ -11,6 +11,7 @@ from photonjax.models.family import (
     GGUF_NAMES,
     HF_KEYS,
     HF_NAMES,
+    HF_REQUIRED,
     Family,
     HuggingFace,
 )
@@ -34,7 +35,7 @@ FAMILIES = [
                 "num_experts_per_tok": "experts_per_token",
                 "num_local_experts": "num_experts",
             },
-            defaults=dict(norm_eps=1e-5, rope_theta=1e6),
+            required=(*HF_REQUIRED, "num_local_experts", "num_experts_per_tok"),
             names={
                 **HF_NAMES,
                 "layers/{}/mlp/router/kernel": _EXPERTS + "gate.weight",

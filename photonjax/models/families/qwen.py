@@ -7,23 +7,15 @@ from photonjax.models.family import (
     GGUF,
     GGUF_KEYS,
     GGUF_NAMES,
+    HF_BIASES,
     HF_KEYS,
     HF_NAMES,
+    HF_REQUIRED,
     Family,
     HuggingFace,
 )
 
 _LAYER, _BLOCK = "model.layers.{}.", "blk.{}."
-_BIASES = {f"layers/{{}}/attn/{p}_proj/bias": p for p in "qkv"}
-_NORMS = {f"layers/{{}}/attn/{p}_norm/scale": p for p in "qk"}
-_QWEN3_NAMES = {
-    **HF_NAMES,
-    **{path: f"{_LAYER}self_attn.{p}_norm.weight" for path, p in _NORMS.items()},
-}
-_QWEN3_GGUF_NAMES = {
-    **GGUF_NAMES,
-    **{path: f"{_BLOCK}attn_{p}_norm.weight" for path, p in _NORMS.items()},
-}
 _EXPERTS = ("gate", "up", "down")
 
 FAMILIES = [
@@ -32,29 +24,18 @@ FAMILIES = [
         huggingface=HuggingFace(
             model_type="qwen2",
             architecture="Qwen2ForCausalLM",
-            defaults=dict(max_length=32_768),
-            names={
-                **HF_NAMES,
-                **{path: f"{_LAYER}self_attn.{p}_proj.bias" for path, p in _BIASES.items()},
-            },
         ),
-        gguf=GGUF(
-            architecture="qwen2",
-            names={
-                **GGUF_NAMES,
-                **{path: f"{_BLOCK}attn_{p}.bias" for path, p in _BIASES.items()},
-            },
-        ),
+        gguf=GGUF(architecture="qwen2"),
     ),
     Family(
         flags=dict(qk_norm=True),
         huggingface=HuggingFace(
             model_type="qwen3",
             architecture="Qwen3ForCausalLM",
-            defaults=dict(max_length=32_768, head_dim=128),
-            names=_QWEN3_NAMES,
+            keys={**HF_KEYS, **HF_BIASES},
+            defaults=dict(head_dim=128),
         ),
-        gguf=GGUF(architecture="qwen3", names=_QWEN3_GGUF_NAMES),
+        gguf=GGUF(architecture="qwen3"),
     ),
     Family(
         flags=dict(qk_norm=True),
@@ -62,17 +43,19 @@ FAMILIES = [
             model_type="qwen3_moe",
             architecture="Qwen3MoeForCausalLM",
             keys={
-                **HF_KEYS,
+                **{k: own for k, own in HF_KEYS.items() if k != "intermediate_size"},
+                **HF_BIASES,
                 "num_experts_per_tok": "experts_per_token",
                 "num_experts": "num_experts",
                 "num_local_experts": "num_experts",  # since transformers 5
                 "moe_intermediate_size": "intermediate_size",
                 "norm_topk_prob": "normalize_experts",
             },
-            defaults=dict(max_length=32_768, normalize_experts=False),
+            required=(*HF_REQUIRED, "moe_intermediate_size", "num_experts_per_tok"),
+            defaults=dict(normalize_experts=False),
             only={"decoder_sparse_step": (1,), "mlp_only_layers": ([], None)},
             names={
-                **_QWEN3_NAMES,
+                **HF_NAMES,
                 "layers/{}/mlp/router/kernel": _LAYER + "mlp.gate.weight",
                 **{
                     f"layers/{{}}/mlp/{p}_proj/kernel": f"{_LAYER}mlp.experts.{{}}.{p}_proj.weight"
@@ -90,7 +73,7 @@ FAMILIES = [
                 "expert_used_count": "experts_per_token",
             },
             names={
-                **_QWEN3_GGUF_NAMES,
+                **GGUF_NAMES,
                 "layers/{}/mlp/router/kernel": _BLOCK + "ffn_gate_inp.weight",
                 **{
                     f"layers/{{}}/mlp/{p}_proj/kernel": f"{_BLOCK}ffn_{p}_exps.weight"

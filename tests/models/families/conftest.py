@@ -22,6 +22,7 @@ SIZES = dict(
     num_key_value_heads=2,
     max_position_embeddings=48,
     rms_norm_eps=2.0**-20,
+    rope_theta=1e4,
     tie_word_embeddings=True,
 )
 _ADD = {
@@ -48,7 +49,8 @@ def huggingface(tmp_path):
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text(json.dumps(raw))
         family, config = read_config(folder / "config.json", raw)
-        layout = Layout(family.huggingface.names, family.huggingface.transposed)
+        form = family.huggingface
+        layout = Layout(form.names, form.transposed, form.groups(config), config)
         random = np.random.default_rng(0)
         tensors = {
             name: random.standard_normal(stored).astype(np.float32)
@@ -148,8 +150,9 @@ def permuted():
     """
 
     def convert(name, weight):
-        if not name.endswith(("q_proj.weight", "k_proj.weight")):
+        if not re.search(r"[qk]_proj\.(weight|bias)$", name):
             return weight
-        return weight.reshape(len(weight) // 8, 2, 4, -1).swapaxes(1, 2).reshape(weight.shape)
+        halves = weight.reshape(len(weight) // 8, 2, 4, *weight.shape[1:])
+        return halves.swapaxes(1, 2).reshape(weight.shape)
 
     return convert

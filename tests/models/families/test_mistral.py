@@ -7,7 +7,8 @@ from photonjax.models import CheckpointError, load_gguf, load_huggingface
 
 @pytest.fixture
 def raw(sizes):
-    return sizes | dict(model_type="mixtral", num_local_experts=3, num_experts_per_tok=2)
+    experts = dict(num_local_experts=3, num_experts_per_tok=2)
+    return sizes | dict(model_type="mixtral", rope_theta=1e6, **experts)
 
 
 @pytest.mark.parametrize("scan_layers", [False, True])
