@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
+import hashlib
+import json
 import os
+import pathlib
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from typing import IO
 
+from photonjax.data import wikitext
 from photonjax.data.artifacts import Artifact, Package
-from photonjax.data.download import fetch
+from photonjax.data.download import cache_dir, fetch
 from photonjax.data.wikitext import clean
+from photonjax.extras import need
+from photonjax.files import write_whole
 
 # The first 206 pages (A) of a dump of 2016, which gensim keeps as test data.
 SAMPLE = Artifact(
@@ -91,8 +98,37 @@ def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def _sample(progress: bool) -> Iterator[tuple[str, str]]:
-    return read_articles(fetch(SAMPLE, progress=progress))
+def _sample(progress: bool) -> list[tuple[str, str]]:
+    """The articles of the sample, kept when they have been cleaned: that takes seconds."""
+    place = cache_dir() / f"wikipedia-sample-{_version()}.json"
+    articles = _kept(place)
+    if articles is None:
+        articles = list(read_articles(fetch(SAMPLE, progress=progress)))
+        content = json.dumps(articles).encode()
+        with contextlib.suppress(OSError):  # a cache that cannot be written: again next time
+            write_whole(place, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    return articles
+
+
+def _version() -> str:
+    """What decides every letter: the dump, the code that cleans it, and the parser under it."""
+    digest = hashlib.sha256(SAMPLE.sha256.encode())
+    for file in (wikitext.__file__, __file__):
+        digest.update(pathlib.Path(file).read_bytes())
+    parser = need("mwparserfromhell", "data")
+    digest.update(parser.__version__.encode())
+    return digest.hexdigest()[:16]
+
+
+def _kept(place: pathlib.Path) -> list[tuple[str, str]] | None:
+    """The articles in a file that `_sample` wrote; None where there is none, or a damaged one."""
+    try:
+        digest, _, content = place.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        return None
+    return [(title, text) for title, text in json.loads(content)]
 
 
 CORPORA = {"wikipedia-sample": _sample}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import dataclasses
 
 import pytest
 
 from photonjax.data import load_corpus
+from photonjax.data.corpora import wikipedia
 from photonjax.data.corpora.wikipedia import SAMPLE, read_articles
 
 PAGE = "<page><title>{}</title><ns>{}</ns>{}<revision><text>{}</text></revision></page>"
@@ -47,6 +49,34 @@ def test_a_broken_dump_is_refused(dump, tmp_path):
         list(read_articles(cut))
 
 
+def test_cleaned_articles_are_kept_and_checked(dump, cache, monkeypatch):
+    """Cleaned once; again when the file is damaged, or when the dump or the code is another."""
+    asked = []
+    monkeypatch.setattr(wikipedia, "fetch", lambda *_, **__: asked.append(1) or dump)
+    expected = [
+        {"title": "Light", "text": "Light is a wave."},
+        {"title": "Prism", "text": "A prism bends."},
+    ]
+    cache.mkdir()
+    for _ in range(3):
+        assert load_corpus("wikipedia-sample").to_list() == expected
+    assert asked == [1]
+    (kept,) = cache.iterdir()
+    kept.write_bytes(kept.read_bytes().replace(b"bends", b"bent."))
+    assert load_corpus("wikipedia-sample").to_list() == expected and asked == [1, 1]
+    assert load_corpus("wikipedia-sample").to_list() == expected and asked == [1, 1]
+    newer = dataclasses.replace(SAMPLE, sha256="0" * 64)
+    monkeypatch.setattr(wikipedia, "SAMPLE", newer)
+    assert load_corpus("wikipedia-sample").to_list() == expected and asked == [1, 1, 1]
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_without_a_place_to_keep_them_they_are_cleaned_again(dump, cache, monkeypatch):
+    monkeypatch.setattr(wikipedia, "fetch", lambda *_, **__: dump)
+    assert load_corpus("wikipedia-sample")["title"][:] == ["Light", "Prism"]
+    assert not cache.exists()
+
+
 @pytest.mark.network
 def test_the_wikipedia_sample(real_artifact):
     real_artifact(SAMPLE)
@@ -61,3 +91,6 @@ def test_the_wikipedia_sample(real_artifact):
         assert mark not in text, mark
     for title in ("Alabama", "Asia", "Aruba"):  # long after their tables
         assert len(corpus[corpus["title"][:].index(title)]["text"]) > 15_000
+    assert load_corpus("wikipedia-sample", progress=False).to_list() == [  # from the cache, too
+        {"title": title, "text": text} for title, text in read_articles(real_artifact(SAMPLE))
+    ]
