@@ -17,7 +17,14 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from photonjax import cost, machines
-from photonjax.core.fields import get_field, set_fields
+from photonjax.command_machines import (
+    Refused,
+    check_names,
+    make_accelerator,
+    make_baselines,
+    make_core,
+    make_digital,
+)
 from photonjax.extras import need
 from photonjax.files import check_writable, whole_file
 from photonjax.workload import Workload
@@ -27,14 +34,10 @@ __all__ = ["main"]
 _OK, _WRONG = 0, 2
 
 
-class _Refused(Exception):
-    """A request that cannot be met; the message says why, and what is possible."""
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, without the usage."""
-        raise _Refused(f"{message} (see {self.prog} --help)")
+        raise Refused(f"{message} (see {self.prog} --help)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(arguments)
         args.run(args)
         sys.stdout.flush()
-    except _Refused as error:
+    except Refused as error:
         print(f"photonjax: error: {' '.join(str(error).split())}", file=sys.stderr)
         return _WRONG
     except OSError as error:  # of standard output; it is not tried again at the end
@@ -66,12 +69,18 @@ def _parser() -> _Parser:
     one.add_argument("--model", metavar="NAME", help="named model (see --list)")
     one.add_argument("--context", type=_count, default=8192, metavar="TOKENS", help="prompt length")
     one.add_argument("--batch", type=_count, default=1, metavar="N", help="prompts at a time")
-    one.add_argument("--core", default="display-1024", metavar="NAME", help="optical core")
+    one.add_argument(
+        "--core",
+        default="display-1024",
+        metavar="NAME",
+        help="optical core (see --list), or a file of yours: my_core.yaml, .toml, .json",
+    )
     one.add_argument(
         "--baseline",
         action="append",
         metavar="NAME",
-        help="digital accelerator to compare with; may be repeated (default: h100-sxm)",
+        help="digital accelerator to compare with, or a file: my_gpu.toml; may be repeated (default: "
+        "h100-sxm)",
     )
     one.add_argument(
         "--dtype",
@@ -94,7 +103,8 @@ def _parser() -> _Parser:
     one.add_argument(
         "--digital",
         metavar="NAME",
-        help="accelerator for what the core does not do (default: the first baseline that can), or none",
+        help="accelerator, or a file, for what the core does not do (default: the first baseline that "
+        "can), or none",
     )
     one.add_argument(
         "--set",
@@ -148,7 +158,7 @@ def _describe(args: argparse.Namespace) -> None:
     try:
         print(machines.describe(args.name))
     except ValueError as error:
-        raise _Refused(error) from None
+        raise Refused(error) from None
 
 
 def _list() -> None:
@@ -168,15 +178,15 @@ def _cost(args: argparse.Namespace) -> None:
     if args.list:
         return _list()
     if args.model is None:
-        raise _Refused("--model is missing; photonjax cost --list names the models")
+        raise Refused("--model is missing; photonjax cost --list names the models")
     if args.json and args.csv:
-        raise _Refused("--json and --csv both print; choose one")
+        raise Refused("--json and --csv both print; choose one")
     if args.plot:
         _check_plot(args.plot)
     try:
         found = _compare(args)
     except ValueError as error:
-        raise _Refused(error) from None
+        raise Refused(error) from None
     if args.json:
         command = {k: v for k, v in vars(args).items() if k != "run"}
         print(json.dumps({"command": command, **_plain(found.to_dict())}, indent=2))
@@ -200,17 +210,17 @@ def _plot(found: cost.Comparison, path: pathlib.Path) -> None:
         with whole_file(path) as file:
             found.plot().savefig(file, format=path.suffix[1:], dpi=150)
     except OSError as error:
-        raise _Refused(_unwritable(path, error)) from None
+        raise Refused(_unwritable(path, error)) from None
     print(f"picture: {path}", file=sys.stderr)
 
 
 def _compare(args: argparse.Namespace) -> cost.Comparison:
-    core = _core(args.core, args.set)
+    core = make_core(args.core, args.set)
     names = list(dict.fromkeys(args.baseline or ["h100-sxm"]))
-    accelerators = {
-        name: cost.UncertainMachine.named(name, machines.digital(name)) for name in names
-    }
-    baselines = [b for a in accelerators.values() for b in _baselines(a, args)]
+    accelerators = {name: make_accelerator(name) for name in names}
+    digital = make_digital(args.digital, accelerators)
+    check_names(core, *accelerators.values(), *([digital] if digital else []))
+    baselines = [b for a in accelerators.values() for b in make_baselines(a, args)]
     workload = _workload(args.model, args.context, args.batch)
     tokens = args.context * args.batch
     batch = f"{args.batch} x " if args.batch > 1 else ""
@@ -220,76 +230,12 @@ def _compare(args: argparse.Namespace) -> cost.Comparison:
         baselines,
         title=f"{args.model}, prefill of {batch}{args.context:,} tokens",
         tokens=tokens,
-        digital=_digital(args.digital, accelerators),
+        digital=digital,
         where=(lambda site: True) if args.optical == "all" else None,
         dtype=args.attention_dtype,
         samples=args.samples,
         seed=args.seed,
     )
-
-
-def _core(name: str, settings: Sequence[str]) -> cost.UncertainMachine:
-    core = machines.optical(name)
-    if core.costs is None:
-        priced = [n for n in machines.optical_names() if machines.optical(n).costs is not None]
-        raise _Refused(f"core {name!r} has no published costs; choose one of {', '.join(priced)}")
-    values = dict(_setting(core, text) for text in settings)
-    try:
-        return cost.UncertainMachine.named(name, set_fields(core, values), fixed=values)
-    except TypeError as error:
-        raise _Refused(f"--set: {error}") from None
-
-
-def _setting(core: Any, text: str) -> tuple[str, Any]:
-    """A field's name and value; numbers as numbers, true, false and none as such."""
-    field, equals, value = text.partition("=")
-    if not equals:
-        raise _Refused(f"--set {text}: write FIELD=VALUE")
-    get_field(core, field)  # names the known ones
-    words = {"true": True, "false": False, "none": None}
-    if value.lower() in words:
-        return field, words[value.lower()]
-    for kind in (int, float):
-        try:
-            number = kind(value)
-        except ValueError:
-            continue
-        # A continuous field stays one.
-        return field, float(number) if isinstance(get_field(core, field), float) else number
-    return field, value
-
-
-def _baselines(accelerator: cost.UncertainMachine, args: argparse.Namespace) -> list[cost.Baseline]:
-    """A column for each precision that it has; the attention precision stays its own."""
-    asked = [d for d in args.dtype.split(",") if d]
-    whole = accelerator.machine.power_w is not None
-    known = accelerator.machine.ops_per_s if whole else accelerator.machine.mac_energy_j
-    if args.attention_dtype not in known:
-        raise _Refused(
-            f"--attention-dtype {args.attention_dtype}: {accelerator.name} has {', '.join(known)}"
-        )
-    columns = [d for d in asked if d in known]
-    if not columns:
-        raise _Refused(f"--dtype {args.dtype}: {accelerator.name} has {', '.join(known)}")
-
-    def precision(dtype: str) -> Any:
-        return lambda site: dtype if site.stationary else args.attention_dtype
-
-    if not whole:  # one energy for all
-        return [cost.Baseline(accelerator.name, accelerator, precision(columns[0]))]
-    return [cost.Baseline(f"{accelerator.name} {d}", accelerator, precision(d)) for d in columns]
-
-
-def _digital(
-    name: str | None, accelerators: dict[str, cost.UncertainMachine]
-) -> cost.UncertainMachine | None:
-    """The core's digital side: the one asked for, or the first baseline that is a whole accelerator."""
-    if name == "none":
-        return None
-    if name is not None:
-        return accelerators.get(name) or cost.UncertainMachine.named(name, machines.digital(name))
-    whole = [a for a in accelerators.values() if a.machine.power_w is not None]
-    return whole[0] if whole else cost.UncertainMachine.named("h100-sxm")
 
 
 def _workload(model: str, context: int, batch: int) -> Workload:
@@ -302,17 +248,17 @@ def _check_plot(file: str) -> None:
     """Before any computing: can it be drawn, and written there?"""
     path = pathlib.Path(file)
     if path.suffix not in (".png", ".pdf", ".svg"):
-        raise _Refused(f"--plot {file}: end the name in .png, .pdf or .svg")
+        raise Refused(f"--plot {file}: end the name in .png, .pdf or .svg")
     if not path.absolute().parent.is_dir():
-        raise _Refused(f"--plot {file}: there is no directory {path.absolute().parent}")
+        raise Refused(f"--plot {file}: there is no directory {path.absolute().parent}")
     try:
         check_writable(path)
     except OSError as error:
-        raise _Refused(_unwritable(path, error)) from None
+        raise Refused(_unwritable(path, error)) from None
     try:
         need("matplotlib.pyplot", "experiments")
     except ImportError as error:
-        raise _Refused(f"--plot: {error}") from None
+        raise Refused(f"--plot: {error}") from None
 
 
 def _unwritable(path: pathlib.Path, error: OSError) -> str:

@@ -122,6 +122,8 @@ WRONG = {
     "model": (["cost", "--model", "llama-4"], "'llama-4' is not known"),
     "core": ([*SMALL, "--core", "display"], "unknown optical machine 'display'"),
     "core without costs": ([*SMALL, "--core", "mzi-mesh"], "'mzi-mesh' has no published costs"),
+    "no file": ([*SMALL, "--core", "nowhere/my.yaml"], "nowhere/my.yaml: there is no such file"),
+    "ending": ([*SMALL, "--digital", "gpu.ini"], "gpu.ini: end the name of the file in .yaml"),
     "baseline": (
         [*SMALL, "--baseline", "h100"],
         "unknown digital machine 'h100' (did you mean h100-sxm?)",
@@ -158,6 +160,47 @@ def test_what_the_user_can_mend_is_one_line_and_status_2(case, capsys):
     status, out, err = run(capsys, *arguments)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1 and message in err, err
+
+
+def test_machines_of_ones_own(capsys, tmp_path):
+    core, chip = tmp_path / "my_core.yaml", tmp_path / "my_gpu.toml"
+    core.write_text("name: display-1024\nphotons: 2e4\ncosts: {static_power_w: 7}\n")
+    chip.write_text('name = "h100-sxm"\npower_w = 400.0\n')
+    asked = ("--core", str(core), "--digital", str(chip), "--set", "adc.bits=6", "--json")
+    status, out, err = run(capsys, *SMALL, *asked)
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    table = machines.sources("display-1024")
+    changes = {"photons": 2e4, "costs.static_power_w": 7.0, "adc.bits": 6}
+    changes["costs.adc_energy_j"] = table["costs.adc_energy_j"].value * 2**-2.5
+    exact = estimate(
+        prefill_workload("smollm2-135m", tokens=256),
+        set_fields(machines.optical("display-1024"), changes),
+        digital=set_fields(machines.digital("h100-sxm"), {"power_w": 400.0}),
+        dtype="bfloat16",
+    )
+    assert found["costs"]["my_core"]["joules"] == pytest.approx(exact.joules)
+    photons = found["numbers"]["my_core"]["photons"]
+    assert (photons["value"], photons["source"], photons["low"]) == (2e4, str(core), None)
+    assert found["numbers"]["my_gpu"]["power_w"]["source"] == str(chip)
+    varied = {s["number"] for s in found["swings"]}
+    assert "my_core/costs.load_time_s" in varied and "my_core/photons" not in varied
+
+
+@pytest.mark.parametrize(
+    ("core", "chip", "message"),
+    [
+        ("display-1024", "mine", "display-1024 is a machine's name already"),
+        ("mine", "h100-sxm", "h100-sxm is a machine's name already"),
+        ("mine", "mine", "two machines are called mine"),
+    ],
+)
+def test_columns_have_names_of_their_own(capsys, tmp_path, core, chip, message):
+    (tmp_path / f"{core}.yaml").write_text("name: display-1024\nphotons: 2e4\n")
+    (tmp_path / f"{chip}.toml").write_text('name = "h100-sxm"\npower_w = 400.0\n')
+    files = str(tmp_path / f"{core}.yaml"), str(tmp_path / f"{chip}.toml")
+    status, out, err = run(capsys, *SMALL, "--core", files[0], "--baseline", files[1])
+    assert (status, out) == (2, "") and message in err and err.count("\n") == 1
 
 
 def test_a_full_disk_takes_the_picture_alone(capsys, monkeypatch, tmp_path):

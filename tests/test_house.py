@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # From the ground up: a room imports from those before it, and from the modules that all may use.
 ROOMS = [
     *("core", "machines", "workload", "rules", "nn", "cost", "data", "models", "evaluation"),
-    *("prefill", "training", "serving", "command", "__main__", "experiments"),
+    *("prefill", "training", "serving", "command_machines", "command", "__main__", "experiments"),
 ]
 GROUND = {"extras", "files", "plotting", "tables"}
 

@@ -14,7 +14,6 @@ from photonjax.cost.digital import Precision
 from photonjax.cost.groups import group_table
 from photonjax.cost.plots import plot_breakdowns, plot_tornado
 from photonjax.cost.uncertainty import Swing, UncertainMachine
-from photonjax.machines import sources
 from photonjax.plotting import new_axes
 from photonjax.tables import text_table
 from photonjax.workload import Workload
@@ -261,7 +260,7 @@ def _versions() -> dict[str, str]:
 def _numbers(u: UncertainMachine) -> dict[str, dict[str, Any]]:
     """Every number of the machine's table; with another value, and no range, where that was set."""
     table = {}
-    for field, number in sources(u.name).items():
+    for field, number in u.table.items():
         line = dataclasses.asdict(u.ranges.get(field, number))
         try:
             value = get_field(u.machine, field)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -47,12 +47,14 @@ class UncertainMachine:
       machine: an OpticalCore or a DigitalAccelerator, as set.
       ranges: numbers with a range, by field.
       notes: what was made of its table's numbers.
+      table: every number with its source, by field.
     """
 
     name: str
     machine: Any
     ranges: dict[str, Number]
     notes: tuple[str, ...] = ()
+    table: dict[str, Number] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def named(cls, name: str, machine: Any = None, fixed: Iterable[str] = ()) -> UncertainMachine:
@@ -83,16 +85,21 @@ class UncertainMachine:
             for field, number in sources(name).items()
             if number.low is not None and field not in fixed and _continuous(machine, field)
         }
-        found = cls(name, machine, ranges)
-        return found._at_its_bits(published, fixed) if isinstance(machine, OpticalCore) else found
+        found = cls(name, machine, ranges, table=sources(name))
+        return found.at_its_bits(published, fixed) if isinstance(machine, OpticalCore) else found
 
-    def _at_its_bits(self, published: OpticalCore, fixed: set[str]) -> UncertainMachine:
-        """With energies of converters that are still the published ones carried to the core's own bits."""
+    def at_its_bits(self, published: OpticalCore, fixed: Collection[str] = ()) -> UncertainMachine:
+        """With energies of converters that are still the published ones carried to the core's own bits.
+
+        Args:
+          published: the core that the energies were quoted for.
+          fixed: fields that stay as they are.
+        """
         core = self.machine
         if core.costs is None or published.costs is None:
             return self
         own = {f for f in _CONVERTERS if get_field(core, f) != get_field(published, f)}
-        factors = converter_factors(core, published, fixed | own)
+        factors = converter_factors(core, published, {*fixed, *own})
         scaled = {field: get_field(core, field) * x for field, x in factors.items()}
         notes = [
             f"{field} x {x:.4g}, for other bits than it was quoted at (DAC: 2**bits / bits, ADC: 2**ENOB)"
@@ -103,7 +110,9 @@ class UncertainMachine:
                 f"costs.load_energy_j is that of cells of {published.array.bits} bits, whatever array.bits"
             )
         ranges = {f: _times(n, factors.get(f, 1.0)) for f, n in self.ranges.items()}
-        return UncertainMachine(self.name, set_fields(core, scaled), ranges, tuple(notes))
+        return dataclasses.replace(
+            self, machine=set_fields(core, scaled), ranges=ranges, notes=tuple(notes)
+        )
 
 
 _CONVERTERS = ("costs.dac_energy_j", "costs.adc_energy_j")

@@ -15,10 +15,12 @@ from photonjax.machines.catalogue import (
     optical_names,
     sources,
 )
+from photonjax.machines.files import MachineFile, read_machine
 from photonjax.machines.number import Number
 
 __all__ = [
     "DigitalAccelerator",
+    "MachineFile",
     "Number",
     "converters",
     "describe",
@@ -26,5 +28,6 @@ __all__ = [
     "digital_names",
     "optical",
     "optical_names",
+    "read_machine",
     "sources",
 ]
