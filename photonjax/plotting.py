@@ -105,7 +105,7 @@ def _style() -> Iterator[None]:
 
 
 def colors(count: int) -> list[str]:
-    """So many colours: the palette, then ever lighter tints of it.
+    """This many colours: the palette, then ever lighter tints of it.
 
     >>> colors(9)[6:]
     ['#000000', '#7FB8D8', '#EAAE7F']

@@ -33,7 +33,7 @@ class Rule:
         also matches ``/``. ``"layers/*/mlp/*"``, ``"*/q_proj"``, ``"head"``.
       core: the machine, or ``None`` to keep what matches digital (the first matching rule decides).
       dynamic: also take products of two computed operands (attention's scores and values), whose
-        "weight" must be written into the array anew for every call.
+        "weight" must be written into the array again for every call.
       where: a further condition, asked of each :class:`Site` that the pattern matches: its ``shape``,
         ``dtype``, ``layers``, ``path`` (the site is still undecided). Products of two computed
         operands, whose ``shape`` is None, fulfil no condition unless ``dynamic``.
@@ -191,7 +191,7 @@ class Engine:
             problem = _uncarried(dtypes)
             if problem is None:
                 core = rule.core
-                dynamic = "" if site.stationary else ", dynamic: written anew at every call"
+                dynamic = "" if site.stationary else ", dynamic: written again at every call"
                 reason = f"{rule}{dynamic}{note}"
             elif site.parameter is None:
                 reason = f"not a product of real numbers: {problem}"

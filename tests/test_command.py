@@ -42,10 +42,10 @@ def test_json_carries_costs_numbers_and_versions(capsys):
     data = json.loads(out)
     assert status == 0 and data["command"]["model"] == "smollm2-135m"
     costs = data["costs"]
-    for bill in costs.values():
-        assert sum(bill["joules_by_component"].values()) == pytest.approx(bill["joules"])
-        assert sum(sum(s["joules"].values()) for s in bill["sites"]) == pytest.approx(
-            bill["joules"]
+    for cost in costs.values():
+        assert sum(cost["joules_by_component"].values()) == pytest.approx(cost["joules"])
+        assert sum(sum(s["joules"].values()) for s in cost["sites"]) == pytest.approx(
+            cost["joules"]
         )
     reference = costs["300-fJ-per-MAC"]
     assert reference["joules"] == pytest.approx(0.3e-12 * data["macs"])
@@ -70,7 +70,7 @@ def test_settings_change_the_core_and_are_not_varied(capsys):
     settings += ("input.bits=4", "adc.bits=6", "costs.dac_energy_j=1e-11")
     asked = [word for setting in settings for word in ("--set", setting)]
     quick = json.loads(run(capsys, *SMALL, *asked, "--optical", "all", "--json")[1])
-    bill = quick["costs"]["display-1024"]
+    cost = quick["costs"]["display-1024"]
     table = machines.sources("display-1024")["costs.adc_energy_j"]
     less = 2**-2.5  # of 8.5 effective bits, 6 are left
     changes = {"costs.load_time_s": 1e-9, "costs.cores": 4, "photons": 2e4, "input.bits": 4}
@@ -82,8 +82,8 @@ def test_settings_change_the_core_and_are_not_varied(capsys):
         where=lambda site: True,
         digital=machines.digital("h100-sxm"),
     )
-    assert bill["joules"] == pytest.approx(exact.joules)
-    assert bill["seconds"] == pytest.approx(exact.seconds)
+    assert cost["joules"] == pytest.approx(exact.joules)
+    assert cost["seconds"] == pytest.approx(exact.seconds)
     number = quick["numbers"]["display-1024"]["costs.load_time_s"]
     assert (number["value"], number["source"], number["low"]) == (1e-9, "set", None)
     adc = quick["numbers"]["display-1024"]["costs.adc_energy_j"]
@@ -92,8 +92,8 @@ def test_settings_change_the_core_and_are_not_varied(capsys):
     assert note.startswith("costs.adc_energy_j x 0.1768")
     varied = {s["number"] for s in quick["swings"]}
     assert "display-1024/costs.load_time_s" not in varied and "display-1024/adc.enob" in varied
-    # attention is on light too: nothing is left to the chip but what is no product
-    digital = [s["path"] for s in bill["sites"] if s["where"] == "digital"]
+    # attention is on light too: nothing is left to the accelerator but what is no product
+    digital = [s["path"] for s in cost["sites"] if s["where"] == "digital"]
     assert digital and all(path.startswith("(") for path in digital)
 
 

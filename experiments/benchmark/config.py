@@ -34,7 +34,7 @@ class Modes:
 
 @dataclasses.dataclass
 class Prefill:
-    """A whole prefill of so many tokens; none: leave the model out."""
+    """A whole prefill of this many tokens; none: the model is left out."""
 
     tokens: int | None = setting(low=1)
 

@@ -40,17 +40,17 @@ def per_cycle(core: OpticalCore, vectors: int) -> dict[str, tuple[float, float]]
     activations and its bandwidth; loading and holding weights, and their memory; static power.
     """
     site = MatmulSite("array", 1, vectors, core.rows, core.cols, 1, "int8", True)
-    inventory = Workload([site], [])
+    workload = Workload([site], [])
 
-    def bill(changes: dict[str, Any]) -> tuple[dict[str, float], float]:
-        found = pj.cost.estimate(inventory, set_fields(core, changes))
+    def charged(changes: dict[str, Any]) -> tuple[dict[str, float], float]:
+        found = pj.cost.estimate(workload, set_fields(core, changes))
         energies = {k: float(v) / vectors for k, v in found.by_component().items()}
         return energies, float(found.seconds) / vectors
 
-    bare, cycle = bill(_NO_MEMORY)
-    stored, waited = bill(_NO_LOADS)
-    written, loaded = bill(_NO_STATIC)
-    whole, _ = bill({})
+    bare, cycle = charged(_NO_MEMORY)
+    stored, waited = charged(_NO_LOADS)
+    written, loaded = charged(_NO_STATIC)
+    whole, _ = charged({})
     conversions = sum(bare.get(k, 0.0) for k in CONVERSIONS)
     memory = sum(stored.get(k, 0.0) for k in MEMORY) + stored["laser"] - bare["laser"]
     on_light, converted = bare["laser"], bare["laser"] + conversions
@@ -107,7 +107,7 @@ def audit(config: Claims) -> Verdict:
         number=3,
         name="array",
         statement=STATEMENT,
-        computed=f"bills of one matrix that fills an N x N {config.machine}, {settings.vectors:,} "
+        computed=f"cost of one matrix that fills an N x N {config.machine}, {settings.vectors:,} "
         "vectors a load, per "
         "vector; photons per multiply held at what a model needs (signed operands), and as if "
         "operands had one "

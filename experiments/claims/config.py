@@ -18,7 +18,7 @@ MOST = 2**31 - 1  # of tokens, prompts and draws
 class Intensity:
     """Claim 1: where prefill and decode lie against each accelerator's ridge."""
 
-    chips: list[str] = setting(empty=False)
+    accelerators: list[str] = setting(empty=False)
     prompts: list[int] = setting(low=1, high=MOST, empty=False)
 
 
@@ -28,7 +28,7 @@ class Context:
 
     models: list[str] = setting(empty=False)
     contexts: list[int] = setting(low=1, high=MOST, empty=False)
-    chip: str = setting()
+    accelerator: str = setting()
     dtype: str = setting(choices=list(DTYPE_BITS))
     quadratic: float = setting(above=1, below=2)
 
@@ -51,14 +51,14 @@ class Energy:
     wanted: float = setting(above=0, below=1e6)
     samples: int = setting(low=1, high=MOST)
     bits: list[int] = setting(low=1, high=16, empty=False)
-    chips: dict[str, dict[str, str]] = setting(empty=False)
+    accelerators: dict[str, dict[str, str]] = setting(empty=False)
 
     def check(self) -> None:
         for bits in self.bits:
-            if f"int{bits}" not in self.chips:
+            if f"int{bits}" not in self.accelerators:
                 raise UserError(
                     f"energy.bits: {bits!r} has no accelerators to be held against; add "
-                    f"energy.chips.int{bits}"
+                    f"energy.accelerators.int{bits}"
                 )
 
 
@@ -84,7 +84,7 @@ class Fleet:
     """Claim 7: what prefill on light takes off the world's inference."""
 
     model: str = setting()
-    chip: str = setting()
+    accelerator: str = setting()
     dtype: str = setting(choices=list(DTYPE_BITS))
     tokens_together: int = setting(low=1, high=MOST)
     batches: list[int] = setting(low=1, high=MOST, empty=False)
@@ -139,11 +139,14 @@ class Claims(settings.Experiment):
                 f"machine: {self.machine!r} lacks costs, photons or bits; take display-1024"
             )
         names = {
-            "intensity.chips": self.intensity.chips,
-            "context.chip": [self.context.chip],
-            "fleet.chip": [self.fleet.chip],
+            "intensity.accelerators": self.intensity.accelerators,
+            "context.accelerator": [self.context.accelerator],
+            "fleet.accelerator": [self.fleet.accelerator],
             "rack.beside": [self.rack.beside],
-            **{f"energy.chips.{bits}": list(found) for bits, found in self.energy.chips.items()},
+            **{
+                f"energy.accelerators.{bits}": list(found)
+                for bits, found in self.energy.accelerators.items()
+            },
         }
         for key, accelerators in names.items():
             with user_errors(ValueError, prefix=f"{key}: "):

@@ -16,25 +16,27 @@ STATEMENT = "Prefill cost grows quadratically with context."
 
 
 def audit(config: Claims) -> Verdict:
-    """Exponents of multiplications and of time on a chip, and where attention overtakes the linears."""
+    """Exponents of multiplications and of time on a GPU, and where attention overtakes the linears."""
     settings = config.context
-    chip = pj.machines.digital(settings.chip)
+    accelerator = pj.machines.digital(settings.accelerator)
     rows: list[Row] = []
     for model in settings.models:
         for context in settings.contexts:
-            inventory = prefill_workload(model, tokens=context)
-            linears = sum(s.macs for s in inventory.matmuls if s.stationary)
-            bill = pj.cost.estimate(
-                inventory, chip, dtype=lambda s: settings.dtype if s.stationary else "bfloat16"
+            workload = prefill_workload(model, tokens=context)
+            linears = sum(s.macs for s in workload.matmuls if s.stationary)
+            cost = pj.cost.estimate(
+                workload,
+                accelerator,
+                dtype=lambda s: settings.dtype if s.stationary else "bfloat16",
             )
             rows.append(
                 {
                     "model": model,
                     "value": context,
                     "linear_macs": float(linears),
-                    "attention_macs": float(inventory.macs - linears),
-                    "macs": float(inventory.macs),
-                    "seconds": float(bill.seconds),
+                    "attention_macs": float(workload.macs - linears),
+                    "macs": float(workload.macs),
+                    "seconds": float(cost.seconds),
                 }
             )
     found = [
@@ -47,7 +49,7 @@ def audit(config: Claims) -> Verdict:
         statement=STATEMENT,
         computed="multiply-accumulates of traced prefills, weights' products and attention's "
         "apart, and their "
-        f"roofline time on {settings.chip} ({settings.dtype} weights, bfloat16 attention); "
+        f"roofline time on {settings.accelerator} ({settings.dtype} weights, bfloat16 attention); "
         "exponents are slopes in "
         f"log-log over {min(config.contexts):,} to {max(config.contexts):,} tokens",
         verdict=verdict,

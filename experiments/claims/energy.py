@@ -11,7 +11,7 @@ import numpy as np
 import photonjax as pj
 from experiments.claims.config import Claims
 from experiments.claims.light import need
-from experiments.claims.verdict import Row, Verdict, by_shares, panels
+from experiments.claims.verdict import Row, Verdict, by_fractions, panels
 from photonjax.core import set_fields
 from photonjax.machines import Number
 from photonjax.models import prefill_workload
@@ -23,7 +23,7 @@ SNR_DB_PER_BIT = 6.02
 
 
 def prompts(context: int, together: int) -> int:
-    """Prompts read together so that one weight load serves about so many tokens, one at least.
+    """Prompts read together so that one weight load serves about this many tokens, one prompt at least.
 
     >>> prompts(2048, 1), prompts(2048, 1_000_000)
     (1, 489)
@@ -37,11 +37,11 @@ def program(model: str, context: int, together: int) -> Workload:
     return pj.cost.group_sites(prefill_workload(model, tokens=context, batch=batch))
 
 
-def split(inventory: Workload) -> tuple[Workload, Workload]:
+def split(workload: Workload) -> tuple[Workload, Workload]:
     """What runs on light (products with weights), and the rest."""
-    light = [s for s in inventory.matmuls if s.stationary]
-    rest = [s for s in inventory.matmuls if not s.stationary]
-    return Workload(light, []), dataclasses.replace(inventory, matmuls=rest)
+    light = [s for s in workload.matmuls if s.stationary]
+    rest = [s for s in workload.matmuls if not s.stationary]
+    return Workload(light, []), dataclasses.replace(workload, matmuls=rest)
 
 
 def machine(name: str, bits: int) -> pj.cost.UncertainMachine:
@@ -83,41 +83,41 @@ def weights_in(dtype: str) -> Callable[[MatmulSite], str]:
     return lambda site: dtype if site.stationary else "bfloat16"
 
 
-def energies(programs: Mapping[str, Workload], chips: Mapping[str, str]) -> Any:
-    """A function of (core, *chips) that gives joules of every program: on light, what is left, on each chip.
+def energies(programs: Mapping[str, Workload], accelerators: Mapping[str, str]) -> Any:
+    """A function of (core, *accelerators) that gives each program's joules on light, the rest, on each.
 
-    ``light`` and ``rest`` add up to ``cost.estimate`` with that chip as its digital side.
+    ``light`` and ``rest`` add up to ``cost.estimate`` with that accelerator as its digital side.
     """
-    parts = {name: split(inventory) for name, inventory in programs.items()}
+    parts = {name: split(workload) for name, workload in programs.items()}
 
     def joules(core: Any, *machines: Any) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
         for name, (light, rest) in parts.items():
             row: dict[str, Any] = {}
             optics = pj.cost.estimate(light, core).joules
-            for (chip, dtype), accelerator in zip(chips.items(), machines, strict=True):
+            for (against, dtype), accelerator in zip(accelerators.items(), machines, strict=True):
                 left = pj.cost.estimate(rest, accelerator, dtype="bfloat16")
                 whole = pj.cost.estimate(programs[name], accelerator, dtype=weights_in(dtype))
                 assert left.floor is not None and whole.floor is not None
-                row[chip] = whole.joules
-                row[f"{chip} floor"] = whole.floor.joules
-                row[f"{chip} rest"] = left.joules
-                row[f"{chip} rest floor"] = left.floor.joules
-                # The optical machine's static power goes on while the chip works.
-                row[f"{chip} light"] = optics + core.costs.static_power_w * left.seconds
+                row[against] = whole.joules
+                row[f"{against} floor"] = whole.floor.joules
+                row[f"{against} rest"] = left.joules
+                row[f"{against} rest floor"] = left.floor.joules
+                # The optical machine's static power goes on while the accelerator works.
+                row[f"{against} light"] = optics + core.costs.static_power_w * left.seconds
             found[name] = row
         return found
 
     return joules
 
 
-def ratios(row: Mapping[str, Any], chip: str) -> dict[str, Any]:
+def ratios(row: Mapping[str, Any], against: str) -> dict[str, Any]:
     """Digital over optical energy: above one, light takes less. Ceiling: as if light took nothing."""
     return {
-        "advantage": row[chip] / (row[f"{chip} light"] + row[f"{chip} rest"]),
-        "ceiling": row[chip] / row[f"{chip} rest"],
-        "advantage_over_floor": row[f"{chip} floor"]
-        / (row[f"{chip} light"] + row[f"{chip} rest floor"]),
+        "advantage": row[against] / (row[f"{against} light"] + row[f"{against} rest"]),
+        "ceiling": row[against] / row[f"{against} rest"],
+        "advantage_over_floor": row[f"{against} floor"]
+        / (row[f"{against} light"] + row[f"{against} rest floor"]),
     }
 
 
@@ -136,29 +136,29 @@ def audit(config: Claims) -> Verdict:
     draws: dict[str, np.ndarray] = {}
     for bits in settings.bits:
         core = machine(config.machine, bits)
-        chips = dict(settings.chips[f"int{bits}"])
-        known = [core, *(pj.cost.UncertainMachine.named(name) for name in chips)]
-        f = energies(programs, chips)
+        accelerators = dict(settings.accelerators[f"int{bits}"])
+        known = [core, *(pj.cost.UncertainMachine.named(name) for name in accelerators)]
+        f = energies(programs, accelerators)
         drawn = pj.cost.monte_carlo(f, *known, samples=settings.samples, seed=config.seed)
         as_set = f(*(u.machine for u in known))
         best = f(most_favourable(core, f, known), *(u.machine for u in known[1:]))
         for name in programs:
-            for chip, dtype in chips.items():
-                case: Row = {"program": name, "bits": bits, "against": f"{chip} {dtype}"}
+            for against, dtype in accelerators.items():
+                case: Row = {"program": name, "bits": bits, "against": f"{against} {dtype}"}
                 rows.append(
-                    case | _numbers(as_set[name], best[name], drawn[name], chip, settings.wanted)
+                    case | _numbers(as_set[name], best[name], drawn[name], against, settings.wanted)
                 )
-                draws[f"{name}, INT{bits}, {chip}"] = np.asarray(
-                    ratios(drawn[name], chip)["advantage"]
+                draws[f"{name}, INT{bits}, {against}"] = np.asarray(
+                    ratios(drawn[name], against)["advantage"]
                 )
-    verdict = by_shares([r["fraction_of_draws"] for r in rows], config.sure)
+    verdict = by_fractions([r["fraction_of_draws"] for r in rows], config.sure)
     likely = max(rows, key=lambda r: r["fraction_of_draws"])
     moved = decisive(programs[likely["program"]], likely, config.machine)
     return Verdict(
         number=4,
         name="energy",
         statement=STATEMENT,
-        computed="energy of prefill alone: products with weights on light, the rest on the chip "
+        computed="energy of prefill alone: products with weights on light, the rest on the accelerator "
         "it is compared with; "
         f"{settings.samples:,} draws of every assumed number of both machines; the ratio is "
         "digital over optical",
@@ -166,7 +166,7 @@ def audit(config: Claims) -> Verdict:
         because=because(rows, moved, settings.wanted, config.sure),
         numbers={"cases": rows, "likeliest_case": likely, "swings_in_it": moved},
         assumptions=[
-            "attention and all other operations stay on the digital chip, at bfloat16: they set "
+            "attention and all other operations stay on the digital accelerator, at bfloat16: they set "
             "the ceiling",
             "INT4: light and ADC energy fall by 6.02 dB a bit, the most favourable reading; H100 "
             "has no INT4, so its "
@@ -175,7 +175,7 @@ def audit(config: Claims) -> Verdict:
             "one prompt at a time, and as many together that a load serves "
             f"{max(settings.tokens_together):,} tokens",
             "assumed numbers are independent and log-uniform in their ranges: photons too, whose "
-            "kind end is far below "
+            "favourable end is far below "
             f"what was measured to be needed ({light_needed.full_scale:.3g} at full scale; "
             f"{light_needed.source})",
         ],
@@ -189,10 +189,10 @@ def audit(config: Claims) -> Verdict:
 
 def most_favourable(core: Any, f: Any, known: list[Any]) -> Any:
     """The core with each ranged number at the end that takes less energy on light, one at a time."""
-    chips = [u.machine for u in known[1:]]
+    accelerators = [u.machine for u in known[1:]]
 
     def light(machine: Any) -> float:
-        rows = f(machine, *chips).values()
+        rows = f(machine, *accelerators).values()
         return sum(float(v) for row in rows for name, v in row.items() if name.endswith(" light"))
 
     ends = {}
@@ -202,32 +202,32 @@ def most_favourable(core: Any, f: Any, known: list[Any]) -> Any:
     return set_fields(core.machine, ends)
 
 
-def _numbers(row: Any, best: Any, drawn: Any, chip: str, wanted: float) -> Row:
-    advantage = np.asarray(ratios(drawn, chip)["advantage"])
-    floor = np.asarray(ratios(drawn, chip)["advantage_over_floor"])
-    allowed = row[chip] / wanted - row[f"{chip} rest"]  # joules left for light
-    found = {k: float(v) for k, v in ratios(row, chip).items()}
+def _numbers(row: Any, best: Any, drawn: Any, against: str, wanted: float) -> Row:
+    advantage = np.asarray(ratios(drawn, against)["advantage"])
+    floor = np.asarray(ratios(drawn, against)["advantage_over_floor"])
+    allowed = row[against] / wanted - row[f"{against} rest"]  # joules left for light
+    found = {k: float(v) for k, v in ratios(row, against).items()}
     spread = pj.cost.quantiles(advantage)
     return {
         "advantage": found["advantage"],
         **{f"advantage_{k}": v for k, v in spread.items()},
         "fraction_of_draws": float(np.mean(advantage >= wanted)),
         "ceiling": found["ceiling"],
-        "best_ends": float(ratios(best, chip)["advantage"]),
-        "light_must_take": float(allowed / row[f"{chip} light"]) if allowed > 0 else None,
+        "best_ends": float(ratios(best, against)["advantage"]),
+        "light_must_take": float(allowed / row[f"{against} light"]) if allowed > 0 else None,
         "advantage_over_floor": found["advantage_over_floor"],
         "fraction_over_floor": float(np.mean(floor >= wanted)),
     }
 
 
-def decisive(inventory: Workload, case: Row, name: str, most: int = 6) -> list[Row]:
+def decisive(workload: Workload, case: Row, name: str, most: int = 6) -> list[Row]:
     """The numbers that move a case's advantage most, from end to end of their ranges, one at a time."""
-    chip, dtype = case["against"].split()
-    f = energies({"it": inventory}, {chip: dtype})
+    against, dtype = case["against"].split()
+    f = energies({"it": workload}, {against: dtype})
     found = pj.cost.swings(
-        lambda core, accelerator: ratios(f(core, accelerator)["it"], chip)["advantage"],
+        lambda core, accelerator: ratios(f(core, accelerator)["it"], against)["advantage"],
         machine(name, case["bits"]),
-        pj.cost.UncertainMachine.named(chip),
+        pj.cost.UncertainMachine.named(against),
     )
     return [
         {"number": f"{s.machine}: {s.field}", "at_low": s.at_low, "at_high": s.at_high}
@@ -255,7 +255,7 @@ def because(rows: list[Row], moved: list[Row], wanted: float, sure: float) -> st
         f"INT{likely['bits']}, against {likely['against']})",
         f"it fails in {len(lost)} of {len(rows)} cases (P at most {1 - sure:.0%}) and is open in "
         f"{len(rows) - len(lost) - len(certain)}; in {len(blocked)} not even light for nothing "
-        "would do: what stays on the chip takes "
+        "would do: what stays on the accelerator takes "
         f"more than 1/{wanted:g}",
     ]
     if needed:
@@ -265,7 +265,7 @@ def because(rows: list[Row], moved: list[Row], wanted: float, sure: float) -> st
             "takes as set, by case"
         )
     parts += [
-        "with every assumed number at its kindest end the best case reaches "
+        "with every assumed number at its most favourable end the best case reaches "
         f"{best['best_ends']:.3g} "
         f"({best['program']}, INT{best['bits']}, {best['against']})",
         "in the likeliest case the ratio is moved most, over each number's range, by "

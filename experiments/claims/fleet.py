@@ -1,4 +1,4 @@
-"""Claim 7: a thousand times more compute on conventional chips, and what optical prefill could take off."""
+"""Claim 7: a thousand times more compute on accelerators of today, and what light could take off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import photonjax as pj
 from experiments.claims.config import Claims
 from experiments.claims.energy import energies, program, prompts
-from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
+from experiments.claims.verdict import Row, Verdict, by_fractions, panels, published, quoted, ranged
 from photonjax.models.workloads import CACHES, decode_workload
 from photonjax.plotting import PALETTE
 
@@ -21,36 +21,40 @@ STATEMENT = (
 )
 
 
-def reconstruct(numbers: Mapping[str, Any], growth: Any, chip_w: float) -> dict[str, Any]:
+def reconstruct(numbers: Mapping[str, Any], growth: Any, accelerator_w: float) -> dict[str, Any]:
     """Watts and dollars of a fleet ``growth`` times today's, from counts and unit costs.
 
-        watts   = growth base chip overhead PUE / gain
+        watts   = growth base accelerator overhead PUE / gain
         dollars = watts dollars_per_watt
 
     with ``gain``: effective compute per watt after five years over an H100's today.
 
-    >>> one = {k: 1.0 for k in ("base_h100", "chip_overhead", "pue", "gain_per_watt")}
+    >>> one = {k: 1.0 for k in ("base_h100", "accelerator_overhead", "pue", "gain_per_watt")}
     >>> reconstruct({**one, "dollars_per_watt": 50.0}, 1000.0, 700.0)
     {'watts': 700000.0, 'dollars': 35000000.0}
     """
     watts = (
-        growth * numbers["base_h100"] * chip_w * numbers["chip_overhead"] * numbers["pue"]
+        growth
+        * numbers["base_h100"]
+        * accelerator_w
+        * numbers["accelerator_overhead"]
+        * numbers["pue"]
     ) / numbers["gain_per_watt"]
     return {"watts": watts, "dollars": watts * numbers["dollars_per_watt"]}
 
 
 def audit(config: Claims) -> Verdict:
-    """The fleet from unit costs, and the prefill share of a request's energy."""
+    """The fleet from unit costs, and the prefill's fraction of a request's energy."""
     settings = config.fleet
     claim, known = published("claims"), published("fleet")
-    chip = pj.machines.digital(settings.chip)
+    accelerator = pj.machines.digital(settings.accelerator)
     drawn = pj.cost.draw(known, settings.samples, config.seed)
     growth = claim["fleet"].value
-    fleet = reconstruct(drawn, growth, chip.power_w)
-    middle = reconstruct({k: n.value for k, n in known.items()}, growth, chip.power_w)
+    fleet = reconstruct(drawn, growth, accelerator.power_w)
+    middle = reconstruct({k: n.value for k, n in known.items()}, growth, accelerator.power_w)
     claimed = {"watts": claim["fleet_watts"].value, "dollars": claim["fleet_dollars"].value}
     near = [np.abs(np.log(fleet[k] / claimed[k])) <= np.log(settings.factor) for k in claimed]
-    share = float(np.mean(near[0] & near[1]))
+    fraction = float(np.mean(near[0] & near[1]))
     implied = {
         "dollars_per_watt": claimed["dollars"] / claimed["watts"],
         "gain_per_watt": {
@@ -63,21 +67,21 @@ def audit(config: Claims) -> Verdict:
         },
     }
     rows = requests(config)
-    verdict = by_shares([share], config.sure)
+    verdict = by_fractions([fraction], config.sure)
     return Verdict(
         number=7,
         name="fleet",
         statement=STATEMENT,
-        computed=f"watts = {growth:g} x today's H100-equivalents x chip power x server and site "
+        computed=f"watts = {growth:g} x today's H100-equivalents x accelerator power x server and site "
         "overhead / gain per "
         f"watt, dollars = watts x dollars per watt; {settings.samples:,} draws. Beside it the "
         "energy of mean requests "
-        f"of public traces on {settings.chip} ({settings.model}), prefill and decode, and what "
+        f"of public traces on {settings.accelerator} ({settings.model}), prefill and decode, and what "
         "light could take off",
         verdict=verdict,
-        because=because(share, fleet, implied, rows, settings.factor),
+        because=because(fraction, fleet, implied, rows, settings.factor),
         numbers={
-            "fraction_within_factor": share,
+            "fraction_within_factor": fraction,
             "watts": pj.cost.quantiles(fleet["watts"]),
             "dollars": pj.cost.quantiles(fleet["dollars"]),
             "as_set": middle,
@@ -86,7 +90,7 @@ def audit(config: Claims) -> Verdict:
         },
         assumptions=[
             *(f"{name}: {quoted(n)}" for name, n in known.items()),
-            "effective compute counts by chips and watts; what algorithms add is within "
+            "effective compute counts by accelerators and watts; what algorithms add is within "
             "gain_per_watt",
             f"requests: weights and their products {settings.dtype}, caches and attention "
             "bfloat16; prompts read "
@@ -106,25 +110,27 @@ def audit(config: Claims) -> Verdict:
 def requests(config: Claims) -> list[Row]:
     """Energy of each trace's mean request, and what optical prefill takes off."""
     settings = config.fleet
-    chip = pj.machines.digital(settings.chip)
+    accelerator = pj.machines.digital(settings.accelerator)
     rows: list[Row] = []
     for name, trace in published("requests").items():
         length, answer = round(trace["tokens_in"]), trace["tokens_out"]
         batch = prompts(length, settings.tokens_together)
-        inventory = program(settings.model, length, settings.tokens_together)
-        f = energies({"prefill": inventory}, {settings.chip: settings.dtype})
-        joules = f(pj.machines.optical(config.machine), chip)["prefill"]
+        workload = program(settings.model, length, settings.tokens_together)
+        f = energies({"prefill": workload}, {settings.accelerator: settings.dtype})
+        joules = f(pj.machines.optical(config.machine), accelerator)["prefill"]
         whole, rest, light = (
-            float(joules[settings.chip + part]) / batch for part in ("", " rest", " light")
+            float(joules[settings.accelerator + part]) / batch for part in ("", " rest", " light")
         )
         optical = light + rest
         context = round(length + answer / 2)
         for batch in map(int, settings.batches):
             step = decode_workload(settings.model, context=context, batch=batch)
-            bill = pj.cost.estimate(
-                step, chip, dtype=lambda s: "bfloat16" if s.path in CACHES else settings.dtype
+            cost = pj.cost.estimate(
+                step,
+                accelerator,
+                dtype=lambda s: "bfloat16" if s.path in CACHES else settings.dtype,
             )
-            total = whole + answer * float(bill.joules) / batch
+            total = whole + answer * float(cost.joules) / batch
             rows.append(
                 {
                     "trace": name,
@@ -140,7 +146,7 @@ def requests(config: Claims) -> list[Row]:
     return rows
 
 
-def because(share: float, fleet: Any, implied: Any, rows: list[Row], factor: float) -> str:
+def because(fraction: float, fleet: Any, implied: Any, rows: list[Row], factor: float) -> str:
     """What decides it, from the numbers."""
     low, high = (np.quantile(fleet["watts"], q) / 1e9 for q in (0.05, 0.95))
     cheap, dear = (np.quantile(fleet["dollars"], q) / 1e12 for q in (0.05, 0.95))
@@ -148,7 +154,7 @@ def because(share: float, fleet: Any, implied: Any, rows: list[Row], factor: flo
     least, most = (f(r["off_if_light_were_free"] for r in rows) for f in (min, max))
     modelled = [r["off_as_modelled"] for r in rows]
     return (
-        f"{share:.0%} of draws come within a factor of {factor:g} of both figures (5 to 95 %: "
+        f"{fraction:.0%} of draws come within a factor of {factor:g} of both figures (5 to 95 %: "
         f"{low:,.0f} to "
         f"{high:,.0f} GW, {cheap:,.0f} to {dear:,.0f} trillion dollars). The two figures imply "
         f"{implied['dollars_per_watt']:,.0f} dollars a watt, and {min(gains):.2g} to "
@@ -177,6 +183,6 @@ def _figure(fleet: Any, claimed: Any, rows: list[Row]) -> Any:
                 x, [r["off_if_light_were_free"] for r in own], "o-", label=f"{name}: light free"
             )
         right.set_xlabel("decode: prompts together")
-        right.set_ylabel("share of a request's energy that light could take off")
+        right.set_ylabel("fraction of a request's energy that light could take off")
         right.legend()
     return figure

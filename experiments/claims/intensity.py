@@ -16,28 +16,28 @@ from photonjax.plotting import label_levels
 from photonjax.workload import Workload
 
 STATEMENT = "Prefill is compute-bound and decode memory-bound."
-# A chip that only moves bytes, one a second: its bill's seconds are the bytes that every bill charges.
+# An accelerator that only moves bytes, one a second: its seconds are the bytes that every estimate charges.
 _MOVER = DigitalAccelerator(
     {"bfloat16": 1e300}, {"bfloat16": 1.0}, bandwidth_bytes_per_s=1.0, power_w=1.0
 )
 
 
-def traffic_bytes(inventory: Workload) -> float:
-    """Bytes that the products move through the memory interface in bfloat16, as bills count them.
+def traffic_bytes(workload: Workload) -> float:
+    """Bytes that the products move through the memory interface in bfloat16, as cost estimates count them.
 
     >>> from photonjax.workload import MatmulSite
     >>> traffic_bytes(Workload([MatmulSite("w", 1, 2, 3, 5, 1, "bfloat16", True)], []))
     62.0
     """
-    bare = dataclasses.replace(inventory, operations=[])
+    bare = dataclasses.replace(workload, operations=[])
     return float(pj.cost.estimate(bare, _MOVER, dtype="bfloat16").seconds)
 
 
 @functools.cache
 def prefill(model: str, length: int) -> tuple[float, float]:
     """Operations and bytes of reading one prompt."""
-    inventory = prefill_workload(model, tokens=length)
-    return 2.0 * inventory.macs, traffic_bytes(inventory)
+    workload = prefill_workload(model, tokens=length)
+    return 2.0 * workload.macs, traffic_bytes(workload)
 
 
 @functools.cache
@@ -73,27 +73,32 @@ def batch_at(parts: tuple[float, float, float], ridge: float) -> float | None:
     return ridge * shared / left if left > 0 else None
 
 
-def ridge(chip: DigitalAccelerator) -> float:
+def ridge(accelerator: DigitalAccelerator) -> float:
     """Operations per byte at which peak rate and bandwidth take equally long."""
-    return float(chip.rate("bfloat16") / chip.bandwidth_bytes_per_s)
+    return float(accelerator.rate("bfloat16") / accelerator.bandwidth_bytes_per_s)
 
 
 def audit(config: Claims) -> Verdict:
-    """Intensities of both phases against every chip's ridge point."""
+    """Intensities of both phases against every accelerator's ridge point."""
     settings = config.intensity
-    ridges = {name: ridge(pj.machines.digital(name)) for name in settings.chips}
+    ridges = {name: ridge(pj.machines.digital(name)) for name in settings.accelerators}
     reads, steps, starts, ends = [], [], [], []
     for model in config.models:
         for length in settings.prompts:
             operations, size = prefill(model, length)
             reads.append({"model": model, "value": length, "intensity": operations / size})
         own = [r for r in reads if r["model"] == model]
-        for chip, level in ridges.items():
+        for accelerator, level in ridges.items():
             start = turn_on(own, level)
-            starts.append({"model": model, "chip": chip, "prompt": start})
+            starts.append({"model": model, "accelerator": accelerator, "prompt": start})
             for context in config.contexts:
                 parts = decode(model, context)
-                point = {"model": model, "chip": chip, "context": context, "ridge": level}
+                point = {
+                    "model": model,
+                    "accelerator": accelerator,
+                    "context": context,
+                    "ridge": level,
+                }
                 steps.append(
                     point
                     | {
@@ -117,7 +122,7 @@ def audit(config: Claims) -> Verdict:
         "key and value and "
         "activation once, scores never; bfloat16), from traced programs: prefill of one prompt; "
         "one decode step "
-        "put together from the model's own modules. Against each chip's peak rate over bandwidth.",
+        "put together from the model's own modules. Against each accelerator's peak rate over bandwidth.",
         verdict=verdict,
         because=because,
         numbers={"ridges": ridges, "prefill_from": starts, "decode": rows, "prefill": reads},
@@ -161,8 +166,8 @@ def judge(steps: list[Row], starts: list[Row], ends: list[Row]) -> tuple[str, st
     least = min(known, key=lambda e: e["batch"])
     return HOLDS_IF, (
         f"if fewer than {least['batch']:.0f} prompts decode together ({least['model']}, "
-        f"{least['chip']}, "
-        f"{least['context']:,} tokens); {clause}; in {never} of {len(ends)} cases of model, chip "
+        f"{least['accelerator']}, "
+        f"{least['context']:,} tokens); {clause}; in {never} of {len(ends)} cases of model, accelerator "
         "and context "
         "decode is memory-bound at any batch, its caches being read for each prompt"
     )

@@ -18,25 +18,29 @@ STATEMENT = (
 )
 
 
-def shares(core: OpticalCore, vectors: int) -> tuple[float, float]:
+def load_fractions(core: OpticalCore, vectors: int) -> tuple[float, float]:
     """Shares of time waiting for weights and of energy writing them: one array, ``vectors`` a load."""
     site = MatmulSite("array", 1, vectors, core.rows, core.cols, 1, "int8", True)
-    bill = pj.cost.estimate(Workload([site], []), core)
-    seconds, joules = bill.by_component("seconds"), bill.by_component()
-    return float(seconds["load"] / bill.seconds), float(joules["weight write"] / bill.joules)
+    cost = pj.cost.estimate(Workload([site], []), core)
+    seconds, joules = cost.by_component("seconds"), cost.by_component()
+    return float(seconds["load"] / cost.seconds), float(joules["weight write"] / cost.joules)
 
 
-def break_even(core: OpticalCore, what: int, share: float = 0.5, most: int = 1 << 34) -> int | None:
-    """Fewest vectors at which the load's share of time (0) or energy (1) is this or less, by bisection.
+def break_even(
+    core: OpticalCore, what: int, fraction: float = 0.5, most: int = 1 << 34
+) -> int | None:
+    """Fewest vectors at which the load's fraction of time (0) or energy (1) is this or less, by bisection.
 
     None: not up to ``most``.
     """
-    if shares(core, most)[what] > share:
+    if load_fractions(core, most)[what] > fraction:
         return None
     low, high = 0, most
     while high - low > max(1, low // 1000):
         middle = (low + high) // 2
-        low, high = (low, middle) if shares(core, middle)[what] <= share else (middle, high)
+        low, high = (
+            (low, middle) if load_fractions(core, middle)[what] <= fraction else (middle, high)
+        )
     return high
 
 
@@ -60,7 +64,7 @@ def audit(config: Claims) -> Verdict:
                 "tokens_all_hidden": break_even(core, 0, 0.0) if double else None,
             }
             for context in config.contexts:
-                row[f"waiting_share_{context}"] = shares(core, context)[0]
+                row[f"waiting_fraction_{context}"] = load_fractions(core, context)[0]
             rows.append(row)
     served = {str(c): float(c / base.symbol_rate_hz) for c in config.contexts}
     verdict, because = judge(rows, list(config.contexts), base.symbol_rate_hz)
@@ -68,7 +72,7 @@ def audit(config: Claims) -> Verdict:
         number=6,
         name="loading",
         statement=STATEMENT,
-        computed=f"bills of one full array of {config.machine} at {base.symbol_rate_hz:.3g} vectors "
+        computed=f"cost of one full array of {config.machine} at {base.symbol_rate_hz:.3g} vectors "
         "a second: fewest "
         "vectors a load at which waiting for weights is at most half of the time, and writing "
         "them at most half of "

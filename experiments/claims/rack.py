@@ -8,7 +8,7 @@ import numpy as np
 
 import photonjax as pj
 from experiments.claims.config import Claims
-from experiments.claims.verdict import Row, Verdict, by_shares, panels, published, quoted, ranged
+from experiments.claims.verdict import Row, Verdict, by_fractions, panels, published, quoted, ranged
 from photonjax.core import OpticalCore, set_fields
 from photonjax.plotting import PALETTE
 from photonjax.workload import MatmulSite, Workload
@@ -27,8 +27,8 @@ def components(core: OpticalCore) -> tuple[dict[str, Any], Any]:
     """Joules by component and seconds of every array of a core working at full rate."""
     assert core.costs is not None
     site = MatmulSite("arrays", core.costs.cores, VECTORS, core.rows, core.cols, 1, "int8", True)
-    bill = pj.cost.estimate(Workload([site], []), set_fields(core, _FULL_RATE))
-    return bill.by_component(), bill.seconds
+    cost = pj.cost.estimate(Workload([site], []), set_fields(core, _FULL_RATE))
+    return cost.by_component(), cost.seconds
 
 
 def power_w(core: OpticalCore) -> Any:
@@ -46,10 +46,10 @@ def audit(config: Claims) -> Verdict:
     settings = config.rack
     known = published("rack")
     limit, host = ranged(known["air_cooled_w"]), ranged(known["host_w"])
-    chip = pj.machines.digital(settings.beside)
+    accelerator = pj.machines.digital(settings.beside)
     # A seed apart from that of the core's numbers, with which these have nothing to do.
     drawn = pj.cost.draw({"host": host, "limit": limit}, settings.samples, config.seed + 1)
-    beside, limits = drawn["host"] + chip.power_w, drawn["limit"]
+    beside, limits = drawn["host"] + accelerator.power_w, drawn["limit"]
     rows: list[Row] = []
     draws = {}
     core = pj.machines.optical(config.machine)
@@ -62,7 +62,7 @@ def audit(config: Claims) -> Verdict:
         server = optics + beside
         joules, seconds = components(machine)
         watts = {k: float(v / seconds) for k, v in joules.items()}
-        as_set = sum(watts.values()) + host.value + chip.power_w
+        as_set = sum(watts.values()) + host.value + accelerator.power_w
         others = as_set - watts["laser"]
         for servers in settings.servers:
             draws[f"{cores} arrays x {servers}"] = servers * server
@@ -79,7 +79,7 @@ def audit(config: Claims) -> Verdict:
                     "laser_fraction": watts["laser"] / as_set,
                 }
             )
-    verdict = by_shares([r["fraction_that_fits"] for r in rows], config.sure)
+    verdict = by_fractions([r["fraction_that_fits"] for r in rows], config.sure)
     return Verdict(
         number=8,
         name="rack",
@@ -93,7 +93,7 @@ def audit(config: Claims) -> Verdict:
         numbers={"rows": rows},
         assumptions=[
             *(f"{name}: {quoted(n)}" for name, n in known.items()),
-            f"{settings.beside}: {chip.power_w:g} W",
+            f"{settings.beside}: {accelerator.power_w:g} W",
             "weights are there: waiting for them lowers the power of modulators and converters, "
             "not of a laser that "
             "is not gated",
@@ -150,6 +150,6 @@ def _figure(draws: dict[str, np.ndarray], limit: Any) -> Any:
             axes.plot(np.sort(watts), np.linspace(0, 1, len(watts)), label=name)
         axes.axvspan(limit.low, limit.high, color=PALETTE[1], alpha=0.15)
         axes.set_xlabel("power [W]; red: what a rack loses to air")
-        axes.set_ylabel("share of draws below")
+        axes.set_ylabel("fraction of draws below")
         axes.legend(title="arrays a server x servers", title_fontsize=8)
     return figure

@@ -4,7 +4,7 @@
     python -m experiments.claims 'which=[4,8]' seed=1   # some; other draws
     python -m experiments.claims --help
 
-Nothing is measured here but through bills and traced programs; light comes from a run of
+Nothing is measured here but through cost estimates and traced programs; light comes from a run of
 experiments.photons and perplexities from one of experiments.evaluate, where the config names them.
 Numbers of others are in claims/published.toml, with sources. Writes ``results/claims/<run>/``: report.txt,
 verdicts.csv, a CSV and a PNG for each claim, metrics.json, config and versions.

@@ -56,16 +56,16 @@ class Verdict:
             raise ValueError(f"claim {self.number}: {self.verdict!r} is not a verdict")
 
 
-def by_shares(shares: Iterable[float], sure: float) -> str:
-    """A verdict from the shares of draws in which a claim is true, one share a case.
+def by_fractions(fractions: Iterable[float], sure: float) -> str:
+    """A verdict from the fraction of draws in which a claim is true, one for each case.
 
     Every case at least ``sure``: holds. Some: holds if. All at most ``1 - sure``: fails. Otherwise the
     numbers that were varied decide it, and they are not published.
 
-    >>> by_shares([0.95, 0.5], 0.9), by_shares([0.0, 0.1], 0.9), by_shares([0.3], 0.9)
+    >>> by_fractions([0.95, 0.5], 0.9), by_fractions([0.0, 0.1], 0.9), by_fractions([0.3], 0.9)
     ('holds if ...', 'does not hold', 'cannot be decided from published numbers')
     """
-    values = list(shares)
+    values = list(fractions)
     if min(values) >= sure:
         return HOLDS
     if max(values) >= sure:

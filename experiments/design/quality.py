@@ -4,7 +4,7 @@
 
 S / m    relative variance of shot noise, mean over sites, at m photons per full-scale multiply; each
          site's SNR is measured by experiments.photons at one light, and shot noise goes as 1/m.
-t / m    the receivers' share of it: two detectors with sigma electrons each, against the mean of a
+t / m    the receivers' fraction of it: two detectors with sigma electrons each, against the mean of a
          k-tile's ``m u rows`` detected electrons: t = 2 sigma**2 / (u rows), u being used over
          full-scale photons.
 R        relative variance of rounding inputs and weights to 8 bits, measured likewise; q is the

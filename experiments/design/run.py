@@ -26,7 +26,7 @@ from experiments.design.machine import Choice, Machine
 from experiments.design.plots import draw
 from experiments.design.report import report
 from experiments.design.search import Box, best_of_grid, by_gradient, by_grid, excess, non_dominated
-from experiments.energy.machines import check_context, check_model, make_chip, make_core
+from experiments.energy.machines import check_context, check_model, make_accelerator, make_core
 from experiments.harness import Progress, RunDirectory, UserError
 from photonjax import cost
 from photonjax.models import prefill_workload
@@ -81,7 +81,7 @@ def design(config: Design) -> None:
 def make_machine(config: Design, law: quality.Surrogate) -> Machine:
     """The program and the numbers that stay."""
     base = make_core("machine", config.machine).machine
-    beside = make_chip("beside", config.beside, ["bfloat16"]).machine
+    beside = make_accelerator("beside", config.beside, ["bfloat16"]).machine
     check_model("language_model", config.language_model)
     check_context("context", config.language_model, config.context)
     batch = max(1, -(-config.tokens_together // config.context))

@@ -148,7 +148,7 @@ def _training_scores(recipe, quantized, core, network, ranges, images, key):
 
 
 def distorted_copies(images: np.ndarray, at_least: int, key: jax.Array) -> np.ndarray:
-    """So many distorted copies of images ``[n, 784]``, uint8, all images in turn: ``[copies * n, 784]``."""
+    """Distorted copies of images ``[n, 784]``, uint8, all images in turn: ``[copies * n, 784]``."""
     rounds, chunk = max(1, -(-at_least // len(images))), 1000
     made = np.empty((rounds * len(images), images.shape[1]), np.uint8)
     for start in tqdm(range(0, len(made), chunk), desc="distorting", leave=False, disable=None):
@@ -216,7 +216,7 @@ def load(path: pathlib.Path) -> list[Network]:
             found = [[(state[f"fcs.{i}.weight"].T, state[f"fcs.{i}.bias"]) for i in range(3)]]
     except FileNotFoundError:
         raise UserError(f"weights: {path} does not exist") from None
-    except Exception as error:  # whatever a file of another kind brings about
+    except Exception as error:  # whatever reading a file of another kind raises
         raise UserError(f"weights: {path} holds no network of ours ({error!r})") from None
     networks = [tuple(Layer(jnp.asarray(w), jnp.asarray(b)) for w, b in layers) for layers in found]
     shapes = {layer.weights.shape for network in networks for layer in network}

@@ -143,7 +143,7 @@ def show(
 
 
 @jax.jit
-def recognised_in_endless_light(
+def recognised_without_photon_noise(
     core: pj.OpticalCore, network: Network, images: jax.Array, labels: jax.Array
 ) -> jax.Array:
     """How many images are recognised where nothing is counted."""

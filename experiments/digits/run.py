@@ -43,7 +43,7 @@ import photonjax as pj
 from experiments.digits import networks as digits_networks
 from experiments.digits.config import Digits as Settings
 from experiments.digits.networks import Network, Recipe
-from experiments.digits.optics import LIGHT, Shown, recognised_in_endless_light, show
+from experiments.digits.optics import LIGHT, Shown, recognised_without_photon_noise, show
 from experiments.digits.report import PUBLISHED, SOURCE, TRANSMISSION, WITHIN, plot, report
 from experiments.fidelity.rows import DIFFERS, REPRODUCED
 from experiments.harness import RunDirectory, UserError, load_config, user_errors
@@ -149,7 +149,7 @@ def prepare(
 
 
 def parts_of(digits: Digits, count: int) -> list[Digits]:
-    """The digits in so many parts, every class in equal shares: its first goes to part 0, and so on."""
+    """The digits in parts of equally many of each class, whose first goes to part 0, and so on."""
     rank = _rank(digits.labels)
     return [
         Digits(digits.images[mine], digits.labels[mine])
@@ -245,7 +245,7 @@ def show_all(
 def noiseless(core: pj.OpticalCore, networks: Sequence[Network], parts: Sequence[Digits]) -> float:
     """Percent recognised without photon noise."""
     right = [
-        int(recognised_in_endless_light(core, network, *batch))
+        int(recognised_without_photon_noise(core, network, *batch))
         for network, part in zip(networks, parts, strict=True)
         for batch in _batches(part)
     ]

@@ -24,14 +24,14 @@ class Energy(settings.Experiment):
     contexts: list[int] = setting(low=1, high=MOST, empty=False)
     batch: int = setting(low=1, high=MOST)
     cores: list[Any] = setting(empty=False)  # each a name or a mapping: energy.machines.make_core
-    chips: list[str] = setting(empty=False)
+    accelerators: list[str] = setting(empty=False)
     dtypes: list[str] = setting(choices=list(DTYPE_BITS), empty=False)
     attention_dtype: str = setting(choices=list(DTYPE_BITS))
     light: str = setting(choices=list(LIGHT))
     html: bool = setting()
 
     def check(self) -> None:
-        for key in ("models", "contexts", "cores", "chips", "dtypes"):
+        for key in ("models", "contexts", "cores", "accelerators", "dtypes"):
             values = getattr(self, key)
             for i, value in enumerate(values):
                 if value in values[:i]:

@@ -13,7 +13,7 @@ from photonjax import cost, models
 from photonjax.workload import MatmulSite
 
 LIGHT: dict[str, Callable[[MatmulSite], bool] | None] = {
-    "weights": None,  # stationary products, the bill's own default
+    "weights": None,  # stationary products, the default of cost.estimate
     "all": lambda site: True,
 }
 
@@ -64,22 +64,22 @@ def make_core(key: str, entry: Any) -> cost.UncertainMachine:
     return dataclasses.replace(cost.UncertainMachine.named(name, core, fixed=fixed), name=label)
 
 
-def make_chip(key: str, name: Any, dtypes: Sequence[str]) -> cost.UncertainMachine:
-    """A whole digital chip that has all the precisions asked for, with the ranges of its numbers."""
+def make_accelerator(key: str, name: Any, dtypes: Sequence[str]) -> cost.UncertainMachine:
+    """A whole accelerator that has all the precisions asked for, with the ranges of its numbers."""
     check_text(key, name)
     with user_errors(ValueError, prefix=f"{key}: "):
-        chip = cost.UncertainMachine.named(name, pj.machines.digital(name))
-    if chip.machine.power_w is None or not chip.machine.ops_per_s:
+        accelerator = cost.UncertainMachine.named(name, pj.machines.digital(name))
+    if accelerator.machine.power_w is None or not accelerator.machine.ops_per_s:
         raise UserError(
-            f"{key}: {name!r} is an energy per multiply-accumulate only; choose a whole chip, as h100-sxm "
+            f"{key}: {name!r} is an energy per multiply-accumulate only; choose a whole one, as h100-sxm "
             "(its arithmetic floor is reported beside)"
         )
     for dtype in dtypes:
-        if dtype not in chip.machine.ops_per_s:
+        if dtype not in accelerator.machine.ops_per_s:
             raise UserError(
-                f"{key}: {name} has no {dtype}; it has {', '.join(chip.machine.ops_per_s)}"
+                f"{key}: {name} has no {dtype}; it has {', '.join(accelerator.machine.ops_per_s)}"
             )
-    return chip
+    return accelerator
 
 
 def precision(dtype: str, attention_dtype: str) -> Callable[[MatmulSite], str]:

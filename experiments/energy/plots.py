@@ -14,7 +14,7 @@ from photonjax.plotting import colors, figure
 
 Row = dict[str, Any]
 MOST = 13  # components with a colour of their own
-REST = 0.01  # components that never reach this share are drawn together
+REST = 0.01  # components that never reach this fraction are drawn together
 
 
 def heat_map(points: Sequence[Row]) -> Figure:
@@ -59,7 +59,7 @@ def heat_map(points: Sequence[Row]) -> Figure:
 
 
 def components(points: Sequence[Row]) -> Figure:
-    """Shares of the energy by component, one bar for each model and context, a panel a core."""
+    """Fractions of the energy by component, one bar for each model and context, a panel a core."""
     cores = list(dict.fromkeys(p["core"] for p in points))
     most: dict[str, float] = {}
     for p in points:
@@ -79,11 +79,11 @@ def components(points: Sequence[Row]) -> Figure:
             shown = {n: np.array([p["components_j"].get(n, 0.0) for p in own]) for n in names}
             shown["smaller ones"] = totals - sum(shown.values())
             for i, (name, values) in enumerate(shown.items()):
-                share = values / totals
+                fraction = values / totals
                 color = "#DDDDDD" if name == "smaller ones" else palette[i]
                 label = name if core == cores[0] else None
-                panel.barh(labels, share, left=starts, label=label, color=color, height=0.75)
-                starts = starts + share
+                panel.barh(labels, fraction, left=starts, label=label, color=color, height=0.75)
+                starts = starts + fraction
             for y, (p, total) in enumerate(zip(own, totals, strict=True)):
                 text = f"{si(total / p['tokens'], 'J')}/token"
                 panel.annotate(
@@ -94,7 +94,7 @@ def components(points: Sequence[Row]) -> Figure:
             panel.tick_params(labelsize=8)
             panel.grid(axis="y", visible=False)
             panel.set_title(f"{core} (beside {own[0]['beside']})", fontsize=10, loc="left")
-        axes[-1, 0].set_xlabel("share of the energy")
+        axes[-1, 0].set_xlabel("fraction of the energy")
         drawn.legend(loc="outside lower center", ncols=4)
     return drawn
 

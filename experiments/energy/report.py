@@ -11,7 +11,7 @@ from photonjax.tables import text_table
 
 Row = dict[str, Any]
 SWINGS = 3  # how many numbers that move the ratio are listed
-SHOWN = 0.03  # a component of a smaller share is not listed
+SHOWN = 0.03  # a component of a smaller fraction is not listed
 
 
 def grid_rows(points: Sequence[Row]) -> list[Row]:
@@ -32,7 +32,7 @@ def component_rows(points: Sequence[Row]) -> list[Row]:
                 {k: p[k] for k in ("model", "context", "core", "beside")}
                 | {"component": name}
                 | {"joules_per_token": None if joules is None else joules / p["tokens"]}
-                | {"share": None if joules is None else joules / total}
+                | {"fraction": None if joules is None else joules / total}
                 | {"seconds_per_token": seconds[name] / p["tokens"] if name in seconds else None}
             )
     return rows
@@ -43,9 +43,9 @@ def readable(points: Sequence[Row], config: Energy) -> str:
     batch = f", {config.batch} prompts at a time" if config.batch > 1 else ""
     light = "products with weights" if config.light == "weights" else "all products"
     head = (
-        f"Prefill{batch}; {light} on light, the rest on the baseline's chip; {config.samples:,} draws over "
+        f"Prefill{batch}; {light} on light, the rest on the baseline; {config.samples:,} draws over "
         "the ranges of all numbers that have one\nratio: the core's over the baseline's; below 1 light "
-        "takes less; times are of one machine and of one chip"
+        "takes less; times are of one machine and of one accelerator"
     )
     parts = [head, "\n".join(findings(points))]
     for core in dict.fromkeys(p["core"] for p in points):
@@ -62,7 +62,7 @@ def readable(points: Sequence[Row], config: Energy) -> str:
             title = f"{core}: what moves the energy ratio to {first} most (at the low ... high end)"
             parts.append(f"{title}\n" + text_table([_moved(p) for p in own]))
     notes = dict.fromkeys(note for p in points for note in p["notes"])
-    notes["accuracy is no part of a bill: machines of fewer bits or photons lose some"] = None
+    notes["accuracy is no part of a cost: machines of fewer bits or photons lose some"] = None
     parts.append("\n".join(f"note: {note}" for note in notes))
     return "\n\n".join(parts)
 
@@ -86,7 +86,9 @@ def _three(value: float) -> str:
 
 def _shown(p: Row, b: Row) -> dict[str, str]:
     per_token = ("optical_j_per_token", "digital_j_per_token", "floor_j_per_token")
-    joules = dict(zip(("light", "chip", "floor"), (si(b[k], "J") for k in per_token), strict=True))
+    joules = dict(
+        zip(("light", "accelerator", "floor"), (si(b[k], "J") for k in per_token), strict=True)
+    )
     return {
         **_place(p, b),
         **joules,
@@ -101,15 +103,15 @@ def _timed(p: Row, b: Row) -> dict[str, str]:
     return {
         **_place(p, b),
         "light tokens/s": f"{b['optical_tokens_per_s']:,.0f}",
-        "chip tokens/s": f"{b['digital_tokens_per_s']:,.0f}",
+        "accelerator tokens/s": f"{b['digital_tokens_per_s']:,.0f}",
         **_spread(b, "time"),
     }
 
 
 def _split(p: Row) -> dict[str, str]:
     total = sum(p["components_j"].values())
-    shares = sorted(((v / total, k) for k, v in p["components_j"].items()), reverse=True)
-    parts = [f"{name} {share:.0%}" for share, name in shares if share >= SHOWN]
+    fractions = sorted(((v / total, k) for k, v in p["components_j"].items()), reverse=True)
+    parts = [f"{name} {fraction:.0%}" for fraction, name in fractions if fraction >= SHOWN]
     return {
         "model": p["model"],
         "tokens": f"{p['context']:,}",
@@ -147,9 +149,9 @@ def findings(points: Sequence[Row]) -> list[str]:
         )
         ranges, assumed = own[0][0]["core_ranges"], own[0][0]["core_assumed"]
         lines.append(
-            f"{core}: {ranges} numbers of its own vary, {assumed} of them assumed; and the chips'."
+            f"{core}: {ranges} numbers of its own vary, {assumed} of them assumed; and the accelerators'."
             if ranges
-            else f"{core}: its own numbers have no ranges; the spread is that of the chips."
+            else f"{core}: its own numbers have no ranges; the spread is that of the accelerators."
         )
     return lines
 

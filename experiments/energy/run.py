@@ -1,13 +1,13 @@
-"""What a prefill costs on light and on digital chips: a grid of models, contexts, cores and baselines.
+"""What a prefill costs on light and on digital accelerators: a grid of models, contexts, cores and baselines.
 
     python -m experiments.energy                                   # configs/energy.yaml
-    python -m experiments.energy models=[qwen3-8b] contexts=[8192] chips=[tpu-v6e]
+    python -m experiments.energy models=[qwen3-8b] contexts=[8192] accelerators=[tpu-v6e]
     python -m experiments.energy 'cores=[{name: display-1024, label: fast display,
                                           costs: {load_time_s: 1e-5}}]'
     python -m experiments.energy --help
 
-Models are traced from their shapes: no weights are needed. Against each chip the core works beside that
-chip, which does what the core does not. Every ratio is the core's energy (or time) over the baseline's:
+Models are traced from their shapes: no weights are needed. Against each accelerator the core works beside it,
+and it does what the core does not. Every ratio is the core's energy (or time) over the baseline's:
 below one, light takes less. It is given as set, and as p10, p50 and p90 over the ranges of all numbers
 that have one, drawn independently. Writes ``results/energy/<run>/``: energy.csv, components.csv,
 metrics.json, report.txt, energy.png, components.png, report.html, config and versions. An interrupted run
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from experiments.energy import plots as energy_plots
 from experiments.energy import report as energy_report
 from experiments.energy.config import Energy
-from experiments.energy.machines import LIGHT, make_chip, make_core, precision
+from experiments.energy.machines import LIGHT, make_accelerator, make_core, precision
 from experiments.harness import RunDirectory, UserError, user_errors
 from experiments.report import run as html_report
 from photonjax import cost, models
@@ -34,12 +34,12 @@ from photonjax.workload import Workload
 Row = dict[str, Any]
 QUANTILES = (0.1, 0.5, 0.9)
 MOST_SWINGS = 5
-TITLE = "Energy of a prefill on light and on digital chips"
+TITLE = "Energy of a prefill on light and on digital accelerators"
 
 
 def energy(config: Energy) -> None:
     """The whole experiment."""
-    cores, chips = check(config)
+    cores, accelerators = check(config)
     with RunDirectory("energy", config) as run:
         points = run.read_json("points.json") or {}
         grid = [
@@ -53,7 +53,7 @@ def energy(config: Energy) -> None:
                 bar.set_postfix_str(f"{model}, {context:,} tokens, {core.name}")
                 key = f"{model}, {context}, {core.name}"
                 if key not in points:
-                    points[key] = point(config, model, context, core, chips)
+                    points[key] = point(config, model, context, core, accelerators)
                     run.write_json("points.json", points)
         write(run, config, [points[f"{m}, {c}, {core.name}"] for m, c, core in grid])
 
@@ -62,14 +62,17 @@ def check(config: Energy) -> tuple[list[cost.UncertainMachine], list[cost.Uncert
     """Cores and accelerators; refuses what cannot work before anything is traced."""
     cores = [make_core(f"cores[{i}]", entry) for i, entry in enumerate(config.cores)]
     dtypes = [*config.dtypes, config.attention_dtype]
-    chips = [make_chip(f"chips[{i}]", name, dtypes) for i, name in enumerate(config.chips)]
-    names = [u.name for u in (*cores, *chips)]
+    accelerators = [
+        make_accelerator(f"accelerators[{i}]", name, dtypes)
+        for i, name in enumerate(config.accelerators)
+    ]
+    names = [u.name for u in (*cores, *accelerators)]
     for name in names:
         if names.count(name) > 1:
             raise UserError(
                 f"cores: two are called {name!r}; give one another label: {{label: ...}}"
             )
-    return cores, chips
+    return cores, accelerators
 
 
 def point(
@@ -77,33 +80,34 @@ def point(
     model: str,
     context: int,
     core: cost.UncertainMachine,
-    chips: list[cost.UncertainMachine],
+    accelerators: list[cost.UncertainMachine],
 ) -> Row:
     """One model and context on one core, against every baseline, with the spread of the ratios."""
-    inventory = cost.group_sites(models.prefill_workload(model, tokens=context, batch=config.batch))
+    workload = cost.group_sites(models.prefill_workload(model, tokens=context, batch=config.batch))
     tokens = context * config.batch
 
     def of(core: Any, *values: Any) -> dict[str, dict[str, jax.Array]]:
-        return ratios(config, inventory, core, dict(zip(names, values, strict=True)))
+        return ratios(config, workload, core, dict(zip(names, values, strict=True)))
 
-    names = [chip.name for chip in chips]
+    names = [accelerator.name for accelerator in accelerators]
     with user_errors(ValueError, prefix=f"{model}, {context} tokens, {core.name}: "):
-        drawn = cost.monte_carlo(of, core, *chips, samples=config.samples, seed=config.seed)
-        as_set = of(core.machine, *(chip.machine for chip in chips))
-        bills = {
-            chip.name: on_light(config, inventory, core.machine, chip.machine) for chip in chips
+        drawn = cost.monte_carlo(of, core, *accelerators, samples=config.samples, seed=config.seed)
+        as_set = of(core.machine, *(accelerator.machine for accelerator in accelerators))
+        charged = {
+            accelerator.name: on_light(config, workload, core.machine, accelerator.machine)
+            for accelerator in accelerators
         }
-    first = bills[names[0]]
+    first = charged[names[0]]
     baselines, notes = [], dict.fromkeys(first.notes)
     for name, found in as_set.items():
-        chip, dtype = name.split(" ")
-        bill = bills[chip]
-        known = next(u.machine for u in chips if u.name == chip)
-        base = cost.estimate(inventory, known, dtype=precision(dtype, config.attention_dtype))
+        accelerator, dtype = name.split(" ")
+        light = charged[accelerator]
+        known = next(u.machine for u in accelerators if u.name == accelerator)
+        base = cost.estimate(workload, known, dtype=precision(dtype, config.attention_dtype))
         notes |= {f"{model} on {name}: {n}": None for n in base.notes if n not in first.notes}
-        line: Row = {"baseline": name, "chip": chip, "dtype": dtype}
-        line |= {"optical_j_per_token": float(bill.joules) / tokens}
-        line |= {"optical_tokens_per_s": tokens / float(bill.seconds)}
+        line: Row = {"baseline": name, "accelerator": accelerator, "dtype": dtype}
+        line |= {"optical_j_per_token": float(light.joules) / tokens}
+        line |= {"optical_tokens_per_s": tokens / float(light.seconds)}
         line |= {f"{k}_per_token": float(found[k]) / tokens for k in ("digital_j", "floor_j")}
         line |= {"digital_tokens_per_s": tokens / float(found["digital_s"])}
         for ratio in ("energy", "floor", "time"):
@@ -121,9 +125,9 @@ def point(
         "core_ranges": len(core.ranges),
         "core_assumed": sum(number.assumed for number in core.ranges.values()),
         "tokens": tokens,
-        "macs": inventory.macs,
+        "macs": workload.macs,
         "beside": names[0],
-        "swings": swings(config, inventory, core, chips[0]),
+        "swings": swings(config, workload, core, accelerators[0]),
         "components_j": split(first, "joules"),
         "components_s": split(first, "seconds"),
         "baselines": baselines,
@@ -132,14 +136,16 @@ def point(
 
 
 def ratios(
-    config: Energy, inventory: Workload, core: Any, chips: dict[str, Any]
+    config: Energy, workload: Workload, core: Any, accelerators: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """By baseline: its joules and seconds, and the core's over them."""
     found = {}
-    for name, chip in chips.items():
-        light = on_light(config, inventory, core, chip)
+    for name, accelerator in accelerators.items():
+        light = on_light(config, workload, core, accelerator)
         for dtype in config.dtypes:
-            base = cost.estimate(inventory, chip, dtype=precision(dtype, config.attention_dtype))
+            base = cost.estimate(
+                workload, accelerator, dtype=precision(dtype, config.attention_dtype)
+            )
             assert base.floor is not None
             found[f"{name} {dtype}"] = {
                 "digital_j": base.joules,
@@ -154,18 +160,18 @@ def ratios(
 
 def swings(
     config: Energy,
-    inventory: Workload,
+    workload: Workload,
     core: cost.UncertainMachine,
-    chip: cost.UncertainMachine,
+    accelerator: cost.UncertainMachine,
 ) -> list[Row]:
     """The numbers that move the energy ratio to the first baseline most, one at a time over its range."""
 
-    name = f"{chip.name} {config.dtypes[0]}"
+    name = f"{accelerator.name} {config.dtypes[0]}"
 
     def ratio(light: Any, base: Any) -> Any:
-        return ratios(config, inventory, light, {chip.name: base})[name]["energy"]
+        return ratios(config, workload, light, {accelerator.name: base})[name]["energy"]
 
-    found = cost.swings(ratio, core, chip)[:MOST_SWINGS]
+    found = cost.swings(ratio, core, accelerator)[:MOST_SWINGS]
     return [
         {"number": f"{s.machine}: {s.field}", "at_low": s.at_low, "at_high": s.at_high}
         for s in found
@@ -173,17 +179,17 @@ def swings(
     ]
 
 
-def on_light(config: Energy, inventory: Workload, core: Any, chip: Any) -> cost.CostBreakdown:
-    """The bill of the core with the chip beside it."""
+def on_light(config: Energy, workload: Workload, core: Any, accelerator: Any) -> cost.CostBreakdown:
+    """The cost of the core with the accelerator beside it."""
     return cost.estimate(
-        inventory, core, where=LIGHT[config.light], digital=chip, dtype=config.attention_dtype
+        workload, core, where=LIGHT[config.light], digital=accelerator, dtype=config.attention_dtype
     )
 
 
-def split(bill: cost.CostBreakdown, what: str) -> dict[str, float]:
-    """Components of a bill; what the chip beside the core takes as ``beside: name``."""
+def split(of: cost.CostBreakdown, what: str) -> dict[str, float]:
+    """Components of a cost; what the accelerator beside the core takes as ``beside: name``."""
     parts: dict[str, float] = {}
-    for entry in bill.entries:
+    for entry in of.entries:
         for name, value in getattr(entry, what).items():
             own = entry.where == "light" or name == "static"
             name = name if own else f"beside: {name}"

@@ -129,7 +129,7 @@ def other_operations(work: Workload, layers: int) -> CostEntry:
     return CostEntry(f"({name})", "digital", {name: layers * joules}, {name: layers * seconds})
 
 
-def bill(work: Workload, bits: int = 4, layers: int = 1) -> pj.cost.CostBreakdown:
+def charged(work: Workload, bits: int = 4, layers: int = 1) -> pj.cost.CostBreakdown:
     """One inference on Lightening-Transformer Base.
 
     Args:
@@ -138,8 +138,8 @@ def bill(work: Workload, bits: int = 4, layers: int = 1) -> pj.cost.CostBreakdow
       layers: whose other operations are charged; the simulator counts those of one layer.
     """
     core = lightening_transformer(bits).core()
-    inventory = pj.Workload(work.sites(), [])
-    light = pj.cost.estimate(inventory, core, where=lambda site: True)
+    workload = pj.Workload(work.sites(), [])
+    light = pj.cost.estimate(workload, core, where=lambda site: True)
     other = other_operations(work, layers)
     return dataclasses.replace(light, title=work.name, entries=(*light.entries, other))
 
@@ -172,8 +172,8 @@ def workload_rows() -> list[Row]:
     """Energy and latency of one inference on Lightening-Transformer Base at 4 bits."""
     rows = []
     for work in WORKLOADS:
-        ours = bill(work)
-        whole = bill(work, layers=work.layers)
+        ours = charged(work)
+        whole = charged(work, layers=work.layers)
         reads = operand_reads_j(work)
         energy = (
             f"{reads / ours.joules:.2%} of ours are attention's operands read from the global buffer, which "
@@ -194,14 +194,14 @@ def workload_rows() -> list[Row]:
 
 
 def operand_reads_j(work: Workload) -> float:
-    """Energy of bringing attention's computed operands from the global buffer, in our bill [J]."""
+    """Energy of bringing attention's computed operands from the global buffer, as we charge it [J]."""
     core = lightening_transformer(4).core()
     assert isinstance(core.costs, SharedCosts)
     buffer = next(m for m in core.costs.memories if m.name == "global buffer")
     bare = dataclasses.replace(buffer, results=0.0)
     core = core.replace(costs=dataclasses.replace(core.costs, memories=(bare,)))
-    inventory = pj.Workload([s for s in work.sites() if not s.stationary], [])
-    joules = pj.cost.estimate(inventory, core, where=lambda site: True).by_component()
+    workload = pj.Workload([s for s in work.sites() if not s.stationary], [])
+    joules = pj.cost.estimate(workload, core, where=lambda site: True).by_component()
     return float(joules["memory: global buffer"])
 
 

@@ -39,7 +39,9 @@ def digital_rows() -> list[Row]:
             "h100-sxm, large bfloat16 products: energy",
             "h100_bf16_energy",
             "h100-sxm",
-            lambda chip: 1e12 * pj.cost.estimate(Workload([square], []), chip).joules / square.macs,
+            lambda accelerator: (
+                1e12 * pj.cost.estimate(Workload([square], []), accelerator).joules / square.macs
+            ),
         )
     )
     full = dataclasses.replace(pj.machines.digital("h100-sxm"), utilisation=1.0)
@@ -52,28 +54,28 @@ def digital_rows() -> list[Row]:
     return rows
 
 
-def prompt_row(key: str, chip: str, name: str, model: Any) -> Row:
+def prompt_row(key: str, accelerator: str, name: str, model: Any) -> Row:
     """A prompt of 2,048 tokens: weights' products in float8, attention in bfloat16, one logit row."""
-    inventory = prefill_workload(model, tokens=TOKENS)
+    workload = prefill_workload(model, tokens=TOKENS)
 
     def precision(site: MatmulSite) -> str:
         return "float8" if site.stationary else "bfloat16"
 
     return spanned(
-        f"{chip}, {name}, prefill of {TOKENS:,} tokens",
+        f"{accelerator}, {name}, prefill of {TOKENS:,} tokens",
         key,
-        chip,
-        lambda chip: 1e3 * pj.cost.estimate(inventory, chip, dtype=precision).seconds,
+        accelerator,
+        lambda accelerator: 1e3 * pj.cost.estimate(workload, accelerator, dtype=precision).seconds,
     )
 
 
-def spanned(name: str, key: str, chip: str, ours: Callable[[Any], Any]) -> Row:
+def spanned(name: str, key: str, machine: str, ours: Callable[[Any], Any]) -> Row:
     """A line of ours that rests on a utilisation, which is assumed, with a range."""
-    accelerator, number = pj.machines.digital(chip), pj.machines.sources(chip)["utilisation"]
+    accelerator, number = pj.machines.digital(machine), pj.machines.sources(machine)["utilisation"]
     assert number.low is not None and number.high is not None
 
-    def at(share: float) -> float:
-        return float(ours(dataclasses.replace(accelerator, utilisation=share)))
+    def at(utilisation: float) -> float:
+        return float(ours(dataclasses.replace(accelerator, utilisation=utilisation)))
 
     low, high = at(number.high), at(number.low)
     note = (

@@ -169,9 +169,9 @@ def _bound_row() -> Row:
 
 
 def energy_per_mac_j(photons: float) -> float:
-    """Optical energy of one multiply that detects so many photons, losslessly, by the cost model [J]."""
+    """Optical energy of one multiply that detects this many photons, losslessly, by the cost model [J]."""
     costs = pj.CoreCosts(wavelength_m=WAVELENGTH_M)
     core = dataclasses.replace(COUNTING, rows=64, cols=64, photons=photons, costs=costs)
     site = pj.MatmulSite("w", 1, M=10, K=64, N=64, count=1, dtype="float32", stationary=True)
-    bill = pj.cost.estimate(pj.Workload([site], []), core)
-    return float(bill.by_component()["laser"]) / site.macs
+    cost = pj.cost.estimate(pj.Workload([site], []), core)
+    return float(cost.by_component()["laser"]) / site.macs

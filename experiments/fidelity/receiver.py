@@ -100,7 +100,7 @@ def needed_electrons(core: pj.OpticalCore, bits: int, *, shot: bool = False) -> 
 
 
 def energy_j(electrons: float) -> float:
-    """Received optical energy that yields so many electrons [J]."""
+    """Received optical energy that yields this many electrons [J]."""
     return electrons * ELEMENTARY_CHARGE_C / RESPONSIVITY_A_PER_W
 
 

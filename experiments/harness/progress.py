@@ -64,7 +64,7 @@ class Progress:
             self._timer.join()
 
     def advance(self, units: int = 1, already: bool = False) -> None:
-        """So many units are done; ``already``: before, by a run that this one continues."""
+        """``units`` more are done; ``already``: before, by a run that this one continues."""
         self.done += 0 if already else units
         if already and self.total is not None:
             self.total -= units

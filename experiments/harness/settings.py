@@ -51,7 +51,7 @@ class Calibration:
 
 @dataclasses.dataclass
 class Data:
-    """A corpus and how it is cut: windows of ``length`` tokens, spread over so many documents (None: cut
+    """A corpus and how it is cut: windows of ``length`` tokens, spread over that many documents (None: cut
     from all of them as one stream).
     """
 

@@ -5,7 +5,7 @@
     python -m experiments.photons --help
 
 Every rung puts some products on cores with shot noise and nothing else, and the rest stays digital. For
-each, the light is sought at which perplexity has risen by so many percent; there the photons really
+each, the light is sought at which perplexity has risen by a given percentage; there the photons really
 detected and the SNR of every site are measured. Sub-arrays, kinds of site and control products then say
 how the need moves with fan-in (theory:
 :mod:`photonjax.evaluation.fan_in`). Writes ``results/photons/<run>/``: metrics.json,

@@ -23,7 +23,13 @@ from collections.abc import Callable
 from typing import Any
 
 import photonjax as pj
-from experiments.energy.machines import LIGHT, check_context, check_model, make_chip, make_core
+from experiments.energy.machines import (
+    LIGHT,
+    check_context,
+    check_model,
+    make_accelerator,
+    make_core,
+)
 from experiments.harness import Progress, RunDirectory, user_errors
 from experiments.report import run as html_report
 from experiments.scaling import plots as scaling_plots
@@ -78,7 +84,7 @@ def make_sweeps(config: Scaling) -> list[Sweep]:
     """Name, sizes, program and machines of each sweep."""
     core = make_core("machine", config.machine).machine
     dtypes = [config.dtype, config.attention_dtype]
-    accelerator = make_chip("accelerator", config.accelerator, dtypes).machine
+    accelerator = make_accelerator("accelerator", config.accelerator, dtypes).machine
     fixed = SweepMachines(core, accelerator, *dtypes, LIGHT[config.light])
     matrix = functools.partial(matrix_workload, tokens=config.matrix.tokens)
 

@@ -28,7 +28,7 @@ class CoreCosts:
     """Energies [J], times [s] and powers [W] of the parts of an optical machine.
 
     The fields are the inputs of :func:`photonjax.cost.estimate`, where each formula is written out.
-    All but ``cores``, ``double_buffered`` and ``resident`` are pytree leaves: ``jax.grad`` of a bill
+    All but ``cores``, ``double_buffered`` and ``resident`` are pytree leaves: ``jax.grad`` of a cost
     with respect to a core gives its sensitivity to every one of them. The defaults cost nothing: an ideal
     machine.
 
@@ -38,7 +38,7 @@ class CoreCosts:
       link_loss_db: optical loss from laser to detector at full transmission [dB]: coupling, fan-out
         excess, modulators' insertion loss.
       wall_plug_efficiency: optical power out of the laser per electrical power into it.
-      laser_idle_fraction: share of the laser's power that it keeps drawing while an array waits for
+      laser_idle_fraction: fraction of the laser's power that it keeps drawing while an array waits for
         its weights: 1 for a laser that is always on, 0 for one gated off.
       dac_energy_j: per sample of one input modulator's DAC [J].
       modulator_energy_j: per symbol of one input modulator and its driver [J].
@@ -131,10 +131,10 @@ class Memory:
     kinds are counted by :func:`photonjax.cost.counts.count`.
 
     Attributes:
-      name: of the level; its component in a bill is ``memory: name``.
+      name: of the level; its component in a cost is ``memory: name``.
       energy_j_per_byte: of one access [J/B].
       samples: accesses per number that a modulator takes.
-      fetches: per operand number brought to the cores: a weight once, an input anew for every block of
+      fetches: per operand number brought to the cores: a weight once, an input again for every block of
         output columns, unless cores share it.
       results: per finished output number, and per partial sum that leaves the cores' reach and comes
         back.
@@ -174,7 +174,7 @@ class SharedCosts(CoreCosts):
       readout_sharing: cores whose photocurrents are added before one amplifier and one ADC; they work
         on different k-tiles.
       accumulation: consecutive symbols that a receiver adds up before one conversion.
-      streamed: weights are modulated anew each symbol, as inputs are, by ``rows * cols`` modulators and
+      streamed: weights are modulated again each symbol, as inputs are, by ``rows * cols`` modulators and
         DACs per core; nothing is loaded or held.
       gated: modulators, DACs, receivers and ADCs of a tile's unused rows, columns and vectors take
         nothing. The laser always lights the whole array.

@@ -116,7 +116,7 @@ def count(site: MatmulSite, core: OpticalCore) -> Counts:
         writes      = count ceil(A / P)
         steps       = writes tt q / array.slices;  symbols / P if streamed
 
-    Every execution writes its tiles anew, weights or computed operands; a half-empty tile costs what
+    Every execution writes its tiles again, weights or computed operands; a half-empty tile costs what
     a full one does, unless gated. A tile is on one core: where the last round, or the only one, has
     fewer tiles than cores, the others idle. Streamed symbols spread evenly. ``resident`` tiles each
     have an array: loads = parameters = writes = 0, and A / P counts as one round.

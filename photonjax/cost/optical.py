@@ -92,7 +92,7 @@ def optical_cost(
     if written and not core.costs.streamed:
         rows = min(s.M for s in written)
         notes.append(
-            "computed operands are written to the array anew for every execution that was traced, the "
+            "computed operands are written to the array again for every execution that was traced, the "
             f"smallest of {rows} rows"
         )
     named: dict[tuple[str, bool], list[MatmulSite]] = {}

@@ -77,7 +77,7 @@ class DecoderConfig:
       scores_cap, logits_cap: c tanh(x / c) applied to q kᵀ, to the logits (Gemma 2).
       sliding_window: queries of local layers see this many tokens, themselves included. All layers
         are local (Mistral) unless `global_every` says otherwise.
-      global_every: one layer in so many, the last of each period, attends to everything (Gemma: 2, 6).
+      global_every: one layer in this many, the last of each period, attends to everything (Gemma: 2, 6).
       local_rope_theta: base of the wavelengths in local layers. None: as everywhere.
       rotary_dim: first components of each head that are turned, even. None: all of them.
       no_rope_every: one layer in so many, the last of each period, turns nothing (SmolLM3).

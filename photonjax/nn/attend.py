@@ -18,7 +18,7 @@ class OpticalAttention(nnx.Module):
     """A drop-in for ``nnx.dot_product_attention``, its products on optical cores.
 
     Scores stream queries past keys, values stream attention weights past values: what is held in the
-    array must be written anew for every call, batch element and (key) head. Masks, biases, softmax
+    array must be written again for every call, batch element and (key) head. Masks, biases, softmax
     and dropout are digital, and as in Flax; softmax in float32.
 
     Attributes:

@@ -109,7 +109,7 @@ def program_weights(model: nnx.Module) -> None:
 
     Calls then skip scaling, rounding and the die's static errors. The parameters stay; after they
     change, call this again, or :func:`unprogram_weights` before training. Weights with batch axes
-    (grouped convolutions, batched ``LinearGeneral`` and ``Einsum``) are written anew at every call.
+    (grouped convolutions, batched ``LinearGeneral`` and ``Einsum``) are written again at every call.
     """
     check_module(model)
     for product in products_of(model):

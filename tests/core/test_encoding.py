@@ -1,4 +1,4 @@
-"""Every noise source against its closed form; the closed forms are written out here anew."""
+"""Every noise source against its closed form; the closed forms are written out here again."""
 
 import jax
 import numpy as np

@@ -55,7 +55,7 @@ def operands(K, N, bits, seed=0):
 
 
 def slices_of(values, bits, slices):
-    """Balanced digits in full scales of a pass, and what full scale of each pass is worth, anew."""
+    """Balanced digits in full scales of a pass, and what full scale of each pass is worth, again."""
     if slices == 1:
         return [values], [1.0]
     q, base = 2 ** (bits - 1) - 1, 2 ** int(np.ceil(bits / slices))

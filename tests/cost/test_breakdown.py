@@ -15,7 +15,7 @@ from photonjax import machines
 from photonjax.cost import CostBreakdown, CostEntry, count, estimate, group_sites, group_table
 from photonjax.workload import MatmulSite, Operation, Workload
 
-CHIP = machines.digital("h100-sxm")
+ACCELERATOR = machines.digital("h100-sxm")
 OTHERS = [
     Operation("transcendental", "exp", 10**11, 10**12, 3),
     Operation("movement", "gather", 10**8, 10**9, 3),
@@ -40,9 +40,9 @@ def test_components_and_sites_sum_to_the_total(count, M, K, N, name, everything)
     workload = Workload(layers(count, M, K, N), OTHERS)
     where = (lambda site: True) if everything else None
     for cost in (
-        estimate(workload, machines.optical(name), where=where, digital=CHIP),
-        estimate(workload, CHIP),
-        estimate(workload, CHIP).floor,
+        estimate(workload, machines.optical(name), where=where, digital=ACCELERATOR),
+        estimate(workload, ACCELERATOR),
+        estimate(workload, ACCELERATOR).floor,
     ):
         assert sum(cost.by_component().values()) == pytest.approx(cost.joules, rel=1e-12)
         assert sum(cost.by_component("seconds").values()) == pytest.approx(cost.seconds, rel=1e-12)
@@ -60,8 +60,8 @@ def test_grouping_layers_changes_no_cost(count, M, K, N, name):
     assert [s.path for s in short.matmuls] == ["layers/*/up", "layers/attn/scores", "head"]
     assert short.macs == workload.macs
     for cost in (
-        lambda inv: estimate(inv, machines.optical(name), digital=CHIP),
-        lambda inv: estimate(inv, CHIP),
+        lambda inv: estimate(inv, machines.optical(name), digital=ACCELERATOR),
+        lambda inv: estimate(inv, ACCELERATOR),
     ):
         a, b = cost(workload), cost(short)
         assert b.joules == pytest.approx(a.joules, rel=1e-12)
@@ -138,7 +138,7 @@ def test_complex_product_is_four_real_ones_and_stays_digital():
 
 def test_csv_and_json_carry_the_whole_breakdown():
     workload = Workload(layers(2, 300, 400, 500), OTHERS)
-    cost = estimate(workload, machines.optical("display-1024"), digital=CHIP)
+    cost = estimate(workload, machines.optical("display-1024"), digital=ACCELERATOR)
     rows = list(csv.DictReader(io.StringIO(cost.to_csv())))
     for quantity in ("joules", "seconds"):
         values = [float(r["value"]) for r in rows if r["quantity"] == quantity]
@@ -154,8 +154,8 @@ def test_csv_and_json_carry_the_whole_breakdown():
 
 def test_a_breakdown_of_traced_numbers_is_a_pytree():
     workload = Workload(layers(1, 30, 40, 50), OTHERS)
-    cost = jax.jit(lambda c: estimate(workload, c))(CHIP)
-    exact = estimate(workload, CHIP)
+    cost = jax.jit(lambda c: estimate(workload, c))(ACCELERATOR)
+    exact = estimate(workload, ACCELERATOR)
     assert float((cost * 2).joules) == pytest.approx(2 * exact.joules, rel=1e-5)
     assert math.isfinite(float(cost.floor.joules))
 

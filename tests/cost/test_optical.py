@@ -189,23 +189,23 @@ def test_where_and_the_digital_side():
             Operation("layout", "reshape", 9, 9, 1),
         ],
     )
-    core, chip = machines.optical("display-1024"), machines.digital("h100-sxm")
+    core, accelerator = machines.optical("display-1024"), machines.digital("h100-sxm")
     alone = estimate(inv, core)
     assert list(alone.by_site()) == ["a"]
     assert any("1 products of 2.621e+05 MACs" in n for n in alone.notes)
     assert any("other operations (transcendental, layout)" in n for n in alone.notes)
-    both = estimate(inv, core, digital=chip)
+    both = estimate(inv, core, digital=accelerator)
     assert list(both.by_site()) == ["a", "b", "(transcendental)"]
     # b hides some of the exponentials: it waits for one matrix of 64 x 64 numbers
-    beside = 2 * 64**2 / chip.bandwidth_bytes_per_s
-    time = 8 * 10**6 / chip.vector_ops_per_s - beside
+    beside = 2 * 64**2 / accelerator.bandwidth_bytes_per_s
+    time = 8 * 10**6 / accelerator.vector_ops_per_s - beside
     joules, seconds = both.by_site()["(transcendental)"]
     assert seconds == pytest.approx(time)
-    assert joules == pytest.approx(time * (700 + 50))  # the chip's power, and the server's
-    swapped = estimate(inv, core, where=lambda s: s.path == "b", digital=chip, dtype="int8")
+    assert joules == pytest.approx(time * (700 + 50))  # the accelerator's power, and the server's
+    swapped = estimate(inv, core, where=lambda s: s.path == "b", digital=accelerator, dtype="int8")
     assert [e.where for e in swapped.entries] == ["light", "digital", "digital"]
-    assert any("written to the array anew" in n and "of 64 rows" in n for n in swapped.notes)
-    assert not any("written to the array anew" in n for n in both.notes)
+    assert any("written to the array again" in n and "of 64 rows" in n for n in swapped.notes)
+    assert not any("written to the array again" in n for n in both.notes)
     with pytest.raises(ValueError, match="no power_w or ops_per_s"):
         estimate(inv, core, digital=machines.digital("300-fJ-per-MAC"))
     with pytest.raises(ValueError, match=r"OpticalCore\.costs is None"):

@@ -91,17 +91,17 @@ def test_draws_repeat_and_seeds_differ():
         monte_carlo(f, u, seed=-1)
 
 
-def ratio(core, chip):
-    light = estimate(WORKLOAD, core, where=lambda s: True, digital=chip)
-    return light.joules / estimate(WORKLOAD, chip).joules
+def ratio(core, accelerator):
+    light = estimate(WORKLOAD, core, where=lambda s: True, digital=accelerator)
+    return light.joules / estimate(WORKLOAD, accelerator).joules
 
 
 def test_mapped_draws_equal_a_loop():
-    core, chip = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
-    record = lambda core, chip: (core, chip, ratio(core, chip))
-    cores, chips, mapped = monte_carlo(record, core, chip, samples=8)
+    core, accelerator = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
+    record = lambda core, accelerator: (core, accelerator, ratio(core, accelerator))
+    cores, accelerators, mapped = monte_carlo(record, core, accelerator, samples=8)
     for i in range(8):
-        one = ratio(*jax.tree.map(lambda leaf, i=i: float(leaf[i]), (cores, chips)))
+        one = ratio(*jax.tree.map(lambda leaf, i=i: float(leaf[i]), (cores, accelerators)))
         assert float(mapped[i]) == pytest.approx(one, rel=1e-4)
 
 
@@ -120,14 +120,14 @@ def test_mapped_cores_equal_a_loop():
 
 @pytest.mark.parametrize("name", ["display-1024", "lightening-transformer"])
 def test_elasticities_equal_finite_differences(name):
-    core, chip = UncertainMachine.named(name), UncertainMachine.named("h100-sxm")
-    found = elasticities(ratio, core, chip)
+    core, accelerator = UncertainMachine.named(name), UncertainMachine.named("h100-sxm")
+    found = elasticities(ratio, core, accelerator)
     assert all(math.isfinite(e) for e in found.values())
     assert list(map(abs, found.values())) == sorted(map(abs, found.values()), reverse=True)
     checked = 0
     for full, slope in found.items():
         owner, field = full.split("/")
-        u = core if owner == name else chip
+        u = core if owner == name else accelerator
         if ".memories." in field:  # inside a tuple; the gradient test covers it
             continue
         value, h = get_field(u.machine, field), 1e-4
@@ -141,7 +141,9 @@ def test_elasticities_equal_finite_differences(name):
             ]
             new = [v * factor if n == field else v for n, (_, v) in zip(names, leaves, strict=True)]
             changed = jax.tree_util.tree_unflatten(tree, new)
-            return ratio(changed, chip.machine) if u is core else ratio(core.machine, changed)
+            return (
+                ratio(changed, accelerator.machine) if u is core else ratio(core.machine, changed)
+            )
 
         numeric = (math.log(at(1 + h)) - math.log(at(1 - h))) / (2 * h)
         assert slope == pytest.approx(numeric, abs=2e-4), full
@@ -171,8 +173,8 @@ def test_only_continuous_fields_vary():
     assert all(n.low is not None for n in ranges.values())
 
 
-def test_comparison_shares_a_chip_between_both_sides():
-    core, chip = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
+def test_comparison_shares_an_accelerator_between_both_sides():
+    core, accelerator = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
     digital_only = lambda site: (
         False
     )  # the core does nothing: the ratio is that of static power only
@@ -180,22 +182,27 @@ def test_comparison_shares_a_chip_between_both_sides():
         core, machine=set_fields(core.machine, {"costs.static_power_w": 0.0}), ranges={}
     )
     found = compare(
-        WORKLOAD, core, [Baseline("h100", chip)], digital=chip, where=digital_only, samples=64
+        WORKLOAD,
+        core,
+        [Baseline("h100", accelerator)],
+        digital=accelerator,
+        where=digital_only,
+        samples=64,
     )
     for r in found.ratios["h100"]["energy"], found.ratios["h100"]["time"]:
         assert all(v == pytest.approx(1.0, rel=1e-5) for v in r.values())
 
 
 def test_comparison_adds_up_and_reads():
-    core, chip = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
+    core, accelerator = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
     reference = UncertainMachine.named("300-fJ-per-MAC")
     baselines = [
-        Baseline("h100", chip),
-        Baseline("h100 int8", chip, "int8"),
+        Baseline("h100", accelerator),
+        Baseline("h100 int8", accelerator, "int8"),
         Baseline("floor", reference),
     ]
     found = compare(
-        WORKLOAD, core, baselines, digital=chip, tokens=4096, title="a test", samples=256
+        WORKLOAD, core, baselines, digital=accelerator, tokens=4096, title="a test", samples=256
     )
     light, base = found.costs["display-1024"], found.costs["h100"]
     assert found.ratios["h100"]["energy"]["value"] == pytest.approx(light.joules / base.joules)
@@ -223,8 +230,10 @@ def test_comparison_adds_up_and_reads():
 
 def test_comparison_plots_costs_and_tornado():
     pytest.importorskip("matplotlib").use("Agg")
-    core, chip = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
-    found = compare(WORKLOAD, core, [Baseline("h100", chip)], digital=chip, samples=16)
+    core, accelerator = UncertainMachine.named("display-1024"), UncertainMachine.named("h100-sxm")
+    found = compare(
+        WORKLOAD, core, [Baseline("h100", accelerator)], digital=accelerator, samples=16
+    )
     above, below = found.plot().axes
     assert len(above.patches) >= 5
     first = found.swings[0]

@@ -116,15 +116,15 @@ def test_batch_and_width():
         models.widened(SMALL, 40)
 
 
-def test_rows_add_up_and_agree_with_the_bills():
+def test_rows_add_up_and_agree_with_the_costs():
     workload = model_workload(SMALL, 128)
     core = display()
     (row,) = sweep("L", [128], lambda n: model_workload(SMALL, n), SweepMachines(core, H100))
     assert row["macs"] == row["weight_macs"] + row["attention_macs"] == workload.macs
     components = sum(v for k, v in row.items() if k.startswith(COMPONENT))
     assert components == pytest.approx(row["light_j"])
-    bill = cost.estimate(workload, core, digital=H100, dtype="bfloat16")
-    assert row["optical_j"] == float(bill.joules)
+    light = cost.estimate(workload, core, digital=H100, dtype="bfloat16")
+    assert row["optical_j"] == float(light.joules)
     assert row["light_j"] + row["beside_j"] == pytest.approx(row["optical_j"])
     assert row["light_s"] + row["beside_s"] == pytest.approx(row["optical_s"])
     for what in ("j", "s"):

@@ -47,7 +47,7 @@ def test_every_number_has_an_entry(name):
     free |= {"averages", "input.slices", "array.slices"}  # how it is driven
     if name == "ideal":  # its parts cost nothing: the defaults of CoreCosts
         free |= {f"costs.{k}" for k, _ in _fields(CoreCosts())}
-    if name == "300-fJ-per-MAC":  # no whole chip
+    if name == "300-fJ-per-MAC":  # no whole accelerator
         free |= {"utilisation", "transcendental_ops"}
     assert found.keys() - free == {k for k, n in table.items() if n.value is not None} - free
     for key in found.keys() - free:
@@ -156,15 +156,15 @@ WHOLE = [n for n in machines.digital_names() if n != "300-fJ-per-MAC"]
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_digital_floors_lie_below_the_whole_chip(name):
-    chip, table = machines.digital(name), machines.sources(name)
-    assert 0.3 <= chip.utilisation <= 0.8 and table["utilisation"].assumed
-    for dtype, rate in chip.ops_per_s.items():
-        assert chip.mac_energy(dtype) < 2 * chip.power_w / rate, dtype
-    assert chip.rate("int8") == pytest.approx(2 * chip.rate("bfloat16"), rel=0.01)
-    assert chip.bandwidth_bytes_per_s > 1e11 and chip.memory_bytes > 1e10
+def test_digital_floors_lie_below_the_whole_accelerator(name):
+    accelerator, table = machines.digital(name), machines.sources(name)
+    assert 0.3 <= accelerator.utilisation <= 0.8 and table["utilisation"].assumed
+    for dtype, rate in accelerator.ops_per_s.items():
+        assert accelerator.mac_energy(dtype) < 2 * accelerator.power_w / rate, dtype
+    assert accelerator.rate("int8") == pytest.approx(2 * accelerator.rate("bfloat16"), rel=0.01)
+    assert accelerator.bandwidth_bytes_per_s > 1e11 and accelerator.memory_bytes > 1e10
     # a byte for every 100 to 1,000 operations: the ridge of its roofline
-    assert 100 < chip.rate("bfloat16") / chip.bandwidth_bytes_per_s < 1000
+    assert 100 < accelerator.rate("bfloat16") / accelerator.bandwidth_bytes_per_s < 1000
 
 
 def test_digital_rates_are_those_of_the_data_sheets():
@@ -178,20 +178,20 @@ def test_digital_rates_are_those_of_the_data_sheets():
     }
     assert set(known) == set(WHOLE)
     for name, (rate, bandwidth, memory, power) in known.items():
-        chip = machines.digital(name)
-        assert chip.rate("bfloat16") == rate * 1e12
-        assert chip.bandwidth_bytes_per_s == pytest.approx(bandwidth * 1e12)
-        assert chip.memory_bytes == memory * 1e9
-        assert (chip.power_w == power) or machines.sources(name)["power_w"].assumed
+        accelerator = machines.digital(name)
+        assert accelerator.rate("bfloat16") == rate * 1e12
+        assert accelerator.bandwidth_bytes_per_s == pytest.approx(bandwidth * 1e12)
+        assert accelerator.memory_bytes == memory * 1e9
+        assert (accelerator.power_w == power) or machines.sources(name)["power_w"].assumed
 
 
 def test_fields_are_found_and_set_by_dotted_name():
-    core, chip = machines.optical("display-1024"), machines.digital("h100-sxm")
-    assert get_field(chip, "ops_per_s.int8") == 1979e12
+    core, accelerator = machines.optical("display-1024"), machines.digital("h100-sxm")
+    assert get_field(accelerator, "ops_per_s.int8") == 1979e12
     changed = set_fields(core, {"photons": 2.0, "costs.dac_energy_j": 3.0, "costs.cores": 4})
     assert (changed.photons, changed.costs.dac_energy_j, changed.costs.cores) == (2.0, 3.0, 4)
     assert changed.costs.adc_energy_j == core.costs.adc_energy_j
-    assert set_fields(chip, {"ops_per_s.int8": 1.0}).rate("int8") == 1.0
+    assert set_fields(accelerator, {"ops_per_s.int8": 1.0}).rate("int8") == 1.0
     assert set_fields(core, {}) == core
     for name, known in (("photon", "photons"), ("costs.dac", "dac_energy_j")):
         with pytest.raises(ValueError, match=rf"has no field .*known: .*{known}"):
@@ -218,8 +218,10 @@ def test_published_numbers_are_reproduced():
     assert 7.2 < _enob(1.11e-12, converters.WALDEN_BEST_J) < 8.2
     assert 7.2 < _enob(11.8e-12, converters.WALDEN_MEDIAN_J) < 8.2
     # Anderson et al.'s 300 fJ/MAC; an H100 at peak takes 700 W / (989e12 / 2) = 1.42 pJ/MAC
-    chip = machines.digital("h100-sxm")
-    assert 2 * chip.power_w / chip.rate("bfloat16") == pytest.approx(1.42e-12, rel=0.01)
+    accelerator = machines.digital("h100-sxm")
+    assert 2 * accelerator.power_w / accelerator.rate("bfloat16") == pytest.approx(
+        1.42e-12, rel=0.01
+    )
 
 
 def _enob(energy, figure):

@@ -105,7 +105,7 @@ def test_albireo_parts_by_hand():
 
 
 @pytest.mark.parametrize("build", [lightening_transformer, albireo])
-def test_power_and_bill_follow_from_the_parts(build):
+def test_power_and_cost_follow_from_the_parts(build):
     machine = build()
     slopes = jax.grad(lambda m: m.power_w)(machine)
     assert [p.power_w for p in slopes.parts] == [p.count for p in machine.parts]

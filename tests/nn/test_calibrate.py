@@ -79,7 +79,7 @@ def test_the_range_is_the_largest_sum_with_head_room():
     largest = analog_sums(np.asarray(X), np.asarray(model.layers[0].kernel[...])).max()
     assert ranges == {"layers/0/kernel": {"adc": pytest.approx(1.25 * largest, rel=1e-5)}}
     assert model.layers[0].dot_general.adc_range[...] == ranges["layers/0/kernel"]["adc"]
-    pj.calibrate(model, 3 * X[:1])  # a second time: found anew, without converters
+    pj.calibrate(model, 3 * X[:1])  # a second time: found again, without converters
     again = linear()
     pj.calibrate(again, 3 * X[:1])
     chex.assert_trees_all_equal(nnx.state(again), nnx.state(model))

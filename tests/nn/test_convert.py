@@ -213,7 +213,7 @@ def test_dynamic_products():
         assert block.attn.scores.dot_general is lax.dot_general
     both, report = pj.convert(model, [pj.Rule("*/attn/*", OTHER, dynamic=True)])
     assert sum(not site.stationary for site in report.optical) == 4
-    assert all("written anew" in site.reason for site in report.optical if not site.stationary)
+    assert all("written again" in site.reason for site in report.optical if not site.stationary)
     a, b, digital = logits(held, TOKENS), logits(both, TOKENS), logits(model, TOKENS)
     assert (a != b).any()
     # 8-bit scores and values are close to the digital ones

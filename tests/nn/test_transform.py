@@ -151,7 +151,7 @@ def test_dies():
         lambda p, x: lax.scan(lambda c, _: (c, x @ p), 0, None, 3)[1], [pj.Rule("*", NOISY)]
     )
     draws = noisy(KEY, w, x)
-    assert (draws[0] != draws[1]).any()  # noise is drawn anew at each turn
+    assert (draws[0] != draws[1]).any()  # noise is drawn again at each turn
 
 
 def test_no_cache_is_poisoned():

@@ -377,7 +377,7 @@ def test_aihwkit_weight_noise(aihwkit):
     theirs = []
     for _ in range(copies):
         for tile in layer.analog_tiles():
-            tile.post_update_step()  # the C++ tile draws anew after an update, the torch one at every call
+            tile.post_update_step()  # the C++ tile draws again after an update, the torch one at every call
         theirs.append(run(layer, eye) - w)
     assert_same_noise(ours, np.stack(theirs), sigma)
 

@@ -1,7 +1,7 @@
 """Lightening-Transformer's core with its published noise: both operands are modulated fields.
 
 Twelve wavelengths meet in each of 12 x 12 balanced pairs; both operands are fields of Mach-Zehnder
-modulators, driven anew at every symbol. Three symbols are added up before an ADC converts: tiles of
+modulators, driven again at every symbol. Three symbols are added up before an ADC converts: tiles of
 12, with a range that goes with the root of their size, have the same noise in total. Of the
 published noise model (software_model/ops) the fields have the operands' magnitude and phase and the
 error in proportion to each output. They have no dispersion (couplers off balance by up to 0.009 at

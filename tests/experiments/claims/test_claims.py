@@ -23,7 +23,7 @@ TINY = DecoderConfig(
 SMALL = [
     "models=[smollm2-135m]",
     "contexts=[128,512]",
-    "intensity.chips=[h100-sxm]",
+    "intensity.accelerators=[h100-sxm]",
     "intensity.prompts=[1,64,1024]",
     "context.models=[smollm2-135m]",
     "context.contexts=[128,512]",
@@ -59,20 +59,20 @@ def claims(in_process, tmp_path):
 def test_two_traces_give_the_intensity_at_any_batch(load, monkeypatch):
     module = load("experiments.claims.intensity")
     parts = module.decode(TINY, 40)
-    inventory = decode_workload(TINY, context=40, batch=7)
-    direct = 2 * inventory.macs / module.traffic_bytes(inventory)
+    workload = decode_workload(TINY, context=40, batch=7)
+    direct = 2 * workload.macs / module.traffic_bytes(workload)
     assert module.intensity(parts, 7) == pytest.approx(direct, rel=1e-12)
     level = 0.5 * parts[0] / parts[2]
     assert module.intensity(parts, module.batch_at(parts, level)) == pytest.approx(level)
 
 
-def test_bytes_are_those_of_the_bill(load):
-    """A chip that is bandwidth-bound everywhere takes just these bytes over its bandwidth."""
-    inventory = dataclasses.replace(prefill_workload(TINY, tokens=16), operations=[])
-    chip = pj.machines.digital("h100-sxm")
-    slow = dataclasses.replace(chip, bandwidth_bytes_per_s=1e3)
-    size = load("experiments.claims.intensity").traffic_bytes(inventory)
-    assert pj.cost.estimate(inventory, slow).seconds == pytest.approx(size / 1e3)
+def test_bytes_are_those_of_the_cost(load):
+    """An accelerator that is bandwidth-bound everywhere takes just these bytes over its bandwidth."""
+    workload = dataclasses.replace(prefill_workload(TINY, tokens=16), operations=[])
+    accelerator = pj.machines.digital("h100-sxm")
+    slow = dataclasses.replace(accelerator, bandwidth_bytes_per_s=1e3)
+    size = load("experiments.claims.intensity").traffic_bytes(workload)
+    assert pj.cost.estimate(workload, slow).seconds == pytest.approx(size / 1e3)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_bytes_are_those_of_the_bill(load):
     ],
 )
 def test_verdict_on_intensity(load, prefill, decode, batch, verdict):
-    case = {"model": "m", "chip": "c", "context": 10}
+    case = {"model": "m", "accelerator": "c", "context": 10}
     steps = [{"prefill_intensity": prefill, "decode_intensity_batch_1": decode, "ridge": 100.0}]
     starts, ends = [{**case, "prompt": 33.0}], [{**case, "batch": batch}]
     found, because = load("experiments.claims.intensity").judge(steps, starts, ends)
@@ -101,10 +101,10 @@ def test_where_attention_overtakes_follows_from_the_models_sizes(load):
     module = load("experiments.claims.context")
     rows = []
     for context in (1024, 4096, 16384):
-        inventory = prefill_workload("smollm2-135m", tokens=context)
-        linears = sum(s.macs for s in inventory.matmuls if s.stationary)
-        macs = {"linear_macs": linears, "attention_macs": inventory.macs - linears}
-        row = {"model": "m", "value": context, "macs": inventory.macs, "seconds": 1.0, **macs}
+        workload = prefill_workload("smollm2-135m", tokens=context)
+        linears = sum(s.macs for s in workload.matmuls if s.stationary)
+        macs = {"linear_macs": linears, "attention_macs": workload.macs - linears}
+        row = {"model": "m", "value": context, "macs": workload.macs, "seconds": 1.0, **macs}
         rows.append(row)
     found = module.summary(rows, "m", [1024, 16384], 1.9)
     layers = 30 * (576 * 64 * (9 + 3 + 3 + 9) + 3 * 576 * 1536)
@@ -149,16 +149,16 @@ def test_light_of_signed_operands_goes_as_n_squared_and_of_one_sign_as_n(load):
         assert np.log(energy[2] / energy[0]) / np.log(16) == pytest.approx(power)
 
 
-def test_scopes_add_up_to_the_bill(load):
+def test_scopes_add_up_to_the_cost(load):
     core = pj.machines.optical("display-1024")
     scopes = load("experiments.claims.array").per_cycle(core, 5000)
     site = MatmulSite("a", 1, 5000, 1024, 1024, 1, "int8", True)
-    bill = pj.cost.estimate(Workload([site], []), core)
+    cost = pj.cost.estimate(Workload([site], []), core)
     joules = [j for j, _ in scopes.values()]
     assert joules == sorted(joules)
-    assert joules[-1] * 5000 == pytest.approx(bill.joules)
+    assert joules[-1] * 5000 == pytest.approx(cost.joules)
     assert scopes["light"][1] == pytest.approx(1e-9)  # one product a cycle
-    assert scopes["with loading"][1] * 5000 == pytest.approx(bill.seconds)
+    assert scopes["with loading"][1] * 5000 == pytest.approx(cost.seconds)
 
 
 def test_light_needed_by_the_closed_form_and_by_a_measured_run(load):
@@ -208,21 +208,21 @@ def test_verdict_on_array_size(load, until, verdict):
 
 def test_light_and_rest_add_up_to_the_estimate_of_both(load):
     module = load("experiments.claims.energy")
-    inventory = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=256))
-    core, chip = pj.machines.optical("display-1024"), pj.machines.digital("b200")
-    row = module.energies({"p": inventory}, {"b200": "int8"})(core, chip)["p"]
-    bill = pj.cost.estimate(inventory, core, digital=chip, dtype="bfloat16")
-    assert row["b200 light"] + row["b200 rest"] == pytest.approx(bill.joules)
-    base = pj.cost.estimate(inventory, chip, dtype=module.weights_in("int8"))
+    workload = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=256))
+    core, accelerator = pj.machines.optical("display-1024"), pj.machines.digital("b200")
+    row = module.energies({"p": workload}, {"b200": "int8"})(core, accelerator)["p"]
+    cost = pj.cost.estimate(workload, core, digital=accelerator, dtype="bfloat16")
+    assert row["b200 light"] + row["b200 rest"] == pytest.approx(cost.joules)
+    base = pj.cost.estimate(workload, accelerator, dtype=module.weights_in("int8"))
     assert row["b200"] == pytest.approx(base.joules)
     found = module.ratios(row, "b200")
     assert found["advantage"] < found["ceiling"]
 
 
 def test_what_moves_the_likeliest_case_is_found(load):
-    inventory = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=256))
+    workload = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=256))
     case = {"against": "h100-sxm int8", "bits": 8}
-    moved = load("experiments.claims.energy").decisive(inventory, case, "display-1024", most=3)
+    moved = load("experiments.claims.energy").decisive(workload, case, "display-1024", most=3)
     numbers = [m["number"].split(": ")[1] for m in moved]
     assert numbers[0] == "costs.load_time_s"  # 256 tokens a load of 1e6 symbols
     assert moved[0]["at_low"] > moved[0]["at_high"]
@@ -241,7 +241,7 @@ def test_fewer_bits_take_less_light_and_less_of_the_converters(load):
 
 
 def test_verdict_on_shares(load):
-    by = load("experiments.claims.verdict").by_shares
+    by = load("experiments.claims.verdict").by_fractions
     assert by([0.9, 1.0], 0.9) == "holds"
     assert by([0.05, 0.95], 0.9) == "holds if ..."
     assert by([0.05, 0.1], 0.9) == "does not hold"
@@ -325,12 +325,12 @@ def test_power_of_a_server_is_that_of_its_parts(load):
     assert rack.power_w(eight) == pytest.approx(8 * variable + costs.static_power_w, rel=1e-6)
 
 
-def test_a_fleet_of_todays_chips(load):
-    """4 million chips of 700 W with a server's overhead of 1.82, a thousandfold: 5,096 GW."""
+def test_a_fleet_of_todays_accelerators(load):
+    """4 million accelerators of 700 W with a server's overhead of 1.82, a thousandfold: 5,096 GW."""
     fleet = load("experiments.claims.fleet")
     numbers = {
         "base_h100": 4e6,
-        "chip_overhead": 1.82,
+        "accelerator_overhead": 1.82,
         "pue": 1.0,
         "gain_per_watt": 1.0,
         "dollars_per_watt": 50.0,

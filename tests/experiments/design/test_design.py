@@ -43,10 +43,10 @@ def law(load):
 
 @pytest.fixture
 def machine(load, law):
-    inventory = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=512, batch=128))
-    core, chip = pj.machines.optical("display-1024"), pj.machines.digital("h100-sxm")
+    workload = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=512, batch=128))
+    core, accelerator = pj.machines.optical("display-1024"), pj.machines.digital("h100-sxm")
     return load("experiments.design.machine").Machine.of(
-        inventory, 512 * 128, core, chip, law, 1 << 20, 5e9, 10.0
+        workload, 512 * 128, core, accelerator, law, 1 << 20, 5e9, 10.0
     )
 
 
@@ -100,12 +100,12 @@ def test_the_machine_charges_what_the_cost_model_charges(load, machine):
     core = machine.core(choice, *given)
     assert core.costs.adc_energy_j == pytest.approx(machine.base.costs.adc_energy_j, rel=1e-6)
     assert core.costs.dac_energy_j == pytest.approx(machine.base.costs.dac_energy_j, rel=1e-6)
-    inventory = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=512, batch=128))
-    chip = pj.machines.digital("h100-sxm")
-    bill = pj.cost.estimate(inventory, machine.base, digital=chip, dtype="bfloat16")
+    workload = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=512, batch=128))
+    accelerator = pj.machines.digital("h100-sxm")
+    cost = pj.cost.estimate(workload, machine.base, digital=accelerator, dtype="bfloat16")
     joules, seconds = machine.cost(choice, *given)
-    assert float(joules) == pytest.approx(bill.joules / machine.tokens, rel=1e-5)
-    assert float(seconds) == pytest.approx(bill.seconds / machine.tokens, rel=1e-5)
+    assert float(joules) == pytest.approx(cost.joules / machine.tokens, rel=1e-5)
+    assert float(seconds) == pytest.approx(cost.seconds / machine.tokens, rel=1e-5)
 
 
 def test_a_bit_doubles_an_adc_below_its_corner_and_quadruples_it_above(load, machine):

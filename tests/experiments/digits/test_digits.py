@@ -147,7 +147,7 @@ def test_one_layer_counts_as_poisson_does(modules, core, network):
 
 def test_recognition_collapses_and_recovers(modules, core, network):
     optics, test = modules.optics, patterns(512, seed=4)
-    quiet = int(optics.recognised_in_endless_light(core, network, *test)) / 512
+    quiet = int(optics.recognised_without_photon_noise(core, network, *test)) / 512
     assert quiet > 0.97
 
     def share(incident):
@@ -169,7 +169,7 @@ def test_training_quantizes(modules, core, network):
     for i, (weights, biases) in enumerate(network):
         x = (np.maximum(x, 0) if i else x) @ np.asarray(weights) + np.asarray(biases)
     fine = np.mean(x.argmax(1) == labels)
-    coarse = int(modules.optics.recognised_in_endless_light(core, network, *test)) / 512
+    coarse = int(modules.optics.recognised_without_photon_noise(core, network, *test)) / 512
     assert coarse > 0.97 and abs(coarse - fine) < 0.02
 
 

@@ -19,7 +19,7 @@ TINY = [
     "models=[smollm2-135m]",
     "contexts=[64,256]",
     "cores=[display-1024,{label: dim, name: lightening-transformer, photons: 10.0}]",
-    "chips=[h100-sxm]",
+    "accelerators=[h100-sxm]",
     "samples=16",
     "seed=3",
     "run=tiny",
@@ -47,16 +47,16 @@ def done(energy, load, place) -> pathlib.Path:
 
 def test_the_grid_is_complete_and_consistent(done):
     rows = list(csv.DictReader((done / "energy.csv").open()))
-    assert len(rows) == 2 * 2 * 1 * 2  # contexts, cores, chips, precisions
+    assert len(rows) == 2 * 2 * 1 * 2  # contexts, cores, accelerators, precisions
     assert len({(r["context"], r["core"], r["baseline"]) for r in rows}) == len(rows)
     for r in rows:
         value = {
             k: float(v)
             for k, v in r.items()
-            if k not in ("model", "core", "baseline", "chip", "dtype")
+            if k not in ("model", "core", "baseline", "accelerator", "dtype")
         }
-        light, chip = value["optical_j_per_token"], value["digital_j_per_token"]
-        assert value["energy_ratio"] == pytest.approx(light / chip, rel=1e-5)
+        light, accelerator = value["optical_j_per_token"], value["digital_j_per_token"]
+        assert value["energy_ratio"] == pytest.approx(light / accelerator, rel=1e-5)
         assert value["floor_ratio"] == pytest.approx(light / value["floor_j_per_token"], rel=1e-5)
         rates = value["digital_tokens_per_s"] / value["optical_tokens_per_s"]
         assert value["time_ratio"] == pytest.approx(rates, rel=1e-5)
@@ -70,12 +70,12 @@ def test_the_grid_is_complete_and_consistent(done):
 
 def test_it_says_what_compare_says(done):
     """The same program, machines and draws through :func:`photonjax.cost.compare`."""
-    chip = cost.UncertainMachine.named("h100-sxm")
+    accelerator = cost.UncertainMachine.named("h100-sxm")
     found = cost.compare(
         models.prefill_workload("smollm2-135m", tokens=256),
         cost.UncertainMachine.named("display-1024"),
-        [cost.Baseline("b", chip, lambda s: "int8" if s.stationary else "bfloat16")],
-        digital=chip,
+        [cost.Baseline("b", accelerator, lambda s: "int8" if s.stationary else "bfloat16")],
+        digital=accelerator,
         dtype="bfloat16",
         samples=16,
         seed=3,
@@ -102,7 +102,7 @@ def test_components_are_the_whole(done):
             seconds = sum(p["components_s"].values())
             assert p["tokens"] / seconds == pytest.approx(b["optical_tokens_per_s"], rel=1e-6)
         own = [r for r in rows if (r["core"], int(r["context"])) == (p["core"], p["context"])]
-        assert sum(float(r["share"]) for r in own if r["share"]) == pytest.approx(1)
+        assert sum(float(r["fraction"]) for r in own if r["fraction"]) == pytest.approx(1)
         assert "beside: digital" in p["components_j"]
 
 
@@ -121,7 +121,7 @@ def test_numbers_that_are_set_are_not_varied(done):
 def test_the_page_has_the_figures(done):
     page = (done / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(list(done.glob("*.png"))) == 2
-    assert "Energy of a prefill on light and on digital chips" in page
+    assert "Energy of a prefill on light and on digital accelerators" in page
 
 
 def test_an_interrupted_run_goes_on(energy, load, done, place, monkeypatch, capsys):
@@ -134,7 +134,7 @@ def test_an_interrupted_run_goes_on(energy, load, done, place, monkeypatch, caps
     (copy / "config.yaml").write_text(config)
     asked = []
 
-    def point(config, model, context, core, chips):
+    def point(config, model, context, core, accelerators):
         asked.append((context, core.name))
         return points[f"{model}, {context}, {core.name}"]
 
@@ -149,7 +149,10 @@ def test_an_interrupted_run_goes_on(energy, load, done, place, monkeypatch, caps
 REFUSED = {
     "model": (["models=[llama-3-9b]"], r"models: model 'llama-3-9b' is not known: did you mean"),
     "model as a mapping": (["models=[{a: 1}]"], r"models: \{'a': 1\} is not a name"),
-    "chip as a number": (["chips=[100]"], r"chips\[0\]: unknown digital machine '100'"),
+    "accelerator as a number": (
+        ["accelerators=[100]"],
+        r"accelerators\[0\]: unknown digital machine '100'",
+    ),
     "name as a number": (["cores=[{name: 3}]"], r"cores\[0\]: 3 is not a name"),
     "core as a number": (["cores=[3]"], r"cores\[0\]: 3 is not a machine's name or"),
     "no models": (["models=[]"], r"models: is empty; give at least one"),
@@ -180,15 +183,18 @@ REFUSED = {
         ["cores=[display-1024,{name: display-1024, photons: 9.0}]"],
         r"cores: two are called 'display-1024'",
     ),
-    "chip": (["chips=[abacus]"], r"chips\[0\]: unknown digital machine 'abacus'"),
-    "chip without power": (
-        ["chips=[300-fJ-per-MAC]"],
-        r"chips\[0\]: '300-fJ-per-MAC' is an energy per",
+    "accelerator": (
+        ["accelerators=[abacus]"],
+        r"accelerators\[0\]: unknown digital machine 'abacus'",
+    ),
+    "accelerator without power": (
+        ["accelerators=[300-fJ-per-MAC]"],
+        r"accelerators\[0\]: '300-fJ-per-MAC' is an energy per",
     ),
     "precision": (["dtypes=[int3]"], r"dtypes\[0\]: 'int3' is not one of float32"),
-    "precision of the chip": (
+    "precision of the accelerator": (
         ["dtypes=[float4]"],
-        r"chips\[0\]: h100-sxm has no float4; it has bfloat16",
+        r"accelerators\[0\]: h100-sxm has no float4; it has bfloat16",
     ),
     "light": (["light=some"], r"light: 'some' is not one of weights, all"),
     "samples": (["samples=0"], r"samples: 0 is not an integer of 1"),
@@ -209,18 +215,18 @@ def test_what_cannot_be_is_refused_in_one_line(energy, harness, load, tmp_path, 
 
 
 def test_all_products_on_light(energy, load, tmp_path):
-    """Then the chip beside multiplies nothing."""
+    """Then the accelerator beside multiplies nothing."""
     config = load("energy", Energy, TINY, f"results_dir={tmp_path}", "light=all")
-    core, chip = cost.UncertainMachine.named("display-1024"), pj.machines.digital("h100-sxm")
-    bill = energy.on_light(
-        config, models.prefill_workload("smollm2-135m", tokens=64), core.machine, chip
+    core, accelerator = cost.UncertainMachine.named("display-1024"), pj.machines.digital("h100-sxm")
+    light = energy.on_light(
+        config, models.prefill_workload("smollm2-135m", tokens=64), core.machine, accelerator
     )
-    assert "beside: digital" not in energy.split(bill, "joules")
-    assert all(e.where == "light" or e.path.startswith("(") for e in bill.entries)
+    assert "beside: digital" not in energy.split(light, "joules")
+    assert all(e.where == "light" or e.path.startswith("(") for e in light.entries)
 
 
 def test_what_moves_the_ratio_most(done):
-    """Largest first, and of the core's or the chip's own numbers."""
+    """Largest first, and of the core's or the accelerator's own numbers."""
     points = json.loads((done / "metrics.json").read_text())["points"]
     for p in points:
         sizes = [

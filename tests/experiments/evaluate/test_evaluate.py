@@ -111,7 +111,7 @@ def test_numbers_make_sense(first, checkpoint, corpus):
     assert wide["perplexity"] == pytest.approx(digital["perplexity"], rel=1e-3)
     assert wide["worst_site_snr_db"] > 70
     assert wide["photons_per_multiply"] is None
-    assert wide["joules_per_token"] is None  # no laser, no bill
+    assert wide["joules_per_token"] is None  # no laser, no cost
     assert 0 < noisy["photons_per_multiply"] < 3e4
     assert 5 < noisy["worst_site_snr_db"] < 45
     assert noisy["kl_nats"] > wide["kl_nats"] >= 0

@@ -57,7 +57,7 @@ CONFIG = {
         ["ladder={a: {photons: nan}}"],
         ["ladder.a.photons: nan", "(0.0, inf)"],
     ),
-    "endless photons": (["ladder={a: {photons: inf}}"], ["ladder.a.photons: inf"]),
+    "infinite photons": (["ladder={a: {photons: inf}}"], ["ladder.a.photons: inf"]),
     "photons as text": (
         ["ladder={a: {photons: many}}"],
         ["ladder.a.photons: 'many'", "not a number"],

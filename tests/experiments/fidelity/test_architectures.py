@@ -23,7 +23,7 @@ def test_published_values_but_one_are_reproduced():
 def test_what_differs_from_the_simulator_is_what_the_notes_say():
     # Without the reads it loses, and rounding of adders aside, the published energies are met closely.
     for work in table.WORKLOADS:
-        ours = table.bill(work).joules - table.operand_reads_j(work)
+        ours = table.charged(work).joules - table.operand_reads_j(work)
         assert ours == pytest.approx(work.joules, rel=2e-4), work.name
 
 

@@ -169,7 +169,7 @@ def test_thresholds_make_sense(first):
 
 
 def test_points_say_what_thresholds_say(first):
-    """The rise at a threshold, worked out anew from points.csv, encloses the target."""
+    """The rise at a threshold, worked out again from points.csv, encloses the target."""
     losses: dict[tuple[str, float], dict[tuple[int, int], float]] = {}
     for r in lines(first / "points.csv"):
         point = losses.setdefault((r["rung"], float(r["light"])), {})

@@ -133,8 +133,10 @@ def test_pairs_say_which_is_larger(report):
         row |= {"optical_j": 20.0, "digital_j": 2.0 * row["value"], "beside_j": 0.0}
     found = {"rows": {"N": rows}, "crossovers": report.all_crossings({"N": rows})}
     lines = report.pair_table(found).split("\n")
-    chip = next(line for line in lines if line.startswith("light and accelerator beside: energy"))
-    assert chip.endswith("below from 10")
+    accelerator = next(
+        line for line in lines if line.startswith("light and accelerator beside: energy")
+    )
+    assert accelerator.endswith("below from 10")
     beside = next(line for line in lines if line.startswith("accelerator beside: energy"))
     assert beside.endswith("-")
 
