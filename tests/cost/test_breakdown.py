@@ -103,8 +103,13 @@ def test_breakdowns_add_and_scale(factor, energies):
 @pytest.mark.parametrize("name", CORES)
 def test_numbers_are_plain_floats(name):
     workload = Workload(layers(2, 300, 400, 500), OTHERS)
-    light = estimate(workload, machines.optical(name), digital=CHIP, dtype="int8")
-    for cost in (light, estimate(workload, CHIP), estimate(workload, CHIP).floor, 2 * light):
+    light = estimate(workload, machines.optical(name), digital=ACCELERATOR, dtype="int8")
+    for cost in (
+        light,
+        estimate(workload, ACCELERATOR),
+        estimate(workload, ACCELERATOR).floor,
+        2 * light,
+    ):
         numbers = [*cost.by_component().values(), *cost.by_component("seconds").values()]
         numbers += [x for pair in cost.by_site().values() for x in pair]
         assert {type(x) for x in numbers} == {float}
@@ -115,7 +120,7 @@ def test_complex_product_is_four_real_ones_and_stays_digital():
     real = MatmulSite("w", 1, 30, 40, 50, 2, "float32", True)
     twice = dataclasses.replace(real, dtype="complex64")
     # Without operands to fetch, four times the real one's time and energy, and of its floor.
-    fast = dataclasses.replace(CHIP, bandwidth_bytes_per_s=None, ops_per_s={"float32": 1e14},
+    fast = dataclasses.replace(ACCELERATOR, bandwidth_bytes_per_s=None, ops_per_s={"float32": 1e14},
                                mac_energy_j={"float32": 1e-12})  # fmt: skip
     a, b = (estimate(Workload([site], []), fast) for site in (real, twice))
     assert (b.seconds, b.joules, b.floor.joules) == pytest.approx(

@@ -290,7 +290,7 @@ def test_cells_of_fewer_bits_say_what_does_not_follow():
     found = UncertainMachine.named("display-1024", core)
     assert found.machine == core
     assert found.notes == ("costs.load_energy_j is that of cells of 8 bits, whatever array.bits",)
-    chip = UncertainMachine.named("h100-sxm")
-    compared = compare(WORKLOAD, found, [Baseline("h100", chip, "int8")], samples=2)
+    accelerator = UncertainMachine.named("h100-sxm")
+    compared = compare(WORKLOAD, found, [Baseline("h100", accelerator, "int8")], samples=2)
     assert f"note (display-1024): {found.notes[0]}" in str(compared)
     assert compared.to_dict()["notes"] == {"display-1024": list(found.notes)}
