@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from photonjax.core.core import OpticalCore
 from photonjax.core.pytree import brief
 
 Status = Literal["optical", "digital"]
-
-_CARRIED = ("float16", "bfloat16", "float32", "float64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +262,7 @@ def _refusal(rule: Rule | None, site: Site) -> str:
 def _uncarried(dtypes: Mapping[str, Any]) -> str | None:
     """What of a product's dtypes an array of real numbers cannot carry, or ``None``."""
     for what, dtype in dtypes.items():
-        if np.dtype(dtype).name not in _CARRIED:
+        if not jnp.issubdtype(dtype, jnp.floating):
             return f"{what} is {np.dtype(dtype).name}"
     return None
 

@@ -103,7 +103,6 @@ def test_models_without_products():
     "options, problem",
     [
         (dict(param_dtype=jnp.complex64), "wide: wide/kernel is complex64, which rule"),
-        (dict(param_dtype=jnp.float8_e4m3fn), "wide: wide/kernel is float8_e4m3fn, which rule"),
         (dict(dtype=jnp.complex64), "wide: dtype of Linear is complex64, which rule"),
         (dict(preferred_element_type=jnp.int32), "wide: preferred_element_type of Linear is int32"),
     ],
@@ -126,6 +125,25 @@ def test_dtypes_that_are_carried(dtype):
     assert y.dtype == z.dtype == dtype
     error = np.asarray(y - z, np.float32)
     assert 0 < error.std() < 0.05 * np.asarray(z, np.float32).std()  # 8 bits
+
+
+@pytest.mark.parametrize("kind", [jnp.float8_e4m3fn, jnp.float8_e5m2])
+def test_parameters_of_eight_bits_are_carried_exactly(kind):
+    """Layers and functions give what they give with a wide copy of the same numbers."""
+    model = Model(dtype=jnp.float32)
+    model.wide.kernel.set_value(model.wide.kernel[...].astype(kind))
+    wide = nnx.clone(model)
+    wide.wide.kernel.set_value(model.wide.kernel[...].astype(jnp.float32))
+    x = jax.random.normal(jax.random.key(0), (5, 6))
+    of, report = pj.convert(model, [pj.Rule("wide", A)], noise=False)
+    assert {s.path: s.dtype for s in report.sites}["wide"] == jnp.dtype(kind).name
+    want = pj.convert(wide, [pj.Rule("wide", A)], noise=False)[0].wide(x)
+    np.testing.assert_array_equal(of.wide(x), want)
+    numbers = (((1,), (0,)), ((), ()))
+    g = pj.optical(lambda w, x: jax.lax.dot_general(x, w, numbers), [pj.Rule("*", A)])
+    y = g(None, model.wide.kernel[...], x)
+    assert y.dtype == jnp.float32
+    np.testing.assert_array_equal(y, g(None, wide.wide.kernel[...], x))
 
 
 def test_a_site_is_known_by_several_names():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from photonjax.core.operands import check_arrays, result_dtype
 from photonjax.core.product import Weight, optical_dot_general
 
 
@@ -58,6 +60,7 @@ def optical_conv(
       ...   image, kernel, (2, 2), "SAME", dimension_numbers=numbers, core=pj.OpticalCore()).shape
       (1, 4, 4, 5)
     """
+    check_arrays("optical_conv", x=x, kernel=kernel)
     numbers = lax.conv_dimension_numbers(x.shape, kernel.shape, dimension_numbers)
     out_axis, in_axis, *window_axes = numbers.rhs_spec
     features, channels = kernel.shape[out_axis], kernel.shape[in_axis]
@@ -65,6 +68,20 @@ def optical_conv(
     groups = feature_group_count * batch_group_count
     _check(x.shape[numbers.lhs_spec[1]], channels, features, x.shape[numbers.lhs_spec[0]],
            feature_group_count, batch_group_count)  # fmt: skip
+    for name, counts in (
+        ("window_strides", window_strides),
+        ("lhs_dilation", lhs_dilation),
+        ("rhs_dilation", rhs_dilation),
+    ):
+        _check_steps(name, counts, len(window))
+    like = functools.partial(
+        lax.conv_general_dilated, window_strides=window_strides, padding=padding,
+        lhs_dilation=lhs_dilation, rhs_dilation=rhs_dilation, dimension_numbers=numbers,
+        feature_group_count=feature_group_count, batch_group_count=batch_group_count,
+    )  # fmt: skip
+    out = jax.eval_shape(like, *(jax.ShapeDtypeStruct(a.shape, jnp.float32) for a in (x, kernel)))
+    if 0 in (*out.shape, *kernel.shape):
+        return jnp.zeros(out.shape, result_dtype(x, kernel, preferred_element_type))
 
     canonical = tuple(range(x.ndim))  # batch, features, space
     patches = lax.conv_general_dilated_patches(
@@ -136,6 +153,9 @@ def _order(out_spec: Sequence[int]) -> list[int]:
 def _check(
     x_channels: int, channels: int, features: int, batch: int, of_features: int, of_batch: int
 ) -> None:
+    for name, count in (("feature", of_features), ("batch", of_batch)):
+        if count < 1:
+            raise ValueError(f"{name}_group_count = {count} is below 1")
     if of_features > 1 and of_batch > 1:
         raise ValueError(
             f"feature_group_count = {of_features} and batch_group_count = {of_batch}: one must be 1"
@@ -149,4 +169,13 @@ def _check(
         raise ValueError(
             f"{features} output features and a batch of {batch} do not split into "
             f"{of_features * of_batch} groups"
+        )
+
+
+def _check_steps(name: str, counts: Sequence[int] | None, space: int) -> None:
+    if counts is None:
+        return
+    if not isinstance(counts, Sequence) or len(counts) != space or any(n < 1 for n in counts):
+        raise ValueError(
+            f"{name} = {counts!r}: give a positive integer for each of the {space} axes of the window"
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from photonjax.core.pytree import brief
+from photonjax.core.pytree import brief, check_number
 
 DimensionNumbers = tuple[tuple[Any, Any], tuple[Any, Any]]
 
@@ -16,7 +18,7 @@ def normalized(x: Any, w: Any, numbers: DimensionNumbers):
     """Validated, non-negative dimension numbers."""
     try:
         (xc, wc), (xb, wb) = numbers
-        xc, wc, xb, wb = (tuple(int(a) for a in axes) for axes in (xc, wc, xb, wb))
+        xc, wc, xb, wb = (tuple(map(operator.index, axes)) for axes in (xc, wc, xb, wb))
     except (TypeError, ValueError):
         raise ValueError(
             f"dimension_numbers = {numbers!r} is not ((x_contracting, w_contracting), (x_batch, w_batch))"
@@ -45,6 +47,54 @@ def check_arrays(where: str, **operands: Any) -> None:
             raise TypeError(
                 f"{where}: {name} = {brief(operand)} is not an array; jnp.asarray makes one of numbers"
             )
+
+
+def result_dtype(x: Any, w: Any, preferred: Any = None) -> jnp.dtype:
+    """Of a product: the one asked for, or as ``lax.dot_general`` has it, the one of larger range, then of
+    more digits. Floats of eight bits and fewer are carried exactly.
+
+    Raises:
+      TypeError: no real floating dtype is asked for.
+
+    >>> result_dtype(jnp.ones(2, jnp.bfloat16), jnp.ones(2, jnp.float8_e4m3fn)).name
+    'bfloat16'
+    """
+    if preferred is not None:
+        if not jnp.issubdtype(preferred, jnp.floating):
+            raise TypeError(
+                f"preferred_element_type = {jnp.dtype(preferred).name}: a core gives real "
+                "floating-point numbers; convert its result"
+            )
+        return jax.dtypes.canonicalize_dtype(preferred)
+
+    def size(dtype: Any) -> tuple[int, int]:
+        info = jnp.finfo(dtype)
+        return info.maxexp, info.nmant
+
+    floating = [a.dtype for a in (x, w) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return jax.dtypes.canonicalize_dtype(max(floating, key=size, default=jnp.float32))
+
+
+def full_scale_of(name: str, given: Any, outputs: int = 1) -> Any:
+    """A range that a call was given, as the core uses it: None, a number, or float32 for each output.
+
+    Raises:
+      TypeError: no number. ValueError: as many as there are neither outputs nor one; a concrete one that
+        is not positive and finite.
+    """
+    if given is None:
+        return None
+    given = np.asarray(given) if isinstance(given, (list, tuple)) else given
+    known = given
+    if isinstance(given, jax.Array) and not isinstance(given, jax.core.Tracer):
+        with jax.ensure_compile_time_eval():
+            known = np.asarray(given)
+    check_number(name, known, "(0, inf), or None for the core's own", above=0.0)
+    shape = jnp.shape(given)
+    if shape not in {(), (1,), (1, 1), (outputs,), (1, outputs)}:
+        more = "" if outputs == 1 else f", or {outputs} of them, one for each output"
+        raise ValueError(f"{name} has shape {shape}; give a number{more}")
+    return given if type(given) in (int, float) else jnp.asarray(given, jnp.float32)
 
 
 def check_input(x: jax.Array) -> None:

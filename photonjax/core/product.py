@@ -17,7 +17,9 @@ from photonjax.core.operands import (
     check_finite,
     check_input,
     einsum_axes,
+    full_scale_of,
     normalized,
+    result_dtype,
 )
 from photonjax.core.passes import ProductTrace, matrix_product
 from photonjax.core.programming import (
@@ -75,11 +77,11 @@ def optical_dot_general(
     carry no gradient. The backward products run in floating point at ``precision``.
 
     Args:
-      x: floating array.
+      x: floating array, of eight bits and fewer too (carried exactly).
       w: floating array, :class:`QuantizedArray` or :class:`ProgrammedWeight` (no batch axes then).
       dimension_numbers: as for ``lax.dot_general``: ``((x_contracting, w_contracting), (x_batch, w_batch))``.
       precision: of the floating-point products: all backward ones, and the forward one beyond 8 bits.
-      preferred_element_type: dtype of the result; by default that of x and w together.
+      preferred_element_type: floating dtype of the result; by default ``lax.dot_general``'s.
       out_sharding: sharding of the result, as in ``lax.dot_general`` (explicit meshes).
       core: the machine.
       key: draws the dynamic noise. ``None``: no random noise. Static errors are drawn from
@@ -87,15 +89,16 @@ def optical_dot_general(
       site: names the weight on the die: its parameter's path, an integer, or a tuple of them, one within
         another; element i of a batch is site i within it.
       adc_range: ADC full scale in units of ``p``, in place of ``core.adc.range * sqrt(rows used)``: a
-        number, or one for each output ``[N]``; NaN: not in place of it.
+        number, or one for each output ``[N]``; where a traced one is NaN, not in place of it.
       input_range: full scale of x for ``input.scale="static"``, in place of ``core.input.range``.
 
     Returns:
       array of ``lax.dot_general``'s shape: batch axes, free axes of x, free axes of w.
 
     Raises:
-      TypeError: integer operands. ValueError: shapes or dimension numbers that do not fit, a
-      quantized weight that does not fit the core, NaN or infinity in a concrete operand.
+      TypeError: integer operands, something that is no core, array or number. ValueError: shapes or
+      dimension numbers that do not fit, a quantized weight that does not fit the core, NaN or infinity in
+      a concrete operand, a concrete range that is not positive and finite.
 
     Example:
       >>> import jax, jax.numpy as jnp, photonjax as pj
@@ -213,17 +216,22 @@ def traced_dot_general(
     else:
         check_weight(w, core, wc)
         check_finite("w", w.scale if isinstance(w, QuantizedArray) else w)
-    dtype = jnp.dtype(preferred_element_type or jnp.result_type(x.dtype, w.dtype))
+    dtype = result_dtype(x, w, preferred_element_type)
 
     x_free = [a for a in range(x.ndim) if a not in (*xc, *xb)]
     w_free = [a for a in range(w.ndim) if a not in (*wc, *wb)]
     out_shape = (
         [x.shape[a] for a in xb] + [x.shape[a] for a in x_free] + [w.shape[a] for a in w_free]
     )
+    options = dict(
+        core=core,
+        precision=precision,
+        adc_range=full_scale_of("adc_range", adc_range, math.prod(w.shape[a] for a in w_free)),
+        input_range=full_scale_of("input_range", input_range),
+    )
     if math.prod(out_shape) == 0 or math.prod(x.shape[a] for a in xc) == 0:
         return jnp.zeros(out_shape, dtype), ProductTrace(jnp.zeros(()), [], [], None)
 
-    options = dict(core=core, precision=precision, adc_range=adc_range, input_range=input_range)
     if not xb:
         rows = jnp.transpose(x, (*x_free, *xc)).reshape(math.prod(x.shape[a] for a in x_free), -1)
         trace = matrix_product(rows, _stored_or_loaded(w, core, site, wc), key=key, **options)

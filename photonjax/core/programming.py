@@ -12,9 +12,9 @@ from photonjax.core import fixed_point
 from photonjax.core.core import check_core
 from photonjax.core.encoding import moment
 from photonjax.core.levels import digits, modulated, unit_of
-from photonjax.core.operands import check_arrays
+from photonjax.core.operands import check_arrays, check_finite
 from photonjax.core.pytree import present
-from photonjax.core.quantize import QuantizedArray
+from photonjax.core.quantize import QuantizedArray, named_axes
 from photonjax.core.rounding import no_fma
 from photonjax.core.site import Site, columns_key, die_key
 
@@ -158,6 +158,10 @@ def program(
     Returns:
       :class:`ProgrammedWeight`.
 
+    Raises:
+      TypeError, ValueError: axes that are not there, a weight that the core cannot hold, without elements,
+        or (a concrete one) with NaN or infinity.
+
     Example:
       >>> import jax.numpy as jnp, photonjax as pj
       >>> core = pj.OpticalCore(rows=4, cols=4)
@@ -166,13 +170,11 @@ def program(
     """
     check_arrays("program", w=w)
     check_core("program", core)
-    axes = (contracting,) if isinstance(contracting, int) else tuple(contracting)
-    if any(not -w.ndim <= a < w.ndim for a in axes):
-        raise ValueError(
-            f"program: contracting = {contracting} does not exist in shape {tuple(w.shape)}"
-        )
-    axes = tuple(a % w.ndim for a in axes)
+    axes = named_axes("program", contracting, w.shape)
     check_weight(w, core, axes)
+    if 0 in w.shape:
+        raise ValueError(f"program: w {tuple(w.shape)} has no elements to write")
+    check_finite("w", w.scale if isinstance(w, QuantizedArray) else w)
     loaded = load_weight(w, core, site, lambda array: matrix_of(array, axes))
     parts = [one.parts for one in loaded.slices]
     if core.array.bits is not None and core.array.bits <= 8:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from typing import Any
 
 import jax
@@ -57,8 +58,34 @@ def full_scale(x: jax.Array, axis: tuple[int, ...] | None) -> jax.Array:
 
     NaN and infinity in ``x`` survive into the scale, so that they reach the product's result.
     """
-    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=axis, keepdims=True)
+    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=axis, keepdims=True, initial=0)
     return jnp.where(largest < 1e-30, jnp.ones_like(largest), largest)
+
+
+def named_axes(what: str, contracting: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """One axis or several as non-negative numbers, in the order given.
+
+    Raises:
+      TypeError: something that is no integer. ValueError: an axis that is not there, or is named twice.
+    """
+    try:
+        several = contracting if isinstance(contracting, (tuple, list)) else (contracting,)
+        if any(isinstance(a, bool) for a in several):
+            raise TypeError
+        axes = [operator.index(a) for a in several]
+    except TypeError:
+        raise TypeError(
+            f"{what}: contracting = {contracting!r} is neither an axis nor a tuple of them"
+        ) from None
+    ndim = len(shape)
+    if any(not -ndim <= a < ndim for a in axes):
+        raise ValueError(
+            f"{what}: contracting = {contracting} does not exist in shape {tuple(shape)}"
+        )
+    axes = [a % ndim for a in axes]
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"{what}: contracting = {contracting} names an axis twice")
+    return tuple(axes)
 
 
 def quantize(
@@ -85,23 +112,13 @@ def quantize(
       >>> q.values.tolist()
       [[127, -127], [64, 64]]
     """
-    if not jnp.issubdtype(jnp.asarray(x).dtype, jnp.floating):
-        raise TypeError(
-            f"quantize: x is {jnp.asarray(x).dtype}; convert it to a floating dtype first"
-        )
+    kind = getattr(x, "dtype", type(x).__name__)
+    if not hasattr(x, "dtype") or not jnp.issubdtype(kind, jnp.floating):
+        raise TypeError(f"quantize: x is {kind}; convert it to an array of a floating dtype first")
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
         raise ValueError(f"quantize: bits = {bits!r} is outside 2 ... 8 (int8 storage)")
-    if contracting is None:
-        axes = tuple(range(x.ndim))
-    else:
-        axes = (contracting,) if isinstance(contracting, int) else tuple(contracting)
-        if any(not -x.ndim <= a < x.ndim for a in axes):
-            raise ValueError(
-                f"quantize: contracting = {contracting} does not exist in shape {x.shape}"
-            )
-        axes = tuple(sorted(a % x.ndim for a in axes))
-        if len(set(axes)) != len(axes):
-            raise ValueError(f"quantize: contracting = {contracting} names an axis twice")
+    wanted = tuple(range(x.ndim)) if contracting is None else contracting
+    axes = tuple(sorted(named_axes("quantize", wanted, x.shape)))
     x = x.astype(jnp.float32)
     full = full_scale(x, axes)
     values = jnp.round(x * (levels(bits) / full)).astype(jnp.int8)

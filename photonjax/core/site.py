@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 
 if TYPE_CHECKING:
     from photonjax.core.core import OpticalCore
@@ -30,9 +32,25 @@ def site_number(path: str) -> int:
 def die_key(core: OpticalCore, site: Site, slice_: int = 0) -> jax.Array:
     """Where the static errors of the cells of one site and bit slice come from."""
     key = jax.random.fold_in(jax.random.key(core.chip_seed), _STATIC)
-    for number in jax.tree.leaves(site):
-        key = jax.random.fold_in(key, site_number(number) if isinstance(number, str) else number)
+    for part in jax.tree.leaves(site, is_leaf=lambda part: part is None):
+        key = jax.random.fold_in(key, _number(part))
     return key if slice_ == 0 else jax.random.fold_in(key, 0x100 + slice_)
+
+
+def _number(part: Any) -> Any:
+    """Of one part of a site.
+
+    Raises:
+      TypeError, ValueError: neither a path nor a number of 32 bits.
+    """
+    if isinstance(part, str):
+        return site_number(part)
+    whole = isinstance(part, numbers.Integral) and not isinstance(part, bool)
+    if not whole and not jnp.issubdtype(getattr(part, "dtype", float), jnp.integer):
+        raise TypeError(f"site = {part!r} is neither a parameter's path nor an integer")
+    if whole and not 0 <= part < 2**32:
+        raise ValueError(f"site = {part} is outside 0 ... {2**32 - 1}")
+    return part
 
 
 def columns_key(core: OpticalCore, site: Site) -> jax.Array:

@@ -12,7 +12,7 @@ from flax import nnx
 from photonjax.core import ProgrammedWeight, optical_dot_general, program, site_number
 from photonjax.core.core import OpticalCore, check_core
 from photonjax.core.fields import leaf_names
-from photonjax.core.operands import DimensionNumbers
+from photonjax.core.operands import DimensionNumbers, result_dtype
 from photonjax.nn.gauges import Gauge
 from photonjax.workload.parameters import fill
 
@@ -166,12 +166,12 @@ class OpticalDot(nnx.Module):
             )
         options = dict(
             precision=precision,
-            preferred_element_type=preferred_element_type or jnp.result_type(x.dtype, w.dtype),
+            preferred_element_type=result_dtype(x, w, preferred_element_type),
             core=self.core,
             key=None if self.stream is None else self.stream(),
             site=site,
-            adc_range=None if self.adc_range is None else self.adc_range[...],
-            input_range=None if self.input_range is None else self.input_range[...],
+            adc_range=_known(self.adc_range),
+            input_range=_known(self.input_range),
         )
         loaded = (
             w if self.programmed is None else _assemble(self.programmed, self.programmed_structure)
@@ -183,6 +183,14 @@ class OpticalDot(nnx.Module):
         y, seen = self.gauge.product(x, loaded, dimension_numbers, reference=w, **options)
         self.measurement[...] = self.gauge.pool(self.measurement[...], seen)
         return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+
+
+def _known(range_: HardwareParam | None) -> jax.Array | None:
+    """Of a site; NaN stands for a layer that has none, and is left to the traced program there."""
+    value = None if range_ is None else range_[...]
+    if value is None or isinstance(value, jax.core.Tracer):
+        return value
+    return None if jnp.isnan(value).all() else value
 
 
 def _assemble(parts: nnx.Dict, structure: Any) -> ProgrammedWeight:
