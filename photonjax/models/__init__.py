@@ -1,7 +1,7 @@
 """Transformers in Flax NNX, their published shapes, weight loaders and tokenizers."""
 
 from photonjax.models.abstract import abstract_model
-from photonjax.models.config import DecoderConfig, RopeScaling
+from photonjax.models.config import DecoderConfig, LongRopeScaling, RopeScaling, YarnScaling
 from photonjax.models.decoder import Decoder
 from photonjax.models.gguf import load_gguf
 from photonjax.models.gpt2 import GPT2, GPT2Config
@@ -18,7 +18,9 @@ __all__ = [
     "Decoder",
     "DecoderConfig",
     "GPT2Config",
+    "LongRopeScaling",
     "RopeScaling",
+    "YarnScaling",
     "abstract_model",
     "decode_workload",
     "load",

@@ -6,42 +6,15 @@ import dataclasses
 import math
 from typing import Any
 
-__all__ = ["ACTIVATIONS", "DecoderConfig", "RopeScaling"]
+from photonjax.models.scaling import LongRopeScaling, RopeScaling, YarnScaling
+
+__all__ = ["ACTIVATIONS", "DecoderConfig", "LongRopeScaling", "RopeScaling", "YarnScaling"]
+
+Scaling = RopeScaling | YarnScaling | LongRopeScaling
 
 ACTIVATIONS = ("silu", "gelu_tanh", "gelu")
 MOST = {"num_layers": 10_000, "num_experts": 4096}
 """Bounds of what a configuration may count: a broken file must not loop for hours."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RopeScaling:
-    """Rotary frequencies divided by a factor, for sequences longer than those of pre-training.
-
-    With `factor` alone every frequency is divided (positions are interpolated). With the other
-    three (Llama 3.1), only the slow ones are: those with less than `low` turns in
-    `original_length` tokens; those with more than `high` stay, and in between the two are mixed
-    linearly in the number of turns.
-
-    Sources: Chen et al., arXiv 2306.15595 (interpolation); the Llama 3.1 reference code (the mix).
-
-    >>> RopeScaling(factor=8.0, low=1.0, high=4.0, original_length=8192).factor
-    8.0
-    """
-
-    factor: float
-    low: float | None = None
-    high: float | None = None
-    original_length: int | None = None
-
-    def __post_init__(self) -> None:
-        given = [v for v in (self.low, self.high, self.original_length) if v is not None]
-        if len(given) not in (0, 3):
-            raise ValueError("RopeScaling: give all of low, high and original_length, or none")
-        for value in (self.factor, *given):
-            if not _positive(value):
-                raise ValueError(f"{self!r}: every number must be finite and above 0")
-        if given and not self.low < self.high:  # type: ignore[operator]
-            raise ValueError(f"RopeScaling.high={self.high!r}: must be above low={self.low!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,7 +54,8 @@ class DecoderConfig:
       local_rope_theta: base of the wavelengths in local layers. None: as everywhere.
       rotary_dim: first components of each head that are turned, even. None: all of them.
       no_rope_every: one layer in so many, the last of each period, turns nothing (SmolLM3).
-      rope_scaling: see `RopeScaling`; not in local layers that have a base of their own.
+      rope_scaling: `RopeScaling`, `YarnScaling` or `LongRopeScaling`; not in local layers that have
+        a base of their own.
       num_experts: experts of each MLP. None: one MLP, without routing.
       experts_per_token: of them, how many each token goes through.
       normalize_experts: the gates of a token's experts sum to one.
@@ -128,7 +102,7 @@ class DecoderConfig:
     local_rope_theta: float | None = None
     rotary_dim: int | None = None
     no_rope_every: int | None = None
-    rope_scaling: RopeScaling | None = None
+    rope_scaling: Scaling | None = None
     num_experts: int | None = None
     experts_per_token: int | None = None
     normalize_experts: bool = True
@@ -189,8 +163,15 @@ class DecoderConfig:
                 self._refuse(field, f"goes with {other}=True")
         if self.num_experts is not None and (self.mlp_bias or not self.gated_mlp):
             self._refuse("num_experts", "goes with a gated MLP without biases only")
-        if self.rope_scaling is not None and not isinstance(self.rope_scaling, RopeScaling):
-            self._refuse("rope_scaling", "must be a RopeScaling or None")
+        if not isinstance(self.rope_scaling, Scaling | None):
+            self._refuse(
+                "rope_scaling", "must be a RopeScaling, YarnScaling, LongRopeScaling or None"
+            )
+        pairs = (self.rotary_dim or self.head_dim) // 2
+        if isinstance(self.rope_scaling, LongRopeScaling) and (
+            {len(self.rope_scaling.short), len(self.rope_scaling.long)} != {pairs}
+        ):
+            self._refuse("rope_scaling", f"short and long must have {pairs} numbers each")
         if (self.num_experts is None) != (self.experts_per_token is None):
             self._refuse("experts_per_token", "goes with num_experts: give both or neither")
         if self.experts_per_token is not None and self.experts_per_token > self.num_experts:  # type: ignore[operator]

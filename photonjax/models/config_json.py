@@ -6,14 +6,16 @@ Format: https://huggingface.co/docs/transformers/model_doc/llama and its neighbo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from photonjax.models.abstract import ModelConfig
-from photonjax.models.config import DecoderConfig, RopeScaling
+from photonjax.models.config import DecoderConfig, Scaling
 from photonjax.models.families import families
 from photonjax.models.family import Family, HuggingFace, global_every
+from photonjax.models.scaling import LongRopeScaling, RopeScaling, YarnScaling
 from photonjax.models.weights import CheckpointError, check_spelling
 
 __all__ = ["read_config"]
@@ -22,7 +24,6 @@ __all__ = ["read_config"]
 _ONLY: dict[str, tuple[Any, ...]] = {
     "attention_bias": (False, None),
     "mlp_bias": (False, None),
-    "quantization_config": (None,),
     "rope_interleaved": (False, None),
     "rotary_pct": (1, None),
     "partial_rotary_factor": (1, None),
@@ -165,7 +166,7 @@ def _rope(
             everywhere, near = value.get(_GLOBAL) or {}, value.get(_LOCAL) or {}
         for rope in (everywhere, near or {}):
             kind = rope.get("rope_type", rope.get("type", "default"))
-            allowed = ("default",) if rope is near else ("default", "linear", "llama3")
+            allowed = ("default",) if rope is near else ("default", *_SCALINGS)
             part = rope.get("partial_rotary_factor", 1)
             if kind not in allowed or (fraction is None and part != 1):
                 refuse(f"{key}={value!r}")
@@ -175,7 +176,7 @@ def _rope(
             found["rope_theta"] = everywhere["rope_theta"]
         if near and near.get("rope_theta") and fields.get("sliding_window") is not None:
             found["local_rope_theta"] = near["rope_theta"]
-        found["rope_scaling"] = _scaling(everywhere, f"{key}={value!r}", refuse)
+        found["rope_scaling"] = _scaling(everywhere, raw, fields, f"{key}={value!r}", refuse)
     if fraction is not None:
         head_dim = fields.get("head_dim") or fields["hidden_size"] // fields["num_heads"]
         found["rotary_dim"] = int(head_dim * fraction)
@@ -183,18 +184,59 @@ def _rope(
 
 
 def _scaling(
-    rope: Mapping[str, Any], what: str, refuse: Callable[[str], NoReturn]
-) -> RopeScaling | None:
+    rope: Mapping[str, Any],
+    raw: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    what: str,
+    refuse: Callable[[str], NoReturn],
+) -> Scaling | None:
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind == "default":
         return None
-    keys = {"factor": "factor"}
-    if kind == "llama3":
-        keys |= {
-            "low_freq_factor": "low",
-            "high_freq_factor": "high",
-            "original_max_position_embeddings": "original_length",
-        }
-    if any(key not in rope for key in keys):
+    length = fields["max_length"]
+    original = raw.get("original_max_position_embeddings") or length
+    rope = {"original_max_position_embeddings": original, **rope} if kind in _OWN else dict(rope)
+    make, keys, optional = _SCALINGS[kind]
+    if any(rope.get(key) is None for key in keys):
         refuse(what)
-    return RopeScaling(**{own: rope[key] for key, own in keys.items()})
+    found = {own: rope[key] for key, own in (keys | optional).items() if rope.get(key) is not None}
+    if kind == "yarn" and rope.get("mscale") and rope.get("mscale_all_dim"):
+        refuse(what)
+    if kind == "longrope":
+        if not all(isinstance(found[own], list) for own in ("short", "long")):
+            refuse(what)
+        found |= {own: tuple(found[own]) for own in ("short", "long")}
+        factor = rope.get("factor") or length / found["original_length"]
+        found.setdefault(
+            "magnitude",
+            math.sqrt(1 + math.log(max(factor, 1.0)) / math.log(found["original_length"])),
+        )
+    return make(**found)
+
+
+_ORIGINAL = {"original_max_position_embeddings": "original_length"}
+_OWN = ("yarn", "longrope")  # of these the length of pre-training may stand elsewhere
+# What makes each scaling: keys that must be there, and others.
+_SCALINGS: dict[str, tuple[Callable[..., Scaling], dict[str, str], dict[str, str]]] = {
+    "linear": (RopeScaling, {"factor": "factor"}, {}),
+    "llama3": (
+        RopeScaling,
+        {"factor": "factor", "low_freq_factor": "low", "high_freq_factor": "high", **_ORIGINAL},
+        {},
+    ),
+    "yarn": (
+        YarnScaling,
+        {"factor": "factor", **_ORIGINAL},
+        {
+            "beta_fast": "fast",
+            "beta_slow": "slow",
+            "attention_factor": "magnitude",
+            "truncate": "whole_pairs",
+        },
+    ),
+    "longrope": (
+        LongRopeScaling,
+        {"short_factor": "short", "long_factor": "long", **_ORIGINAL},
+        {"attention_factor": "magnitude"},
+    ),
+}

@@ -46,13 +46,15 @@ _BUFFERS = ("rotary_emb.inv_freq",) + tuple(
 
 
 def huggingface_config(directory: str | PathLike[str]) -> ModelConfig:
-    """The configuration in a directory's config.json.
+    """The configuration in a directory's config.json; weights may be quantized in any form (GPTQ, AWQ).
 
     Raises:
       CheckpointError: there is none, or it describes something these models are not, by name.
     """
     path = Path(directory) / "config.json"
-    return read_config(path, _json(path))[1]
+    raw = _json(path)
+    raw.pop("quantization_config", None)  # the same sizes, whatever holds the numbers
+    return read_config(path, raw)[1]
 
 
 def load_huggingface(
@@ -78,7 +80,14 @@ def load_huggingface(
     """
     directory = Path(directory)
     path = directory / "config.json"
-    family, config = read_config(path, _json(path))
+    raw = _json(path)
+    if (quantized := raw.get("quantization_config")) is not None:
+        method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
+        raise CheckpointError(
+            f"{path}: quantization_config: weights quantized by {method!r} are not supported: use the "
+            "plain checkpoint, or a GGUF file (load_config reads the sizes alone)"
+        )
+    family, config = read_config(path, raw)
     tensors = _tensors(directory)
     layout = _layout(family.huggingface, tensors, config)
     head = layout.names.get("head/kernel", "lm_head.weight")

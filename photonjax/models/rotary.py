@@ -1,54 +1,47 @@
 """Rotary positions: the angle by which each pair of a head's components is turned.
 
-Sources: Su et al., arXiv 2104.09864; for the scalings see `RopeScaling`.
+Source: Su et al., arXiv 2104.09864; for the scalings see scaling.py.
 """
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 
-from photonjax.models.config import RopeScaling
+from photonjax.models.config import Scaling
 
 __all__ = ["rotary_angles", "rotary_frequencies", "rotate"]
 
 
 def rotary_angles(
-    length: int, head_dim: int, theta: float, scaling: RopeScaling | None = None
+    length: int, head_dim: int, theta: float, scaling: Scaling | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Cosines and sines [L, head_dim / 2] of position · theta^(-2i/head_dim), float32.
+    """Cosines and sines [L, head_dim / 2] of position · theta^(-2i/head_dim), float32; times the
+    scaling's magnitude.
 
     >>> cos, sin = rotary_angles(3, 4, 100.0)
     >>> cos.shape, round(float(sin[2, 1]), 4)  # 2 · 100^(-1/2) radians
     ((3, 2), 0.1987)
     """
-    frequency = rotary_frequencies(head_dim, theta, scaling)
+    frequency = rotary_frequencies(head_dim, theta, scaling, length)
     angle = jnp.arange(length, dtype=jnp.float32)[:, None] * frequency
-    return jnp.cos(angle), jnp.sin(angle)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    if scaling is None or scaling.magnitude == 1:
+        return cos, sin
+    return scaling.magnitude * cos, scaling.magnitude * sin
 
 
 def rotary_frequencies(
-    head_dim: int, theta: float, scaling: RopeScaling | None = None
+    head_dim: int, theta: float, scaling: Scaling | None = None, length: int = 1
 ) -> jax.Array:
-    """Radians per token [head_dim / 2] of each pair, float32.
+    """Radians per token [head_dim / 2] of each pair, float32, in a sequence of this length.
 
+    >>> from photonjax.models.scaling import RopeScaling
     >>> rotary_frequencies(4, 100.0, RopeScaling(factor=2.0)).tolist()
     [0.5, 0.05000000074505806]
     """
     frequency = theta ** -(jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-    return frequency if scaling is None else _scaled(frequency, scaling)
-
-
-def _scaled(frequency: jax.Array, scaling: RopeScaling) -> jax.Array:
-    slow = frequency / scaling.factor
-    if scaling.original_length is None:
-        return slow
-    assert scaling.low is not None and scaling.high is not None
-    turns = scaling.original_length * frequency / (2 * math.pi)
-    fraction = jnp.clip((turns - scaling.low) / (scaling.high - scaling.low), 0, 1)
-    return fraction * frequency + (1 - fraction) * slow
+    return frequency if scaling is None else scaling.frequencies(frequency, theta, length)
 
 
 def rotate(x_BLHD: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:

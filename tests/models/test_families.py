@@ -209,7 +209,7 @@ def test_the_form_of_transformers_5_says_the_same(tmp_path):
         ("qwen3-8b", {"use_sliding_window": True}, None),
         ("qwen3-8b", {"attention_bias": 1.5}, "qkv_bias=1.5"),
         ("mistral-7b", {"attention_bias": True}, None),
-        ("qwen3-8b", {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, None),
+        ("qwen3-8b", {"rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}, None),
         ("qwen3-30b-a3b", {"mlp_only_layers": [0]}, None),
         ("qwen3-30b-a3b", {"decoder_sparse_step": 2}, None),
         ("mixtral-8x7b", {"num_experts_per_tok": 9}, "at most num_experts=8"),

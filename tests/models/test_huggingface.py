@@ -17,7 +17,10 @@ from photonjax.models import (
     CheckpointError,
     Decoder,
     DecoderConfig,
+    YarnScaling,
+    load_config,
     load_huggingface,
+    prefill_workload,
     save_huggingface,
 )
 
@@ -143,7 +146,32 @@ def test_a_tied_file_may_keep_the_head(tmp_path):
         ({"rope_scaling": "linear"}, "rope_scaling='linear'"),
         ({"rope_scaling": {"type": "linear", "factor": 0}}, "RopeScaling(factor=0"),
         ({"rope_parameters": {"rope_type": "yarn"}}, "rope_parameters="),
-        ({"quantization_config": {"bits": 4}}, "quantization_config="),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": -4.0}}, "YarnScaling(factor=-4.0"),
+        (
+            {
+                "rope_parameters": {
+                    "rope_type": "longrope",
+                    "short_factor": [1.0],
+                    "long_factor": [1.0],
+                }
+            },
+            "must have 3 numbers each",
+        ),
+        (
+            {
+                "rope_parameters": {
+                    "rope_type": "longrope",
+                    "short_factor": 1.0,
+                    "long_factor": [1.0],
+                }
+            },
+            "rope_parameters=",
+        ),
+        (
+            {"quantization_config": {"bits": 4, "quant_method": "gptq"}},
+            "quantized by 'gptq' are not",
+        ),
+        ({"quantization_config": 4}, "quantized by 4 are not supported"),
         ({"num_key_value_heads": 3}, "num_kv_heads=3"),
         ({"hidden_size": ...}, "'hidden_size' is missing"),
         ({"intermediate_size": 25}, "but the configuration says"),
@@ -160,6 +188,20 @@ def test_refuses_by_name(tmp_path, changes, name):
         load_huggingface(tmp_path)
     assert name in str(error.value) and str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_sizes_alone_of_a_quantized_model_with_yarn(tmp_path):
+    """What its prefill multiplies is what that of the plain one does."""
+    model = _save(tmp_path)
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+    _edit_config(
+        tmp_path, rope_scaling=yarn, quantization_config={"quant_method": "gptq", "bits": 4}
+    )
+    config = load_config(tmp_path)
+    scaling = YarnScaling(factor=4.0, original_length=16)
+    assert config == dataclasses.replace(model.config, rope_scaling=scaling)
+    plain, other = (prefill_workload(c, tokens=32).matmuls for c in (model.config, config))
+    assert plain == other
 
 
 def test_all_missing_and_extra_tensors_are_listed(tmp_path):

@@ -36,6 +36,14 @@ LLAMA_3 = dict(
     high_freq_factor=4.0,
     original_max_position_embeddings=64,
 )
+YARN = dict(rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=64)
+LONG_ROPE = dict(
+    rope_type="longrope",
+    rope_theta=1e4,
+    short_factor=[1.0, 1.1, 1.2, 1.3],
+    long_factor=[1.5, 3.0, 6.0, 12.0],
+    original_max_position_embeddings=64,
+)
 GEMMA = dict(SIZES, num_hidden_layers=8, head_dim=10, query_pre_attn_scalar=12, sliding_window=40)
 MOE = dict(
     num_experts=7, num_experts_per_tok=3, moe_intermediate_size=20, head_dim=10, norm_topk_prob=True
@@ -51,6 +59,18 @@ FAMILIES = {
     "llama linear rope": (
         "Llama",
         dict(SIZES, rope_parameters=dict(rope_type="linear", rope_theta=1e4, factor=4.0)),
+    ),
+    "llama yarn": ("Llama", dict(SIZES, rope_parameters=YARN)),
+    "qwen3 yarn": ("Qwen3", dict(SIZES, head_dim=16, rope_parameters=YARN)),
+    "phi 3 longrope, long": ("Phi3", dict(SIZES, rope_parameters=LONG_ROPE, pad_token_id=0)),
+    "phi 3 longrope, short": (
+        "Phi3",
+        dict(
+            SIZES,
+            rope_parameters=dict(LONG_ROPE, original_max_position_embeddings=200),
+            original_max_position_embeddings=200,
+            pad_token_id=0,
+        ),
     ),
     "mistral, window": ("Mistral", dict(SIZES, sliding_window=37)),
     "mistral, no window": ("Mistral", dict(SIZES, sliding_window=None, head_dim=10)),
