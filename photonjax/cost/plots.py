@@ -30,7 +30,10 @@ def plot_breakdowns(costs: Mapping[str, CostBreakdown], axes: Any = None) -> Any
         axes.barh(list(energies), widths, left=starts, label=component, color=color)
         starts = [a + b for a, b in zip(starts, widths, strict=True)]
     for row, total in enumerate(starts):
-        axes.annotate(si(total, "J"), (total, row), (4, 0), textcoords="offset points", va="center")
+        axes.annotate(
+            *(si(total, "J"), (total, row), (4, 0)),
+            **dict(textcoords="offset points", va="center", fontsize="small"),
+        )
     axes.set_xlim(0.0, 1.2 * max([*starts, 1e-30]))
     axes.set_xlabel("energy [J]")
     axes.invert_yaxis()
@@ -62,7 +65,8 @@ def plot_tornado(
     axes.axvline(value, color="black", linewidth=0.8)
     axes.set_xlabel(label)
     axes.invert_yaxis()
-    axes.legend(fontsize="x-small", loc="lower right")
+    # Above the bars: inside, it would hide the short ones where the value is near an end of the axis.
+    axes.legend(fontsize="x-small", loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     return axes
 
 
