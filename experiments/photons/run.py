@@ -37,7 +37,7 @@ from experiments.photons.points import Points
 from photonjax.core import Measurement
 from photonjax.evaluation import measure
 from photonjax.evaluation.light_curve import LightCurve, scale_light
-from photonjax.evaluation.thresholds import solve_threshold
+from photonjax.evaluation.thresholds import highest_rise, solve_threshold
 
 
 def photons(config: Photons) -> None:
@@ -145,7 +145,7 @@ def climb(
         )
         row = about | {"target_percent": percent, "light": light}
         if light is None:
-            note(f"{name}: +{percent} % was not found in {config.solver.most} points")
+            note(f"{name}: +{percent} % {why_not(seen, target, config.solver.most)}")
             rows.append(row | dict.fromkeys(photon_report.MEASURED))
             continue
         sites = site_rows(name, percent, measured(curve.model, light, windows, config), dark)
@@ -157,6 +157,18 @@ def climb(
         change = 100 * math.expm1(min(curve.rise(light), 100.0))
         point = {"light": light, "photons_per_multiply": light * scale[0]}
         found["curves"].append(about | point | {"perplexity_change_percent": change})
+
+
+def why_not(seen: Mapping[float, float], target: float, most: int) -> str:
+    """Why there is no threshold."""
+    top = highest_rise(seen, target)
+    if top is None:
+        return f"was not found in {most} points"
+    light, rise = top
+    return (
+        f"is not reached: the rise is {100 * math.expm1(rise):.2g} % at most, at a light of {light:.3g}, and "
+        "falls with less; ask for less, or take more noise_seeds and windows"
+    )
 
 
 def fixed_light(

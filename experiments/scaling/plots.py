@@ -26,7 +26,7 @@ ENERGY: dict[str, Style] = {
 }
 COUNTS: dict[str, Style] = {
     "macs": ("multiply-accumulates", BLACK, "-"),
-    "attention_macs": ("those of attention", RED, "--"),
+    "attention_macs": ("multiply-accumulates of attention", RED, "--"),
     "memory_bytes": ("bytes of memory traffic", SKY, "-"),
     "conversions": ("ADC conversions", GREEN, "-"),
     "symbols": ("symbols", BLUE, "--"),

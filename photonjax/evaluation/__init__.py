@@ -51,7 +51,7 @@ from photonjax.evaluation.sweeps import (
     sweep,
     switched,
 )
-from photonjax.evaluation.thresholds import interpolate_threshold, solve_threshold
+from photonjax.evaluation.thresholds import highest_rise, interpolate_threshold, solve_threshold
 
 __all__ = [
     "DIGITAL",
@@ -73,6 +73,7 @@ __all__ = [
     "evaluate",
     "exponent_table",
     "fit_exponent",
+    "highest_rise",
     "interpolate_threshold",
     "local_exponents",
     "matrix_workload",

@@ -3,6 +3,11 @@
 At little noise the rise of log-perplexity is proportional to the noise variance, hence to 1/light; far
 from that it is steeper or flatter. So roots are sought in log light, log rise, where the curve is nearly a
 line: the law leads to two points that enclose the level, and Brent's method on from there.
+
+Far from the law the curve may turn: a model near chance level has little perplexity to lose, and a
+few draws of noise may even help it. So only the bright branch counts, from abundant light down to where
+the rise falls again; a level that it does not reach has no threshold, whatever the curve does in the
+dark.
 """
 
 from __future__ import annotations
@@ -11,10 +16,11 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 
-__all__ = ["interpolate_threshold", "solve_threshold"]
+__all__ = ["highest_rise", "interpolate_threshold", "solve_threshold"]
 
 STEPS = (1.05, 1000.0)  # bounds of a step that is not between two known points
 LIGHT = (1e-3, 1e15)  # nobody looks beyond
+TURN = 0.25  # of the target: by how much the rise falls where the curve has turned, and not just jitters
 FAR = 10.0  # what counts as the logarithm of zero, negative and infinite rises
 
 
@@ -30,9 +36,10 @@ def solve_threshold(
     """Light at which ``rise`` equals ``target``, or None if it was not found.
 
     Args:
-      rise: falls with light; may be negative or infinite.
+      rise: falls with light, as far down as the target; may be negative or infinite.
       target: above 0.
-      start: light to begin with, if nothing is known yet.
+      start: light to begin with, if nothing is known yet; below the target, it is taken to be on the
+        bright branch.
       tolerance: stop at a point where ``|log(rise / target)|`` is below it, then interpolate.
       most: points to add at most.
       seen: points known already; new ones are added to it.
@@ -77,12 +84,15 @@ def _enclose(
 ) -> tuple[float, float] | None:
     """Neighbouring points above and below the target; None if one is close enough or none is found."""
     while True:
-        gaps = {light: _gap(r, target, tolerance) for light, r in sorted(seen.items())}
+        branch = _branch(seen, target)
+        gaps = {light: _gap(r, target, tolerance) for light, r in branch}
         if 0.0 in gaps.values():
             return None
         for (low, above), (high, below) in reversed(list(itertools.pairwise(gaps.items()))):
             if above > 0 > below:
                 return low, high
+        if len(branch) < len(seen) and all(gap < 0 for gap in gaps.values()):
+            return None  # it has turned below the target
         if not gaps:
             light = start
         else:  # all on one side: as the law 1/light says from the nearest
@@ -95,7 +105,7 @@ def _enclose(
 
 
 def interpolate_threshold(seen: Mapping[float, float], target: float) -> float | None:
-    """Interpolate points (linear in log light, log rise) to the last one above the target.
+    """Interpolate points (linear in log light, log rise) where, from the bright end, they first pass it.
 
     Where no two points enclose the target the law ``rise ~ 1/light`` carries the nearest one over, if it
     is within a factor of e; otherwise None.
@@ -103,15 +113,42 @@ def interpolate_threshold(seen: Mapping[float, float], target: float) -> float |
     >>> round(interpolate_threshold({100.0: 0.04, 400.0: 0.01}, 0.02))
     200
     """
-    points = sorted((light, r) for light, r in seen.items() if 0 < r < math.inf)
+    branch = _branch(seen, target)
+    points = [(light, r) for light, r in branch if 0 < r < math.inf]
     for (low, above), (high, below) in reversed(list(itertools.pairwise(points))):
         if above >= target >= below and above > below:
             fraction = math.log(above / target) / math.log(above / below)
             return low * (high / low) ** fraction
+    if len(branch) < len(seen) and all(r < target for _, r in branch):
+        return None
     nearest = min(points, key=lambda p: abs(_gap(p[1], target)), default=None)
     if nearest is None or abs(_gap(nearest[1], target)) > 1:
         return None
     return nearest[0] * nearest[1] / target
+
+
+def highest_rise(seen: Mapping[float, float], target: float) -> tuple[float, float] | None:
+    """Light and rise where the curve has turned below the target; None if it has not.
+
+    >>> highest_rise({1e3: 0.001, 1e2: 0.006, 1e1: -0.02}, 0.01)
+    (100.0, 0.006)
+    """
+    branch = _branch(seen, target)
+    if len(branch) == len(seen) or any(r >= target for _, r in branch):
+        return None
+    return max(branch, key=lambda point: point[1])
+
+
+def _branch(seen: Mapping[float, float], target: float) -> list[tuple[float, float]]:
+    """Points by light, from the brightest to where the rise has fallen again, that one left out."""
+    branch: list[tuple[float, float]] = []
+    top = -math.inf
+    for light, r in sorted(seen.items(), reverse=True):
+        if r < top - TURN * target:
+            break
+        top = max(top, r)
+        branch.append((light, r))
+    return branch[::-1]
 
 
 def _gap(rise: float, target: float, tolerance: float = 0.0) -> float:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from photonjax.evaluation.thresholds import interpolate_threshold, solve_threshold
+from photonjax.evaluation.thresholds import highest_rise, interpolate_threshold, solve_threshold
 
 
 @pytest.mark.parametrize("start", [1e-2, 1.0, 700.0, 1e4, 1e9])
@@ -57,3 +57,30 @@ def test_points_that_are_known_are_not_asked_for_again():
     seen = {3.0: rise(3.0), 7e5: rise(7e5)}
     solve_threshold(rise, 0.01, 1.0, tolerance=0.01, seen=seen)
     assert len(asked) == len(seen) == len({round(math.log(light), 9) for light in seen})
+
+
+def collapsing(light: float) -> float:
+    """Rises to 0.6 % with less light, falls below zero, and is far above in the dark."""
+    return 0.6e-2 / (60 / light + light / 60) * 2 - 0.05 * (light < 5) + 0.5 * (light < 0.05)
+
+
+def test_a_level_that_the_bright_branch_does_not_reach_has_no_threshold():
+    """What this was found by: in the dark the same curve passes the level, and that is no answer."""
+    seen: dict[float, float] = {}
+    assert solve_threshold(collapsing, 0.01, 1e3, most=20, seen=seen) is None
+    assert len(seen) < 10  # it gives up once the curve has turned
+    light, rise = highest_rise(seen, 0.01)
+    assert 0.4e-2 < rise < 0.6e-2 and 20 < light < 200
+    dark = seen | {0.01: collapsing(0.01), 0.04: collapsing(0.04)}
+    assert dark[0.01] > 0.01 and interpolate_threshold(dark, 0.01) is None
+    assert interpolate_threshold({1e3: 0.001, 60.0: 0.006, 1.0: -0.05}, 0.01) is None
+    # Below its top the same curve has a threshold, the brightest passage.
+    found = solve_threshold(collapsing, 0.002, 1e3, tolerance=0.01, seen=seen)
+    assert found == pytest.approx(60 * (3 + math.sqrt(8)), rel=0.02)
+    assert highest_rise(seen, 0.002) is None
+
+
+def test_jitter_does_not_turn_a_curve():
+    rise = lambda x: (5 / x) * (1 + 0.1 * math.sin(40 * math.log(x)))
+    found = solve_threshold(rise, 0.01, 1e4)
+    assert found == pytest.approx(500, rel=0.15)

@@ -7,9 +7,16 @@ import importlib
 import json
 import math
 import pathlib
+import shutil
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import optax
 import pytest
+from flax import nnx
+
+from photonjax.models import load_huggingface, load_tokenizer, save_huggingface
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 
@@ -27,8 +34,30 @@ FILES = {
 LADDER = "ladder={all: {}, head: {only: head}, rows-16: {rows: 16}, equal-snr: {equal_snr: true}}"
 
 
+@pytest.fixture(scope="session")
+def trained(checkpoint, corpus, tmp_path_factory) -> pathlib.Path:
+    """The tiny model with something to lose: near chance level, a few draws of noise may even help."""
+    model = load_huggingface(checkpoint)
+    text = load_tokenizer(checkpoint).encode(corpus.read_text()).ids
+    tokens = jnp.asarray(text, jnp.int32).reshape(5, 24)
+
+    def loss(model: nnx.Module) -> jax.Array:
+        scores = jax.nn.log_softmax(model(tokens)[:, :-1])
+        return -jnp.take_along_axis(scores, tokens[:, 1:, None], 2).mean()
+
+    optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
+    step = nnx.jit(lambda model, optimizer: optimizer.update(model, nnx.grad(loss)(model)))
+    for _ in range(20):
+        step(model, optimizer)
+    assert 2 < float(jnp.exp(loss(model))) < 30
+    directory = tmp_path_factory.mktemp("trained")
+    shutil.copytree(checkpoint, directory, dirs_exist_ok=True)
+    save_huggingface(model, directory)
+    return directory
+
+
 @pytest.fixture
-def photons(checkpoint, corpus, in_process):
+def photons(trained, corpus, in_process):
     """Run the experiment on the tiny model in this process; later overrides win."""
     schema = importlib.import_module("experiments.photons.config").Photons
     experiment = importlib.import_module("experiments.photons.run").photons
@@ -36,7 +65,7 @@ def photons(checkpoint, corpus, in_process):
     def run(results: pathlib.Path, *overrides: str):
         settings = [
             "model=local",
-            f"model.path={checkpoint}",
+            f"model.path={trained}",
             f"data.corpus=file:{corpus}",
             "data.length=24",
             "windows=2",
@@ -166,6 +195,24 @@ def test_thresholds_make_sense(first):
         same["perplexity_change_percent"]
         < fixed["rows-16", "multiply"]["perplexity_change_percent"]
     )
+
+
+def test_a_loss_that_a_model_cannot_have_is_refused(photons, checkpoint, place):
+    """Untrained, it is little better than guessing: its rise has a top at 0.6 %, and then falls."""
+    outcome = photons(
+        place,
+        "run=untrained",
+        f"model.path={checkpoint}",
+        "targets_percent=[1]",
+        "ladder={rows-16: {rows: 16}}",
+    )
+    assert (
+        outcome.status == 0
+        and "rows-16: +1 % is not reached: the rise is 0.6 % at most" in outcome.err
+    )
+    (row,) = metrics(place / "photons" / "untrained")["thresholds"]
+    assert row["light"] is None and row["photons_per_multiply"] is None
+    assert "not found" in outcome.out
 
 
 def test_points_say_what_thresholds_say(first):
