@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from photonjax.models.scaling import LongRopeScaling, RopeScaling, YarnScaling
+from photonjax.models.scaling import LongRopeScaling, RopeScaling, YarnScaling, positive
 
 __all__ = ["ACTIVATIONS", "DecoderConfig", "LongRopeScaling", "RopeScaling", "YarnScaling"]
 
@@ -140,9 +140,9 @@ class DecoderConfig:
         if self.rotary_dim == self.head_dim:
             object.__setattr__(self, "rotary_dim", None)
         for field in ("rope_theta", "norm_eps"):
-            self._check(field, _positive, "must be a finite number above 0")
+            self._check(field, positive, "must be a finite number above 0")
         for field in ("query_scale", "scores_cap", "logits_cap", "local_rope_theta"):
-            self._check(field, _positive, "must be a finite number above 0, or None", optional=True)
+            self._check(field, positive, "must be a finite number above 0, or None", optional=True)
         for flag in dataclasses.fields(self):
             if flag.type == "bool":
                 self._check(
@@ -183,7 +183,7 @@ class DecoderConfig:
             self._refuse(field, remedy)
 
     def _refuse(self, field: str, remedy: str) -> None:
-        raise ValueError(f"DecoderConfig.{field}={getattr(self, field)!r}: {remedy}")
+        raise ValueError(f"DecoderConfig.{field}={getattr(self, field)!r:.100}: {remedy}")
 
     @property
     def period(self) -> int:
@@ -203,8 +203,3 @@ class DecoderConfig:
 
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _positive(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value > 0

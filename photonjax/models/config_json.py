@@ -15,7 +15,7 @@ from photonjax.models.abstract import ModelConfig
 from photonjax.models.config import DecoderConfig, Scaling
 from photonjax.models.families import families
 from photonjax.models.family import Family, HuggingFace, global_every
-from photonjax.models.scaling import LongRopeScaling, RopeScaling, YarnScaling
+from photonjax.models.scaling import LongRopeScaling, RopeScaling, YarnScaling, positive
 from photonjax.models.weights import CheckpointError, check_spelling
 
 __all__ = ["read_config"]
@@ -57,6 +57,10 @@ def read_config(path: Path, raw: Mapping[str, Any]) -> tuple[Family, ModelConfig
 
     architectures = raw.get("architectures") or []
     kind = raw.get("model_type")
+    if not isinstance(architectures, list):
+        refuse(f"architectures={architectures!r:.200}")
+    if not isinstance(kind, str | None):
+        refuse(f"model_type={kind!r:.200}")
     owns = {family.huggingface.model_type: family for family in families()}
     if kind is None:
         kind = next((k for k, f in owns.items() if f.huggingface.architecture in architectures), "")
@@ -64,15 +68,15 @@ def read_config(path: Path, raw: Mapping[str, Any]) -> tuple[Family, ModelConfig
         refuse("a configuration without architectures or model_type")
     for architecture in architectures:
         if kind not in owns or architecture != owns[kind].huggingface.architecture:
-            refuse(f"architecture {architecture!r}")
+            refuse(f"architecture {architecture!r:.200}")
     if kind not in owns:
-        refuse(f"model_type={kind!r}")
+        refuse(f"model_type={kind!r:.200}")
     family = owns[kind]
     form = family.huggingface
     for key, allowed in {**_ONLY, **form.only}.items():
         mapped = key not in form.only and (key in form.keys or key in (form.rotary_fraction or ()))
         if key in raw and raw[key] not in allowed and not mapped:
-            refuse(f"{key}={raw[key]!r}")
+            refuse(f"{key}={raw[key]!r:.200}")
     known = {*form.keys, *_ONLY, *form.only, *_OTHER_KEYS, *(form.rotary_fraction or ())[:1]}
     for key in form.required:
         if raw.get(key) is None:
@@ -91,8 +95,8 @@ def read_config(path: Path, raw: Mapping[str, Any]) -> tuple[Family, ModelConfig
         return family, family.config(**fields)
     except CheckpointError:
         raise
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise CheckpointError(f"{path}: numbers of no model: {error}") from None
 
 
 def _decoder_fields(
@@ -106,13 +110,15 @@ def _decoder_fields(
         if family.flags.get("activation") == "gelu_tanh" and activation == "gelu":
             activation = "gelu_pytorch_tanh"  # what Gemma's first files mean by it
         if _ACTIVATIONS.get(activation) != fields.get("activation", "silu"):
-            refuse(f"hidden_act={activation!r}")
-    if raw.get("query_pre_attn_scalar") is not None:
-        fields["query_scale"] = raw["query_pre_attn_scalar"] ** -0.5
+            refuse(f"hidden_act={activation!r:.200}")
+    if (divisor := raw.get("query_pre_attn_scalar")) is not None:
+        if not positive(divisor):
+            refuse(f"query_pre_attn_scalar={divisor!r:.200}")
+        fields["query_scale"] = divisor**-0.5
     if "sliding_window" in family.huggingface.keys.values():
         fields |= _windows(raw, fields, refuse)
     elif any(kind != _GLOBAL for kind in raw.get("layer_types") or []):
-        refuse(f"layer_types={raw['layer_types']!r}")
+        refuse(f"layer_types={raw['layer_types']!r:.200}")
     if fields.get("sliding_window") is None:
         for key in ("global_every", "local_rope_theta"):
             fields.pop(key, None)
@@ -133,11 +139,11 @@ def _windows(
     if _LOCAL not in types:
         return {"sliding_window": None}
     if not set(types) <= {_LOCAL, _GLOBAL} or len(types) != fields["num_layers"]:
-        refuse(f"layer_types={types!r}")
+        refuse(f"layer_types={types!r:.200}")
     try:
         return {"global_every": global_every([kind == _LOCAL for kind in types])}
     except ValueError:
-        refuse(f"layer_types={types!r}")
+        refuse(f"layer_types={types!r:.200}")
 
 
 def _rope(
@@ -160,26 +166,31 @@ def _rope(
         if value is None:
             continue
         if not isinstance(value, dict):
-            refuse(f"{key}={value!r}")
+            refuse(f"{key}={value!r:.200}")
         everywhere, near = value, None
         if {_LOCAL, _GLOBAL} & value.keys():
             everywhere, near = value.get(_GLOBAL) or {}, value.get(_LOCAL) or {}
         for rope in (everywhere, near or {}):
+            if not isinstance(rope, dict):
+                refuse(f"{key}={value!r:.200}")
             kind = rope.get("rope_type", rope.get("type", "default"))
             allowed = ("default",) if rope is near else ("default", *_SCALINGS)
             part = rope.get("partial_rotary_factor", 1)
             if kind not in allowed or (fraction is None and part != 1):
-                refuse(f"{key}={value!r}")
+                refuse(f"{key}={value!r:.200}")
         if fraction is not None:
             fraction = everywhere.get("partial_rotary_factor", fraction)
         if everywhere.get("rope_theta") is not None:
             found["rope_theta"] = everywhere["rope_theta"]
         if near and near.get("rope_theta") and fields.get("sliding_window") is not None:
             found["local_rope_theta"] = near["rope_theta"]
-        found["rope_scaling"] = _scaling(everywhere, raw, fields, f"{key}={value!r}", refuse)
+        found["rope_scaling"] = _scaling(everywhere, raw, fields, f"{key}={value!r:.200}", refuse)
     if fraction is not None:
-        head_dim = fields.get("head_dim") or fields["hidden_size"] // fields["num_heads"]
-        found["rotary_dim"] = int(head_dim * fraction)
+        if not positive(fraction) or fraction > 1:
+            refuse(f"a fraction of {fraction!r:.200} of each head turned")
+        if positive(fields["num_heads"]):  # else the configuration says so
+            head_dim = fields.get("head_dim") or fields["hidden_size"] // fields["num_heads"]
+            found["rotary_dim"] = int(head_dim * fraction)
     return found
 
 
@@ -204,6 +215,8 @@ def _scaling(
         refuse(what)
     if kind == "longrope":
         if not all(isinstance(found[own], list) for own in ("short", "long")):
+            refuse(what)
+        if not positive(found["original_length"]) or found["original_length"] < 2:
             refuse(what)
         found |= {own: tuple(found[own]) for own in ("short", "long")}
         factor = rope.get("factor") or length / found["original_length"]

@@ -70,7 +70,7 @@ class GPT2Config:
             kind = (int, float) if field.type == "float" else int
             if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < 2**63:
                 raise ValueError(
-                    f"GPT2Config.{field.name}={value!r}: must be above 0 ({field.type})"
+                    f"GPT2Config.{field.name}={value!r:.100}: must be above 0 ({field.type})"
                 )
         if self.hidden_size % self.num_heads:
             raise ValueError(

@@ -14,18 +14,27 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-__all__ = ["LongRopeScaling", "RopeScaling", "YarnScaling"]
+__all__ = ["LongRopeScaling", "RopeScaling", "YarnScaling", "positive"]
 
 
-def _positive(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value > 0
+def positive(value: Any) -> bool:
+    """Whether it is a finite number above 0, as float has it.
+
+    >>> [positive(value) for value in (1, 0.5, 0, float("inf"), True, "1", 10**400)]
+    [True, True, False, False, False, False, False]
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(float(value)) and value > 0
+    except OverflowError:
+        return False
 
 
 def _check(scaling: Any, *values: Any) -> None:
     for value in values:
-        if not _positive(value):
-            raise ValueError(f"{scaling!r}: every number must be finite and above 0")
+        if not positive(value):
+            raise ValueError(f"{scaling!r:.300}: every number must be finite and above 0")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import math
+import pathlib
 
 import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
 from photonjax.models import CheckpointError, load_config, load_huggingface, named, names
+from photonjax.models.config_json import read_config
 
 QWEN_3 = dict(
     model_type="qwen3",
@@ -252,6 +255,104 @@ def test_no_key_with_a_wrong_letter_takes_a_default(tmp_path, name):
             changed = {wrong if k == key else k: value for k, value in raw.items()}
             with pytest.raises(CheckpointError, match=rf"'{key}' is missing"):
                 load_config(write(tmp_path, changed))
+
+
+OTHERS = {  # what no published configuration above has
+    "yarn": PUBLISHED["llama-3-8b"]
+    | dict(
+        rope_scaling=dict(
+            rope_type="yarn",
+            factor=4.0,
+            original_max_position_embeddings=32,
+            beta_fast=32,
+            beta_slow=1,
+            attention_factor=1.0,
+            truncate=True,
+        )
+    ),
+    "phi3": PUBLISHED["llama-3-8b"]
+    | dict(
+        model_type="phi3",
+        architectures=["Phi3ForCausalLM"],
+        partial_rotary_factor=1.0,
+        rope_scaling=dict(
+            rope_type="longrope",
+            short_factor=[1.0] * 64,
+            long_factor=[2.0] * 64,
+            original_max_position_embeddings=32,
+            factor=2.0,
+        ),
+    ),
+    "gemma3_text": GEMMA_3
+    | dict(
+        layer_types=(["sliding_attention"] * 5 + ["full_attention"]) * 4
+        + ["sliding_attention"] * 2,
+        rope_parameters=dict(
+            full_attention=dict(rope_type="linear", factor=2.0, rope_theta=1e6),
+            sliding_attention=dict(rope_type="default", rope_theta=1e4),
+        ),
+    ),
+    "smollm3": PUBLISHED["llama-3-8b"]
+    | dict(
+        model_type="smollm3",
+        architectures=["SmolLM3ForCausalLM"],
+        no_rope_layers=[1, 1, 1, 0] * 8,
+        no_rope_layer_interval=4,
+    ),
+    "falcon": dict(
+        model_type="falcon",
+        architectures=["FalconForCausalLM"],
+        activation="gelu",
+        alibi=False,
+        bias=False,
+        ffn_hidden_size=96,
+        hidden_size=32,
+        layer_norm_epsilon=1e-5,
+        max_position_embeddings=64,
+        multi_query=True,
+        new_decoder_architecture=True,
+        num_attention_heads=4,
+        num_hidden_layers=2,
+        num_kv_heads=2,
+        num_ln_in_parallel_attn=2,
+        parallel_attn=True,
+        rope_theta=1e4,
+        vocab_size=24,
+    ),
+}
+BAD = [0, -1, 1.5, 10**9, 10**400, math.inf, -math.inf, math.nan, "", "a", "8", True]
+BAD += [None, [], [1], [[]], [None], {}, {"a": 1}, "x" * 5000]
+
+
+def places(raw, path=()):
+    for key, value in raw.items():
+        yield (*path, key)
+        if isinstance(value, dict):
+            yield from places(value, (*path, key))
+
+
+def changed(raw, path, value):
+    rest = changed(raw[path[0]], path[1:], value) if path[1:] else value
+    return raw | {path[0]: rest}
+
+
+@pytest.mark.parametrize("name", [*PUBLISHED, *OTHERS])
+def test_whatever_stands_in_a_key_the_answer_is_a_model_or_one_line(name):
+    """Some 5,000 configurations. What is accepted has sizes that are numbers."""
+    raw = {**PUBLISHED, **OTHERS}[name]
+    accepted = refused = 0
+    for path in places(raw):
+        for value in BAD:
+            try:
+                _, config = read_config(pathlib.Path("config.json"), changed(raw, path, value))
+            except CheckpointError as error:
+                assert "\n" not in str(error) and len(str(error)) < 1000, (path, value)
+                refused += 1
+                continue
+            accepted += 1
+            numbers = [v for v in dataclasses.astuple(config) if type(v) in (int, float)]
+            assert all(0 < number < math.inf for number in numbers), (path, value)
+    assert refused > accepted > 0
 
 
 def numbers(*shape):

@@ -29,7 +29,7 @@ def _positions(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, A
     if turned is None:
         return {"no_rope_every": raw.get("no_rope_layer_interval", _EVERY)}
     if not isinstance(turned, list) or len(turned) != fields["num_layers"]:
-        raise ValueError(f"no_rope_layers={turned!r}: must list num_hidden_layers numbers")
+        raise ValueError(f"no_rope_layers={turned!r:.200}: must list num_hidden_layers numbers")
     return {"no_rope_every": global_every([bool(layer) for layer in turned])}
 
 
