@@ -171,3 +171,41 @@ def test_the_engine_decides_one_after_another():
     assert left.status == "digital" and "dynamic=True takes both" in left.reason
     whole = engine.decide(Site("c"), {"its input": "int32"})
     assert whole.reason == "not a product of real numbers: its input is int32"
+
+
+class Bilinear(nnx.Module):
+    """Multiplies with a parameter that is not called kernel."""
+
+    def __init__(self):
+        self.table = nnx.Param(jnp.ones((6, 4)))
+        self.dot_general = jax.lax.dot_general
+
+    def __call__(self, x):
+        return self.dot_general(x, self.table[...], (((1,), (0,)), ((), ())))
+
+
+def test_a_weight_of_any_name_is_one():
+    _, report = pj.convert(Bilinear(), [pj.Rule("*", A)])
+    (site,) = report.optical
+    assert (site.path, site.parameter, site.shape) == ("", "table", (6, 4)) and site.stationary
+
+
+def test_products_of_no_real_numbers_say_so():
+    whole, odd = jnp.ones((6, 6), jnp.int32), jnp.ones((6, 6), jnp.complex64)
+    for x, kind in ((whole, "int32"), (odd, "complex64")):
+        g = pj.optical(lambda x: x @ x, [pj.Rule("*", A)], params=())
+        text = (
+            f"rule '.*' has no effect: dot_general:0: not a product of real numbers: .* is {kind}"
+        )
+        with pytest.raises(ValueError, match=text):
+            g.report(x)
+        kept = pj.optical(lambda x: x @ x, [pj.Rule("*", None)], params=())
+        assert kept.report(x).digital
+    for kind in (jnp.int8, jnp.complex64):
+        g = pj.optical(lambda w, x: x @ w, [pj.Rule("*", A)])
+        with pytest.raises(ValueError, match=f"argument/0 is {jnp.dtype(kind).name}, which rule"):
+            g.report(jnp.ones((6, 4), kind), jnp.ones((2, 6), kind))
+    engine = Engine([pj.Rule("*", A)])
+    engine.decide(Site("", stationary=False), {})
+    with pytest.raises(ValueError, match="has no effect: the model: dynamic product"):
+        engine.check()

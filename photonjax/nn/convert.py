@@ -9,13 +9,15 @@ returns no model changes the one given: :func:`program_weights`, :func:`unprogra
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 from flax import nnx
 
 from photonjax.nn import hooks
+from photonjax.nn.checking import trace_model
 from photonjax.nn.module import check_module
 from photonjax.nn.nnx import OpticalDot, optical_dots, set_noise_key
 from photonjax.nn.sites import Product, products_of
@@ -27,7 +29,12 @@ Model = TypeVar("Model", bound=nnx.Module)
 
 
 def convert(
-    model: Model, rules: Sequence[Rule], *, key: jax.Array | None = None, noise: bool = True
+    model: Model,
+    rules: Sequence[Rule],
+    *,
+    key: jax.Array | None = None,
+    noise: bool = True,
+    sample: Any = None,
 ) -> tuple[Model, ConversionReport]:
     """Put the products that the rules name onto optical cores.
 
@@ -37,7 +44,7 @@ def convert(
     * ``nnx.Linear``, ``LinearGeneral`` (so the projections of attention), ``Einsum``, ``Conv`` (its
       patches stream past the kernel), and any module that multiplies through a ``dot_general``
       attribute;
-    * ``nnx.Embed``: its ``attend``; look-ups are no products;
+    * ``nnx.Embed``: its ``attend``; look-ups are no products (unchecked, unless a ``sample`` is given);
     * ``nnx.LoRA``, also in ``LoRALinear``: ``.../lora_a`` and ``.../lora_b``;
     * ``nnx.MultiHeadAttention``: ``.../scores`` and ``.../values``, for rules with ``dynamic=True``.
 
@@ -50,6 +57,9 @@ def convert(
       key: starts the dynamic noise (default ``jax.random.key(0)``); see
         :func:`photonjax.nnx.set_noise_key`.
       noise: ``False`` leaves dynamic noise off.
+      sample: what the model is called with: a tuple is its positional arguments, a dict its keyword
+        arguments, anything else its one argument; arrays or ``jax.ShapeDtypeStruct``. Given one, the
+        report is of such a call (:meth:`ConversionReport.check`): what runs, not what was installed.
 
     Returns:
       the model, and a :class:`ConversionReport` on every site.
@@ -80,7 +90,13 @@ def convert(
     engine.check()
     if noise:
         set_noise_key(model, jax.random.key(0) if key is None else key)
-    return model, engine.report()
+    report = dataclasses.replace(engine.report(), trace=trace_model)
+    if sample is None:
+        return model, report
+    args, kwargs = sample if isinstance(sample, tuple) else (sample,), {}
+    if isinstance(sample, dict):
+        args, kwargs = (), sample
+    return model, report.check(model, *args, **kwargs)
 
 
 def revert(model: Model) -> Model:
@@ -137,7 +153,7 @@ def _convert_one(product: Product, engine: Engine) -> None:
         product.dtypes(),
         closed=product.closed,
         present=present,
-        note=product.note,
+        unsure=product.unsure,
     )
     if site.core is None:
         hooks.restore(product.module, product.name)

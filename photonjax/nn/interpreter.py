@@ -17,7 +17,7 @@ from photonjax.nn.products import PRODUCTS, product_of
 from photonjax.nn.values import Turn, Value, like, part_of
 from photonjax.rules import Engine, Rule, Site
 from photonjax.workload.analysis import Analysis
-from photonjax.workload.jaxprs import body_of, on_light, scope_of
+from photonjax.workload.jaxprs import body_of, digital, on_light, scope_of
 from photonjax.workload.kinds import UNSUPPORTED, kind_of
 from photonjax.workload.origin import CONSTANT
 from photonjax.workload.parameters import Parameters
@@ -92,12 +92,12 @@ class Interpreter:
 
     def custom(self, inner: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
         """Values from light, derivatives from the function's own rule."""
-        digital = self.bind(eqn, ins)
+        plain = self.bind(eqn, ins)
         if not any(name in PRODUCTS for name in _primitives(inner)):
             self.note_closed(eqn, turn, scope)
-            return digital
+            return plain
         light = self.enter(inner, ins, turn, scope)
-        values = [_with_rule_of(d.value, v.value) for d, v in zip(digital, light, strict=True)]
+        values = [_with_rule_of(d.value, v.value) for d, v in zip(plain, light, strict=True)]
         return like(values, [v.origin for v in light], light)
 
     def product(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> Value:
@@ -115,7 +115,8 @@ class Interpreter:
             )
         core = self.engine.decide(known, {path: w.value.dtype, "its input": x.value.dtype}).core
         if core is None:
-            return self.bind(eqn, ins)[0]
+            with jax.named_scope(digital(path)):
+                return self.bind(eqn, ins)[0]
         if not all(isinstance(size, int) for size in jnp.shape(w.value)):
             raise ValueError(
                 f"{path}: what the array holds is {jnp.shape(w.value)}, a shape not known before the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,15 @@ from flax import linen as nn
 from photonjax.core.core import OpticalCore
 from photonjax.core.operands import DimensionNumbers
 from photonjax.core.product import optical_dot_general
-from photonjax.nn.transform import optical
+from photonjax.nn.transform import optical, workload_of_call
 from photonjax.rules import ConversionReport, Rule
+from photonjax.workload.jaxprs import on_light
+from photonjax.workload.sites import Workload
 
 __all__ = ["Optical", "OpticalDot"]
+
+Method = str | Callable[..., Any] | None
+"""Of a module: its name, a function that is given the module first, or ``None``: the call."""
 
 
 class OpticalDot(nn.Module):
@@ -56,18 +62,20 @@ class OpticalDot(nn.Module):
     ) -> jax.Array:
         """``lax.dot_general(x, w, dimension_numbers, ...)`` on the core."""
         key = self.make_rng("noise") if self.has_rng("noise") else None
-        return optical_dot_general(
-            x,
-            w,
-            dimension_numbers,
-            precision,
-            preferred_element_type,
-            core=self.core,
-            key=key,
-            site="/".join([*self.path[:-1], "kernel"]),
-            adc_range=self.adc_range,
-            input_range=self.input_range,
-        )
+        site = "/".join([*self.path[:-1], "kernel"])
+        with jax.named_scope(on_light(site)):
+            return optical_dot_general(
+                x,
+                w,
+                dimension_numbers,
+                precision,
+                preferred_element_type,
+                core=self.core,
+                key=key,
+                site=site,
+                adc_range=self.adc_range,
+                input_range=self.input_range,
+            )
 
 
 class Optical(nn.Module):
@@ -109,13 +117,31 @@ class Optical(nn.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the module, its products on light."""
+        return self.call(None, *args, **kwargs)
+
+    def apply(self, variables: Any, *args: Any, method: Method = None, **kwargs: Any) -> Any:
+        """As ``flax.linen.Module.apply``; ``method`` is one of the module's, by name or as a function."""
+        if method is None:
+            return super().apply(variables, *args, **kwargs)
+        return super().apply(variables, method, *args, method="call", **kwargs)
+
+    def init(self, rngs: Any, *args: Any, method: Method = None, **kwargs: Any) -> Any:
+        """As ``flax.linen.Module.init``; ``method`` as in :meth:`apply`."""
+        if method is None:
+            return super().init(rngs, *args, **kwargs)
+        return super().init(rngs, method, *args, method="call", **kwargs)
+
+    def call(self, method: Method, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the module (``None``: the module), its products on light."""
         if self.is_initializing():
-            return self.module(*args, **kwargs)
+            if callable(method):
+                return method(self.module, *args, **kwargs)
+            return (getattr(self.module, method) if method else self.module)(*args, **kwargs)
         key = self.make_rng("noise") if self.has_rng("noise") else None
         scope: Any = self.scope
         rngs = {name: rng for name, rng in scope.rngs.items() if name != "noise"}
         path = scope.path
-        run = self._run(scope.mutable, path)
+        run = self._run(scope.mutable, path, method)
         variables = _under(path, self.module.variables)
         out, changed = optical(run, self.rules)(key, variables, rngs, args, kwargs)
         for collection, tree in changed.items():
@@ -123,24 +149,33 @@ class Optical(nn.Module):
                 self.put_variable(collection, name, value)
         return out
 
-    def report(self, variables: Any, *args: Any, **kwargs: Any) -> ConversionReport:
+    def report(
+        self, variables: Any, *args: Any, method: Method = None, **kwargs: Any
+    ) -> ConversionReport:
         """What becomes of every product of a call; nothing is computed.
 
         Raises:
           ValueError: for a rule that matches nothing or is never reached.
         """
-        return optical(self._run(False, ()), self.rules).report(variables, {}, args, kwargs)
+        run = self._run(False, (), method)
+        report = optical(run, self.rules).report(variables, {}, args, kwargs)
+        return dataclasses.replace(report, trace=_trace)
 
-    def _run(self, mutable: Any, path: tuple[str, ...]) -> Callable[..., Any]:
+    def _run(self, mutable: Any, path: tuple[str, ...], method: Method) -> Callable[..., Any]:
         """The module's call as a function of its variables, as they stand in the whole tree."""
         module = self.module.clone(parent=None)
 
         def run(variables: Any, rngs: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
             own = {name: _at(path, tree) for name, tree in variables.items()}
-            out = module.apply(own, *args, rngs=rngs, mutable=mutable, **kwargs)
+            out = module.apply(own, *args, rngs=rngs, mutable=mutable, method=method, **kwargs)
             return (out, {}) if mutable is False else out
 
         return run
+
+
+def _trace(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Workload:
+    """The workload of ``module.apply(*args, **kwargs)``."""
+    return workload_of_call(module.apply, type(module).__name__, (args, kwargs), (0,))
 
 
 def _under(path: tuple[str, ...], variables: Any) -> Any:

@@ -14,6 +14,7 @@ from photonjax.core.core import OpticalCore, check_core
 from photonjax.core.fields import leaf_names
 from photonjax.core.operands import DimensionNumbers, result_dtype
 from photonjax.nn.gauges import Gauge
+from photonjax.workload.jaxprs import on_light
 from photonjax.workload.parameters import fill
 
 
@@ -96,6 +97,8 @@ class OpticalDot(nnx.Module):
         """Of stacked layers: the path of this product that layer ``{}`` would have by itself."""
         self.named: str | None = site if isinstance(site, str) else None
         """The path that static errors follow from, ``{}`` for the layer; None: the product's own."""
+        self.label: str | None = None
+        """The path of this product, where a trace of the model is to show it."""
         self.replaced: Any = None
         """The hook that this product took the place of, to be put back."""
 
@@ -177,9 +180,10 @@ class OpticalDot(nnx.Module):
             w if self.programmed is None else _assemble(self.programmed, self.programmed_structure)
         )
         if self.gauge is None or self.measurement is None:
-            return optical_dot_general(
-                x, loaded, dimension_numbers, out_sharding=out_sharding, **options
-            )
+            with jax.named_scope(on_light(self.label or "")):
+                return optical_dot_general(
+                    x, loaded, dimension_numbers, out_sharding=out_sharding, **options
+                )
         y, seen = self.gauge.product(x, loaded, dimension_numbers, reference=w, **options)
         self.measurement[...] = self.gauge.pool(self.measurement[...], seen)
         return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)

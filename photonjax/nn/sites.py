@@ -59,7 +59,7 @@ class Product:
       module: that multiplies. name: of the product, where the module has several.
       weight: what stays in the array; ``None`` if both operands are computed.
       closed: why it cannot be replaced, or ``None``.
-      note: to be added to the reason in a report.
+      unsure: what else must be true of a call for it to run on the core that it has; empty if nothing.
       stack: sizes of the axes of the layer stack it is in. unrolled: as in ``OpticalDot``.
       number: of its place on a die, as in ``OpticalDot``. named: what that is the number of.
     """
@@ -70,7 +70,7 @@ class Product:
     name: str = ""
     weight: Weight | None = None
     closed: str | None = None
-    note: str = ""
+    unsure: str = ""
     stack: tuple[int, ...] = ()
     unrolled: str | None = None
     number: int | np.ndarray = 0
@@ -154,6 +154,7 @@ def _products(
     kind = type(module).__name__
     own = hooks.own(module)
     refused = _refused(module, own)
+    unsure = _own_call(module)
     if isinstance(module, nnx.MultiHeadAttention):
         known = isinstance(module.attention_fn, OpticalAttention)
         known = known or module.attention_fn is nnx.dot_product_attention
@@ -166,16 +167,20 @@ def _products(
     elif isinstance(module, nnx.Conv):
         ndim = len(module.kernel_shape)
         axes = tuple(range(ndim - 1)) if module.feature_group_count == 1 else None
-        yield one(kernel(axes, ndim), closed=refused)
+        yield one(kernel(axes, ndim), closed=refused, unsure=unsure)
     elif isinstance(module, nnx.Einsum):
-        yield one(kernel(_summed(module.einsum_str), len(module.kernel_shape)), closed=refused)
+        yield one(
+            kernel(_summed(module.einsum_str), len(module.kernel_shape)),
+            closed=refused,
+            unsure=unsure,
+        )
     elif isinstance(module, nnx.LinearGeneral):
         sums, batch = len(module.in_features), len(module.batch_axis)
         weight = kernel(
             None if batch else tuple(range(sums)), batch + sums + len(module.out_features)
         )
         closed = None if module.dot_general_cls is None else "its dot_general_cls decides"
-        yield one(weight, closed=closed or refused)
+        yield one(weight, closed=closed or refused, unsure=unsure)
     elif isinstance(module, nnx.LoRA):
         closed = None if type(module) in (nnx.LoRA, OpticalLoRA) else f"{kind} is its own LoRA"
         for name in ("lora_a", "lora_b"):
@@ -184,16 +189,26 @@ def _products(
     elif isinstance(module, nnx.Embed):
         closed = None if type(module) in (nnx.Embed, OpticalEmbed) else f"{kind} is its own Embed"
         weight = Weight(_join(path, "embedding"), module.embedding, (1,), 2)
-        yield one(weight, closed=closed, note=", where attend is called")
+        yield one(weight, closed=closed, unsure="where attend is called")
     elif isinstance(module, nnx.Linear):
-        yield one(kernel((0,), 2), closed=refused)
+        yield one(kernel((0,), 2), closed=refused, unsure=unsure)
     elif hasattr(module, "programmed_weight"):
         parameter, axis = module.programmed_weight
         yield one(Weight(parameter, _lookup(model, parameter), (axis,)))
     elif hasattr(module, "left_digital"):
         yield one(kernel(None, 3), closed=module.left_digital)
     elif callable(getattr(module, "dot_general", None)):
-        yield one(kernel((0,), None), closed=refused)
+        yield one(kernel((0,), None) or _matrix(path, module), closed=refused)
+
+
+def _own_call(module: Any) -> str:
+    """Of a subclass of a layer of Flax: what its own ``__call__`` must do to multiply on a core."""
+    for kind in (nnx.Linear, nnx.LinearGeneral, nnx.Einsum, nnx.Conv):
+        if isinstance(module, kind) and type(module).__call__ is not kind.__call__:
+            known = type(module) is nnx.LoRALinear
+            name = hooks.attribute_of(module)
+            return "" if known else f"where {type(module).__name__}'s own call multiplies by {name}"
+    return ""
 
 
 def _refused(module: Any, own: Any) -> str | None:
@@ -205,6 +220,16 @@ def _refused(module: Any, own: Any) -> str | None:
         return f"its {name} is not JAX's"
     reason = closed_by(own, module)
     return None if reason is None else f"its own {name} {reason}"
+
+
+def _matrix(path: str, module: Any) -> Weight | None:
+    """The weight of a module that has one array of two axes or more, under any name."""
+    found = [
+        Weight(_join(path, str(name)), node, None)
+        for name, node in nnx.iter_children(module)
+        if isinstance(node, nnx.Param) and node.get_value().ndim > 1
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _lookup(model: nnx.Module, parameter: str) -> Any:

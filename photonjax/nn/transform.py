@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -15,10 +16,15 @@ from photonjax.nn.interpreter import Interpreter
 from photonjax.nn.values import Turn, Value
 from photonjax.rules import ConversionReport, Rule, Site, as_rules
 from photonjax.workload.parameters import Parameters, leaves_of
+from photonjax.workload.sites import Workload
+from photonjax.workload.walk import workload_of
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+"""Arguments and keyword arguments."""
 
 
 def optical(
-    f: Callable[..., Any], rules: Sequence[Rule], *, params: int | Sequence[int] = 0
+    f: Callable[..., Any], rules: Sequence[Rule], *, params: int | str | Sequence[int | str] = 0
 ) -> Any:
     """Put matrix products of any JAX function on optical cores.
 
@@ -44,16 +50,17 @@ def optical(
     * ``jax.grad(g)`` differentiates the optical forward pass, in floating point, as
       :func:`photonjax.optical_dot_general` does; ``optical(jax.grad(f), rules)`` puts the products
       of the backward pass on light as well.
-    * Leaves of arguments that are no numbers (functions, strings, ``True``) are passed on as they are.
+    * What of the arguments is no array (Python's numbers, functions, strings, ``True``) is passed on as
+      it is, so that it may decide the program; under ``jax.jit`` of g, static arguments are.
 
     Args:
       f: a function that JAX can trace.
       rules: the first that takes a product decides.
-      params: which arguments of f hold parameters, by position (:func:`photonjax.trace_workload`).
+      params: which arguments of f hold parameters, by position or keyword (:func:`photonjax.trace_workload`).
 
     Returns:
-      ``g(key, *args)``, to be jitted, differentiated and mapped like ``f``; ``key=None``: no random
-      noise. It traces f at every call: jit it. ``g.report(*args)`` is the
+      ``g(key, *args, **kwargs)``, to be jitted, differentiated and mapped like ``f``; ``key=None``: no random
+      noise. It traces f at every call: jit it. ``g.report(*args, **kwargs)`` is the
       :class:`~photonjax.ConversionReport` for such arguments (or their ``jax.ShapeDtypeStruct``), with
       what could not be entered (kernels, callbacks, solvers); nothing is computed.
 
@@ -75,7 +82,7 @@ def optical(
       up    8 x 16  1       optical  rule 'up'
       down  16 x 4  1       digital  no rule matches
     """
-    places = (params,) if isinstance(params, int) else tuple(params)
+    places = (params,) if isinstance(params, (int, str)) else tuple(params)
     if not callable(f):
         raise TypeError(
             f"optical: {brief(f)} is not a function; give the one that multiplies, for a model "
@@ -84,11 +91,9 @@ def optical(
     rules = as_rules(rules)
     name = getattr(f, "__name__", type(f).__name__)
 
-    def run(key: jax.Array | None, args: tuple[Any, ...]) -> tuple[Any, list[Site]]:
-        closed, shape = traced(f, name, args)
-        values = [
-            Value(leaf, origin) for leaf, origin in leaves_of(args, places) if _is_number(leaf)
-        ]
+    def run(key: jax.Array | None, call: Call) -> tuple[Any, list[Site]]:
+        closed, shape = traced(f, name, call)
+        values = list(_values(call, places))
         shapes = {v.origin.path: jnp.shape(v.value) for v in values if v.origin.path}
         walk = Interpreter(rules, Parameters(shapes))
         outs = walk.enter(closed, values, Turn(key), "")
@@ -102,53 +107,87 @@ def optical(
         walk.engine.check()
         return jax.tree.unflatten(jax.tree.structure(shape), [v.value for v in outs]), sites
 
-    def check(key: Any, args: tuple[Any, ...]) -> None:
+    def check(key: Any, call: Call) -> None:
         if key is not None and not _is_key(key):
             raise TypeError(
                 f"optical: the first argument is the noise key (jax.random.key(...) or None), not {key!r:.60}"
             )
-        if not all(0 <= i < len(args) for i in places):
-            raise ValueError(f"optical: params = {params!r}, but there are {len(args)} arguments")
+        args, kwargs = call
+        for place in places:
+            if not (0 <= place < len(args) if isinstance(place, int) else place in kwargs):
+                names = "".join(f", {word}" for word in kwargs)
+                raise ValueError(
+                    f"optical: params = {params!r}, but there are {len(args)} arguments{names}"
+                )
 
-    def g(key: jax.Array | None, *args: Any) -> Any:
-        check(key, args)
-        return run(key, args)[0]
+    def g(key: jax.Array | None, *args: Any, **kwargs: Any) -> Any:
+        check(key, (args, kwargs))
+        return run(key, (args, kwargs))[0]
 
-    def report(*args: Any) -> ConversionReport:
-        check(None, args)
+    def report(*args: Any, **kwargs: Any) -> ConversionReport:
+        check(None, (args, kwargs))
         found: list[Site] = []
-        arrays, fixed = split(args)
+        arrays, fixed = split((args, kwargs))
 
-        def trace(arrays: list[Any]) -> Any:
+        def once(arrays: list[Any]) -> Any:
             out, sites = run(None, joined(arrays, fixed))
             found.extend(sites)
             return out
 
-        jax.eval_shape(trace, arrays)
-        return ConversionReport(tuple(found))
+        jax.eval_shape(once, arrays)
+        return ConversionReport(tuple(found), trace)
+
+    def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Workload:
+        keyless = functools.partial(f, None) if hasattr(f, "report") else f
+        return workload_of_call(keyless, name, (args, kwargs), places)
 
     g.__name__ = f"optical_{name}"
     g.report = report  # type: ignore[attr-defined]
     return g
 
 
-def traced(f: Callable[..., Any], name: str, args: tuple[Any, ...]) -> tuple[Any, Any]:
-    """The jaxpr of f, over those leaves of its arguments that are numbers, and its result's shape.
+def workload_of_call(
+    f: Callable[..., Any], name: str, call: Call, places: Sequence[int | str]
+) -> Workload:
+    """The workload of a call of f (:func:`photonjax.trace_workload`), whatever it is given."""
+    closed, _ = traced(f, name, call)
+    return workload_of(closed, [v.origin for v in _values(call, places)])
+
+
+def _values(call: Call, places: Sequence[int | str]) -> Iterator[Value]:
+    """What is known of each number that a call is given."""
+    args, kwargs = call
+    words = sorted(kwargs)
+    numbers = [
+        place if isinstance(place, int) else len(args) + words.index(place) for place in places
+    ]
+    for leaf, origin in leaves_of([*args, *(kwargs[word] for word in words)], numbers):
+        if _is_number(leaf):
+            yield Value(leaf, origin)
+
+
+def traced(f: Callable[..., Any], name: str, call: Call) -> tuple[Any, Any]:
+    """The jaxpr of f, over those leaves of its arguments that are arrays, and its result's shape.
 
     Raises:
       TypeError: f looks at values that are not known before it runs.
     """
-    arrays, fixed = split(args)
+    arrays, fixed = split(call)
+
+    def run(arrays: list[Any]) -> Any:
+        args, kwargs = joined(arrays, fixed)
+        return f(*args, **kwargs)
+
     try:
-        return jax.make_jaxpr(lambda arrays: f(*joined(arrays, fixed)), return_shape=True)(arrays)
+        return jax.make_jaxpr(run, return_shape=True)(arrays)
     except (TypeError, jax.errors.NonConcreteBooleanIndexError) as error:
         if isinstance(error, TypeError) and "concrete" not in str(error):
             raise
         first = str(error).strip().splitlines()[0]
         raise TypeError(
             f"optical: {name} cannot be traced: at {_place(error)}, it needs the value of an array, "
-            "or a shape that depends on one; use lax.cond, jnp.where or a fixed size there, or pass "
-            f"that value by functools.partial ({first})"
+            "or a shape that depends on one; use lax.cond, jnp.where or a fixed size there, or give "
+            f"that value as a Python number ({first})"
         ) from error
 
 
@@ -160,14 +199,14 @@ def _place(error: Exception) -> str:
     return f"{frame.filename}:{frame.lineno}"
 
 
-def split(args: tuple[Any, ...]) -> tuple[list[Any], Any]:
-    """Numbers, and all else (functions, strings, truths: what a model may carry along), with its place."""
-    leaves, tree = jax.tree.flatten(args)
+def split(call: Any) -> tuple[list[Any], Any]:
+    """Arrays, and all else (Python's numbers, functions, strings), with its place."""
+    leaves, tree = jax.tree.flatten(call)
     numbers = [leaf for leaf in leaves if _is_number(leaf)]
     return numbers, (tree, [_NUMBER if _is_number(leaf) else leaf for leaf in leaves])
 
 
-def joined(numbers: Sequence[Any], fixed: Any) -> tuple[Any, ...]:
+def joined(numbers: Sequence[Any], fixed: Any) -> Any:
     """The arguments again."""
     tree, leaves = fixed
     rest = iter(numbers)
@@ -186,6 +225,4 @@ def _is_key(key: Any) -> bool:
 
 
 def _is_number(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") or (
-        isinstance(leaf, (int, float, complex)) and not isinstance(leaf, bool)
-    )
+    return hasattr(leaf, "dtype") and hasattr(leaf, "shape") and not isinstance(leaf, type)

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 
 __all__ = [
     "body_of",
+    "digital",
     "itemsize",
     "join_path",
-    "lit_by",
     "on_light",
     "scan_parts",
     "scope_of",
+    "site_of",
     "weighs",
 ]
 
@@ -50,18 +51,23 @@ def scope_of(outer: str, eqn: Any) -> str:
 
 
 def on_light(path: str) -> str:
-    """The named scope of all that computes an optical product.
+    """The named scope of all that computes an optical product."""
+    return f"on_light{{{path}}}"
 
-    >>> lit_by("block/" + on_light("layers/0/up"))
-    'layers/0/up'
+
+def digital(path: str) -> str:
+    """The named scope of a digital product, where it has none but must be told apart."""
+    return f"digital{{{path}}}"
+
+
+def site_of(scope: str) -> tuple[str, str] | None:
+    """Where the product runs that an equation in a scope belongs to, and its path; None: it has no mark.
+
+    >>> site_of("block/" + on_light("layers/0/up"))
+    ('on_light', 'layers/0/up')
     """
-    return f"on_light<{path}>"
-
-
-def lit_by(scope: str) -> str | None:
-    """The product on light that an equation in a scope belongs to, or ``None``."""
-    found = re.search(r"on_light<([^>]*)>", scope)
-    return None if found is None else found[1]
+    found = re.search(r"(on_light|digital){([^}]*)}", scope)
+    return None if found is None else (found[1], found[2])
 
 
 def body_of(eqn: Any) -> Any:

@@ -66,8 +66,13 @@ def trace_workload(f: Callable[..., Any], *args: Any, params: int | Sequence[int
             f"params = {params!r}: there are {len(args)} arguments; give positions 0 ... {len(args) - 1}"
         )
     closed = jax.make_jaxpr(f)(*args)
+    return workload_of(closed, [origin for _, origin in leaves_of(args, places)])
+
+
+def workload_of(closed: Any, origins: Sequence[Origin]) -> Workload:
+    """The workload of a closed jaxpr, given the origins of its inputs."""
     walk = _Walk()
-    walk.enter(closed, [origin for _, origin in leaves_of(args, places)], 1, "")
+    walk.enter(closed, origins, 1, "")
     operations = [
         Operation(kind, name, *sums) for (kind, name), sums in walk.found.operations.items()
     ]
