@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from photonjax.core.ragged import optical_ragged_dot
 from photonjax.models.config import DecoderConfig
 from photonjax.models.parts import linear
 
@@ -27,7 +28,7 @@ __all__ = ["ExpertLinear", "Experts"]
 class ExpertLinear(nnx.Module):
     """One matrix [in, out] per expert; sorted rows meet their own expert's."""
 
-    left_digital = "which rows meet which expert depends on the tokens (a ragged product)"
+    batch_axes = 1  # of the kernel: its elements are matrices of their own
 
     def __init__(
         self, experts: int, size_in: int, size_out: int, rngs: nnx.Rngs, *, dtype, param_dtype
@@ -35,14 +36,15 @@ class ExpertLinear(nnx.Module):
         init = nnx.initializers.lecun_normal(batch_axis=0)
         self.kernel = nnx.Param(init(rngs.params(), (experts, size_in, size_out), param_dtype))
         self.dtype = dtype
+        self.dot_general = lax.dot_general
 
     def __call__(self, x: jax.Array, rows: jax.Array) -> jax.Array:
         """x [rows, in], sorted by expert, rows [experts] of each -> [rows, out], float32."""
-        return lax.ragged_dot(
-            x.astype(self.dtype),
-            self.kernel[...].astype(self.dtype),
-            rows,
-            preferred_element_type=jnp.float32,
+        x, w = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
+        if self.dot_general is lax.dot_general:
+            return lax.ragged_dot(x, w, rows, preferred_element_type=jnp.float32)
+        return optical_ragged_dot(
+            x, w, rows, preferred_element_type=jnp.float32, dot_general=self.dot_general
         )
 
 

@@ -13,7 +13,7 @@ from jax.extend import core as jex
 
 from photonjax.core.product import optical_dot_general
 from photonjax.nn.control import CONTROL
-from photonjax.nn.products import PRODUCTS, product_of
+from photonjax.nn.products import PRODUCTS, is_product, product_of
 from photonjax.nn.values import Turn, Value, like, part_of
 from photonjax.rules import Engine, Rule, Site
 from photonjax.workload.analysis import Analysis
@@ -24,8 +24,6 @@ from photonjax.workload.parameters import Parameters
 from photonjax.workload.products import weight_operand
 
 _CUSTOM = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
-# What multiplies, or may, in a way that is not done here.
-_CLOSED = UNSUPPORTED.union(("ragged_dot", "ragged_dot_general")).difference(PRODUCTS)
 
 
 class Interpreter:
@@ -59,15 +57,15 @@ class Interpreter:
 
     def equation(self, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Value]:
         name = eqn.primitive.name
-        if name in PRODUCTS:
+        if is_product(eqn):
             return [self.product(eqn, ins, turn, scope)]
         if name in CONTROL:
             return self.results(eqn, ins, CONTROL[name](self, eqn, ins, turn, scope))
-        inner = body_of(eqn) if kind_of(name) == "other" and name not in _CLOSED else None
+        inner = body_of(eqn) if kind_of(name) == "other" and name not in UNSUPPORTED else None
         if inner is not None and is_call(eqn, inner):
             call = self.custom if name in _CUSTOM else self.enter_call
             return call(inner, eqn, ins, turn, scope)
-        self.note_closed(eqn, turn, scope)
+        self.note_closed(eqn, turn, scope, ins)
         return self.bind(eqn, ins)
 
     def bind(self, eqn: Any, ins: list[Value]) -> list[Value]:
@@ -94,7 +92,7 @@ class Interpreter:
         """Values from light, derivatives from the function's own rule."""
         plain = self.bind(eqn, ins)
         if not any(name in PRODUCTS for name in _primitives(inner)):
-            self.note_closed(eqn, turn, scope)
+            self.note_closed(eqn, turn, scope, ins)
             return plain
         light = self.enter(inner, ins, turn, scope)
         values = [_with_rule_of(d.value, v.value) for d, v in zip(plain, light, strict=True)]
@@ -127,7 +125,8 @@ class Interpreter:
         try:
             dot = functools.partial(optical_dot_general, core=core, key=key, site=jnp.uint32(site))
             with jax.named_scope(on_light(path)):
-                out = product_of(eqn, x.value, w.value, side == 0, dot)
+                more = [v.value for v in ins[2:]]
+                out = product_of(eqn, x.value, w.value, side == 0, dot, more)
         except (TypeError, ValueError) as error:
             if type(error) not in (TypeError, ValueError):  # JAX's own
                 raise
@@ -143,15 +142,28 @@ class Interpreter:
         before.append((layer if known else None, number))
         return number
 
-    def note_closed(self, eqn: Any, turn: Turn, scope: str) -> None:
-        """List what may multiply and is left as it is."""
+    def note_closed(self, eqn: Any, turn: Turn, scope: str, ins: list[Value]) -> None:
+        """List what may multiply and is left as it is, after its parameter if it has one."""
         name = eqn.primitive.name
-        inside = sorted({n for n in _primitives(eqn.params) if n in PRODUCTS or n in _CLOSED})
-        if name not in _CLOSED and not inside:
+        inside = sorted({n for n in _primitives(eqn.params) if n in PRODUCTS or n in UNSUPPORTED})
+        if name not in UNSUPPORTED and not inside:
             return
         where = "/".join(part for part in (scope, name) if part)
         reason = f"{name} cannot be entered" + (f" (it has {', '.join(inside)})" if inside else "")
-        self.engine.sites.append(Site(where, stationary=False, layers=turn.count, reason=reason))
+        weights = [v for v in ins if v.origin.fixed and v.origin.path]
+        found = Site(where, stationary=False, layers=turn.count, reason=reason)
+        if weights:
+            w = max(weights, key=lambda v: v.origin.size)
+            path, shape = w.origin.path, tuple(jnp.shape(w.value))
+            found = dataclasses.replace(
+                found,
+                path=path,
+                parameter=path,
+                shape=shape,
+                stationary=True,
+                dtype=str(w.value.dtype),
+            )
+        self.engine.sites.append(found)
 
     def once(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """JAX may trace a body more than once; its sites are listed, and counted, as of the first."""

@@ -151,7 +151,7 @@ class _Walk(Interpreter):
         out = product_of(eqn, x.value, w.value, side == 0, self.dot)
         return self.results(eqn, ins, [out.astype(eqn.outvars[0].aval.dtype)])[0]
 
-    def note_closed(self, eqn: Any, turn: Turn, scope: str) -> None:
+    def note_closed(self, eqn: Any, turn: Turn, scope: str, ins: list[Value]) -> None:
         before = len(self.engine.sites)
-        super().note_closed(eqn, turn, scope)
+        super().note_closed(eqn, turn, scope, ins)
         self.others += [site.path for site in self.engine.sites[before:]]

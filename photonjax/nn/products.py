@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from photonjax.core.convolution import optical_conv
+from photonjax.core.ragged import optical_ragged_dot
 
 Dot = Callable[..., jax.Array]
 
-PRODUCTS = ("dot_general", "conv_general_dilated")
+PRODUCTS = ("dot_general", "conv_general_dilated", "ragged_dot_general")
 
 
-def product_of(eqn: Any, x: Any, w: Any, swapped: bool, dot: Dot) -> jax.Array:
+def is_product(eqn: Any) -> bool:
+    """Whether an equation multiplies in a way that a core can."""
+    name, p = eqn.primitive.name, eqn.params
+    if name != "ragged_dot_general":
+        return name in PRODUCTS
+    numbers = p["ragged_dot_dimension_numbers"]
+    plain = (((1,), (1,)), ((), ()))
+    axes = tuple(tuple(map(tuple, pair)) for pair in numbers.dot_dimension_numbers)
+    first = tuple(numbers.lhs_ragged_dimensions) == tuple(numbers.rhs_group_dimensions) == (0,)
+    return first and axes == plain and p.get("group_offset") is None
+
+
+def product_of(
+    eqn: Any, x: Any, w: Any, swapped: bool, dot: Dot, more: Sequence[Any] = ()
+) -> jax.Array:
     """The equation's product, done by ``dot``, a drop-in for ``lax.dot_general``.
 
-    ``x`` streams, ``w`` is held; ``swapped`` if ``w`` was the left operand (of a dot_general).
+    ``x`` streams, ``w`` is held; ``swapped`` if ``w`` was the left operand (of a dot_general); ``more``
+    are its further operands.
     """
+    if eqn.primitive.name == "ragged_dot_general":
+        p = eqn.params
+        kind = p["preferred_element_type"]
+        return optical_ragged_dot(x, w, more[0], p["precision"], kind, dot_general=dot)
     multiply = _dot if eqn.primitive.name == "dot_general" else _convolution
     return multiply(eqn.params, x, w, swapped, dot)
 

@@ -195,8 +195,8 @@ def _products(
     elif hasattr(module, "programmed_weight"):
         parameter, axis = module.programmed_weight
         yield one(Weight(parameter, _lookup(model, parameter), (axis,)))
-    elif hasattr(module, "left_digital"):
-        yield one(kernel(None, 3), closed=module.left_digital)
+    elif hasattr(module, "batch_axes"):
+        yield one(kernel(None, module.batch_axes + 2), closed=refused)
     elif callable(getattr(module, "dot_general", None)):
         yield one(kernel((0,), None) or _matrix(path, module), closed=refused)
 

@@ -128,8 +128,8 @@ def _checked(sites: Sequence[Site], products: Sequence[MatmulSite]) -> tuple[Sit
         elif site.status != "digital":
             why = "its weight is multiplied past the core"
             if not names & past.keys():
-                marked = ("digital", site.path) in marks
-                why = "multiplied digitally" if marked else "not multiplied"
+                own = {("digital", path) for path in (site.path, site.path.rpartition("/")[0])}
+                why = "multiplied digitally" if own.intersection(marks) else "not multiplied"
             site = dataclasses.replace(
                 site, status="digital", reason=f"{why} in this call", core=None
             )

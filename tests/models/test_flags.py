@@ -266,11 +266,14 @@ def test_scanned_layers_with_experts():
     np.testing.assert_allclose(forward(scanned, TOKENS), forward(unrolled, TOKENS), atol=1e-5)
 
 
-def test_converting_a_model_with_experts_takes_the_rest():
+def test_experts_on_light():
     config = dataclasses.replace(CONFIG, num_experts=5, experts_per_token=2)
-    _, report = pj.convert(make(config), [pj.Rule("layers/*", pj.OpticalCore())])
-    optical = {site.path for site in report.optical}
-    assert "layers/0/mlp/router" in optical and "layers/0/attn/q_proj" in optical
-    assert not any(path.endswith(("gate_proj", "up_proj", "down_proj")) for path in optical)
-    experts = [s for s in report.digital if s.path.endswith(("gate_proj", "up_proj", "down_proj"))]
-    assert len(experts) == 3 * config.num_layers and all("ragged" in s.reason for s in experts)
+    model = make(config)
+    bare = {"input": {"bits": None}, "array": {"bits": None}, "adc": {"bits": None}}
+    exact, report = pj.convert(model, [pj.Rule("layers/*", pj.OpticalCore(**bare))], sample=TOKENS)
+    experts = [s for s in report.optical if s.path.endswith(("gate_proj", "up_proj", "down_proj"))]
+    assert len(experts) == 3 * config.num_layers and {s.shape[0] for s in experts} == {5}
+    np.testing.assert_allclose(forward(exact, TOKENS), forward(model, TOKENS), atol=1e-4)
+    rules = [pj.Rule("layers/0/mlp/up_proj", pj.OpticalCore(photons=10.0))]
+    noisy, _ = pj.convert(model, rules)
+    assert np.abs(forward(noisy, TOKENS) - forward(model, TOKENS)).max() > 1e-3

@@ -126,9 +126,7 @@ def test_checking_changes_nothing():
 def test_stacked_layers_and_compiled_parts():
     class Stack(nnx.Module):
         def __init__(self):
-            self.layers = nnx.vmap(lambda rngs: nnx.Linear(6, 6, rngs=rngs))(
-                nnx.Rngs(0).fork(split=3)
-            )
+            self.layers = nnx.vmap(lambda rngs: nnx.Linear(6, 6, rngs=rngs))(nnx.Rngs(0).split(3))
             self.own = nnx.Param(jnp.ones((6, 6)))
 
         @nnx.jit

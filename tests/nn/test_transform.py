@@ -181,8 +181,9 @@ def test_what_cannot_be_entered_is_reported():
         solved = jnp.linalg.solve(jnp.eye(5), x)
         echo = jax.pure_callback(lambda x: x, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
         whole = x.astype(jnp.int32) @ jnp.ones((8, 2), jnp.int32)
-        experts = lax.ragged_dot(x, jnp.ones((2, 8, 4)), jnp.array([3, 2]))
-        return doubled @ p["in"], hidden(x), solved, echo, whole, experts
+        sizes = jnp.array([3, 2])
+        slope = jax.grad(lambda w: lax.ragged_dot(x, w, sizes).sum())(jnp.ones((2, 8, 4)))
+        return doubled @ p["in"], hidden(x), solved, echo, whole, slope
 
     g = pj.optical(f, [pj.Rule("*", NOISY)])
     reasons = " | ".join(f"{s.path}: {s.reason}" for s in g.report(params(), X).digital)
