@@ -143,14 +143,14 @@ class Interpreter:
         return number
 
     def note_closed(self, eqn: Any, turn: Turn, scope: str, ins: list[Value]) -> None:
-        """List what may multiply and is left as it is, after its parameter if it has one."""
+        """List what may multiply and is left as it is; a product after its parameter, if it has one."""
         name = eqn.primitive.name
         inside = sorted({n for n in _primitives(eqn.params) if n in PRODUCTS or n in UNSUPPORTED})
         if name not in UNSUPPORTED and not inside:
             return
         where = "/".join(part for part in (scope, name) if part)
         reason = f"{name} cannot be entered" + (f" (it has {', '.join(inside)})" if inside else "")
-        weights = [v for v in ins if v.origin.fixed and v.origin.path]
+        weights = [v for v in ins if v.origin.fixed and v.origin.path and name in PRODUCTS]
         found = Site(where, stationary=False, layers=turn.count, reason=reason)
         if weights:
             w = max(weights, key=lambda v: v.origin.size)

@@ -45,8 +45,8 @@ def join_path(path: Sequence[Any]) -> str:
 
 
 def scope_of(outer: str, eqn: Any) -> str:
-    """Named scopes around an equation, joined by ``/``."""
-    own = str(eqn.source_info.name_stack)
+    """Named scopes around an equation, joined by ``/``; transformations of no scope are none."""
+    own = re.sub(r"(?:\w+\()+\)+", "", str(eqn.source_info.name_stack)).strip("/")
     return "/".join(s for s in (outer, own) if s)
 
 
