@@ -14,6 +14,7 @@ from photonjax.core.core import OpticalCore
 from photonjax.rules.report import ConversionReport
 from photonjax.rules.rule import Rule, Site, Status, as_rules
 
+
 class Engine:
     """Decides product after product by rules, and remembers what the rules were good for.
 
