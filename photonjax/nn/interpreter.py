@@ -35,6 +35,7 @@ class Interpreter:
         self.parameters = parameters
         self.multiplied = 0
         self.uses: dict[str, list[tuple[Any, int]]] = {}
+        self.order: dict[str, int] = {}
 
     def enter(self, jaxpr: Any, ins: Sequence[Value], turn: Turn, scope: str) -> list[Value]:
         consts = getattr(jaxpr, "consts", ())
@@ -103,7 +104,9 @@ class Interpreter:
         x, w = ins[1 - side], ins[side]
         path = self.analysis.name(w.origin, scope)
         self.multiplied += 1
-        known = Site(path, stationary=w.origin.fixed, layers=turn.count)
+        order = self.order.get(path, 0)
+        self.order[path] = order + 1
+        known = Site(path, stationary=w.origin.fixed, layers=turn.count, scope=scope, number=order)
         if w.origin.fixed:
             known = dataclasses.replace(
                 known,
@@ -113,7 +116,7 @@ class Interpreter:
             )
         core = self.engine.decide(known, {path: w.value.dtype, "its input": x.value.dtype}).core
         if core is None:
-            with jax.named_scope(digital(path)):
+            with jax.named_scope(digital(known.label)):
                 return self.bind(eqn, ins)[0]
         if not all(isinstance(size, int) for size in jnp.shape(w.value)):
             raise ValueError(
@@ -124,7 +127,7 @@ class Interpreter:
         key = turn.key_at(site, self.number(path, w), x, w)
         try:
             dot = functools.partial(optical_dot_general, core=core, key=key, site=jnp.uint32(site))
-            with jax.named_scope(on_light(path)):
+            with jax.named_scope(on_light(known.label)):
                 more = [v.value for v in ins[2:]]
                 out = product_of(eqn, x.value, w.value, side == 0, dot, more)
         except (TypeError, ValueError) as error:
@@ -171,17 +174,21 @@ class Interpreter:
         engine, analysis = self.engine, self.analysis
 
         def counters() -> Any:
-            return analysis.unnamed, {path: list(uses) for path, uses in self.uses.items()}
+            uses = {path: list(uses) for path, uses in self.uses.items()}
+            return analysis.unnamed, uses, dict(self.order)
 
         def traced(*args: Any) -> Any:
             if not start:
                 start.append(counters())
                 return body(*args)
             kept, before = (list(engine.sites), self.multiplied), counters()
-            analysis.unnamed, self.uses = start[0]
+            analysis.unnamed, self.uses, self.order = start[0]
             start[0] = counters()
             out = body(*args)
-            (engine.sites, self.multiplied), (analysis.unnamed, self.uses) = kept, before
+            (engine.sites, self.multiplied), (analysis.unnamed, self.uses, self.order) = (
+                kept,
+                before,
+            )
             return out
 
         return traced

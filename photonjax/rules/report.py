@@ -74,10 +74,12 @@ class ConversionReport:
 
     def __str__(self) -> str:
         rows = [("site", "weight", "layers", "runs", "why")]
+        several = {site.path for site in self.sites if site.number}
         for s in self.sites:
+            path = f"{s.path}#{s.number}" if s.path in several else s.path
             weight = "computed" if s.shape is None else " x ".join(map(str, s.shape))
             why = s.reason + "".join(f"; shared with {path}" for path in s.also)
-            rows.append((s.path, weight, str(s.layers), s.status, why))
+            rows.append((path, weight, str(s.layers), s.status, why))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         return "\n".join(
             "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]])
@@ -121,14 +123,14 @@ def _checked(sites: Sequence[Site], products: Sequence[MatmulSite]) -> tuple[Sit
     for site in sites:
         names = {site.path, *(site.under(path).parameter for path in (site.path, *site.also))}
         known |= names
-        if site.path in lit:
+        if site.label in lit:
             reason = site.reason.split(", where ")[0].removesuffix(_ALSO)
             reason += _ALSO if names & past.keys() else ""
             site = dataclasses.replace(site, status="optical", reason=reason)
         elif site.status != "digital":
             why = "its weight is multiplied past the core"
             if not names & past.keys():
-                own = {("digital", path) for path in (site.path, site.path.rpartition("/")[0])}
+                own = {("digital", path) for path in (site.label, site.path.rpartition("/")[0])}
                 why = "multiplied digitally" if own.intersection(marks) else "not multiplied"
             site = dataclasses.replace(
                 site, status="digital", reason=f"{why} in this call", core=None

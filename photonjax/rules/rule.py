@@ -19,13 +19,14 @@ class Rule:
 
     Attributes:
       pattern: a glob over the paths of modules and of their parameters, ``/`` between levels; ``*``
-        also matches ``/``. ``"layers/*/mlp/*"``, ``"*/q_proj"``, ``"head"``.
+        also matches ``/``. ``"layers/*/mlp/*"``, ``"*/q_proj"``, ``"head"``. Of several products with one
+        path, ``"path#0"`` is the first that a call makes, ``"path#1"`` the second.
       core: the machine, or ``None`` to keep what matches digital (the first matching rule decides).
       dynamic: also take products of two computed operands (attention's scores and values), whose
         "weight" must be written into the array again for every call.
       where: a further condition, asked of each :class:`Site` that the pattern matches: its ``shape``,
-        ``dtype``, ``layers``, ``path`` (the site is still undecided). Products of two computed
-        operands, whose ``shape`` is None, fulfil no condition unless ``dynamic``.
+        ``dtype``, ``layers``, ``path``, ``scope``, ``number`` (the site is still undecided). Products of
+        two computed operands, whose ``shape`` is None, fulfil no condition unless ``dynamic``.
 
     Example:
       >>> import photonjax as pj
@@ -84,6 +85,8 @@ class Site:
       layers: size of the layer axis (1 if there is none).
       dtype: of the stationary weight.
       also: other paths to the same module, if it is shared.
+      scope: named scopes that a program makes it in, joined by ``/``.
+      number: which of the program's products with this path it is, counted from 0.
       status: where it runs; ``"unchecked"``: on its core if the reason's condition holds, which a call
         would show (:meth:`ConversionReport.check`). reason: why. core: the machine, if it has one.
     """
@@ -95,14 +98,21 @@ class Site:
     layers: int = 1
     dtype: str | None = None
     also: tuple[str, ...] = ()
+    scope: str = ""
+    number: int = 0
     status: Status = "digital"
     reason: str = ""
     core: OpticalCore | None = None
 
     @property
+    def label(self) -> str:
+        """The path, with the number if the product is not the first of it."""
+        return f"{self.path}#{self.number}" if self.number else self.path
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What patterns are held against: the path, and of a parameter its own and its module's."""
-        names = [self.path]
+        names = [self.path, f"{self.path}#{self.number}"]
         if self.parameter is not None:
             names.append(self.parameter)
             module = self.parameter.rpartition("/")[0]
