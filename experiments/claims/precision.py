@@ -141,6 +141,6 @@ def _figure(rows: list[Row], strict: float, loose: float) -> Any:
             axes.axvline(level, color=GREY, lw=0.8, ls="--")
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(
-            f"rise of perplexity [%]; red: measured here; dashed: {strict:g} and {loose:g} %"
+            f"rise of perplexity [%]\nred: measured here; dashed: {strict:g} and {loose:g} %"
         )
     return figure
