@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import pytest
 from flax import linen, nnx
@@ -44,6 +45,45 @@ CASES = {
     "digital side": (
         lambda: pj.cost.estimate(LOAD, pj.machines.optical("display-1024"), digital="h100-sxm"),
         r"digital = 'h100-sxm' is not a DigitalAccelerator",
+    ),
+    "a site": (
+        lambda: pj.optical_matmul(X, W, core=CORE.replace(**{"array.noise": 0.1}), site=1.5),
+        "site = 1.5 is neither a parameter's path nor an integer",
+    ),
+    "subscripts": (lambda: pj.optical_einsum(3, X, W, core=CORE), "subscripts = 3 is not text"),
+    "a machine without ranges": (
+        lambda: pj.cost.monte_carlo(lambda core: core.photons, CORE),
+        r"monte_carlo: OpticalCore.* is not an UncertainMachine; UncertainMachine\.named",
+    ),
+    "a machine to compare": (
+        lambda: pj.cost.compare(LOAD, CORE, []),
+        "compare: OpticalCore.* is not an UncertainMachine",
+    ),
+    "a baseline": (
+        lambda: pj.cost.compare(LOAD, pj.cost.UncertainMachine.named("display-1024"), ["b200"]),
+        "compare: 'b200' is not a Baseline; give Baseline",
+    ),
+    "a workload to group": (lambda: pj.cost.group_sites(3), "group_sites: workload = 3 is not a"),
+    "a condition of sites": (
+        lambda: pj.cost.estimate(LOAD, pj.machines.optical("display-1024"), where=3),
+        "where = 3 is not a function of a MatmulSite",
+    ),
+    "a model's shapes": (
+        lambda: pj.models.prefill_workload(3, tokens=3),
+        "model = 3 is neither a name nor a configuration",
+    ),
+    "a corpus": (lambda: pj.data.load_corpus(3), "a corpus is given by its name, not as 3"),
+    "an NNX module for Linen": (
+        lambda: pj.linen.Optical(LINEAR, RULES).apply({}, X),
+        r"linen\.Optical: Linear\(.* is not a Linen module; pj\.convert",
+    ),
+    "no rules for Linen": (
+        lambda: pj.linen.Optical(linen.Dense(3), (3,)).init(jax.random.key(0), X),
+        r"rules\[0\] = 3 is not a Rule",
+    ),
+    "a rule's flag": (
+        lambda: pj.Rule("*", CORE, dynamic=3),
+        "Rule.dynamic = 3 is not True or False",
     ),
     "a function to convert": (
         lambda: pj.convert(lambda w, x: x @ w, RULES),

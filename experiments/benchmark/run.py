@@ -27,8 +27,8 @@ from jax import lax
 
 import photonjax as pj
 from experiments.benchmark.config import Benchmark
-from experiments.harness import RunDirectory, UserError, peak_memory_bytes, track
-from experiments.harness.cores import change_core, make_core
+from experiments.harness import RunDirectory, peak_memory_bytes, track
+from experiments.harness.cores import make_core
 from experiments.harness.inputs import load_model
 from photonjax.core import arithmetic
 from photonjax.evaluation import Prefill
@@ -40,11 +40,6 @@ LAST_BY_FIRST = (((1,), (0,)), ((), ()))
 def benchmark(config: Benchmark) -> None:
     """The whole experiment."""
     core = make_core(config.core)
-    mode_cores(config)  # refused before anything is timed
-    if core.array.bits is None or core.array.bits > 8:
-        raise UserError(
-            f"core: its weights have {core.array.bits} bits; this compares products of 8 bits or fewer"
-        )
     run = RunDirectory("benchmark", config)
     sizes = list(itertools.product(config.product.tokens, config.product.shapes))
     products = [
@@ -124,15 +119,6 @@ def product_row(core: pj.OpticalCore, tokens: int, k: int, n: int, repeats: int)
     return row | {f"{name}_ratio": seconds / base for name, seconds in times.items()}
 
 
-def mode_cores(config: Benchmark) -> dict[str, pj.OpticalCore]:
-    """The cores of the modes, by name."""
-    core = make_core(config.core)
-    return {
-        name: change_core(core, fields, f"modes.cores.{name}")
-        for name, fields in config.modes.cores.items()
-    }
-
-
 def mode_rows(config: Benchmark) -> list[dict[str, Any]]:
     """What the exact and the further modes cost beside the ordinary core, programmed weights."""
     settings = config.modes
@@ -144,7 +130,7 @@ def mode_rows(config: Benchmark) -> list[dict[str, Any]]:
         lambda x, w, core, key: pj.optical_dot_general(x, w, LAST_BY_FIRST, core=core, key=key)
     )
     runs: dict[str, Callable[[], Any]] = {"digital float32": lambda: f32(x, w)}
-    for name, core in mode_cores(config).items():
+    for name, core in config.mode_cores().items():
         held = pj.program(w, core)
         runs[name] = lambda core=core, held=held: run(x, held, core, key)
     times = interleave(runs, config.repeats)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import photonjax as pj
+from experiments.energy.machines import check_context, check_model
 from experiments.harness import settings
 from experiments.harness.errors import UserError, user_errors
 from experiments.harness.schema import setting
+from photonjax.cost import MOST_SAMPLES
 from photonjax.machines.accelerator import DTYPE_BITS
-from photonjax.models import shapes
 
-MOST = 2**31 - 1  # of tokens, prompts and draws
+MOST = 2**31 - 1  # of tokens and prompts
 
 
 @dataclasses.dataclass
@@ -37,8 +38,8 @@ class Context:
 class Array:
     """Claim 3: energy of one product against the array's size."""
 
-    sizes: list[int] = setting(low=1, high=MOST, empty=False)
-    of_interest: int = setting(low=1, high=MOST)
+    sizes: list[int] = setting(low=1, high=2**16, empty=False)  # as an OpticalCore's rows
+    of_interest: int = setting(low=1, high=2**16)
     vectors: int = setting(low=1, high=MOST)
     slack: float = setting(above=0, below=1e6)
 
@@ -49,7 +50,7 @@ class Energy:
 
     tokens_together: list[int] = setting(low=1, high=MOST, empty=False)
     wanted: float = setting(above=0, below=1e6)
-    samples: int = setting(low=1, high=MOST)
+    samples: int = setting(low=1, high=MOST_SAMPLES)
     bits: list[int] = setting(low=1, high=16, empty=False)
     accelerators: dict[str, dict[str, str]] = setting(empty=False)
 
@@ -88,7 +89,7 @@ class Fleet:
     dtype: str = setting(choices=list(DTYPE_BITS))
     tokens_together: int = setting(low=1, high=MOST)
     batches: list[int] = setting(low=1, high=MOST, empty=False)
-    samples: int = setting(low=1, high=MOST)
+    samples: int = setting(low=1, high=MOST_SAMPLES)
     factor: float = setting(above=0, below=1e6)
 
 
@@ -97,9 +98,9 @@ class Rack:
     """Claim 8: the power of servers against what a rack loses to air."""
 
     beside: str = setting()
-    cores: list[int] = setting(low=1, high=MOST, empty=False)
-    servers: list[int] = setting(low=1, high=MOST, empty=False)
-    samples: int = setting(low=1, high=MOST)
+    cores: list[int] = setting(low=1, high=2**20, empty=False)  # as OpticalCore.costs.cores
+    servers: list[int] = setting(low=1, high=2**20, empty=False)
+    samples: int = setting(low=1, high=MOST_SAMPLES)
 
 
 @dataclasses.dataclass
@@ -123,15 +124,25 @@ class Claims(settings.Experiment):
     rack: Rack = setting()
 
     def check(self) -> None:
-        names = {
-            "models": self.models,
-            "context.models": self.context.models,
-            "fleet.model": [self.fleet.model],
+        asked = {
+            ("models", "contexts"): (self.models, self.contexts),
+            ("models", "intensity.prompts"): (self.models, self.intensity.prompts),
+            ("context.models", "context.contexts"): (self.context.models, self.context.contexts),
+            ("fleet.model", ""): ([self.fleet.model], []),
         }
-        for key, models in names.items():
-            with user_errors(ValueError, prefix=f"{key}: "):
-                for model in models:
-                    shapes.named(model)
+        for (key, lengths_key), (models, lengths) in asked.items():
+            for model in models:
+                check_model(key, model)
+                for length in lengths:
+                    check_context(lengths_key, model, length)
+        within = {c for c in self.context.contexts if min(self.contexts) <= c <= max(self.contexts)}
+        if 2 in self.which and len(within) < 2:
+            raise UserError(
+                f"context.contexts: {self.context.contexts} has fewer than two sizes within contexts = "
+                f"{self.contexts}, and an exponent takes two; add some"
+            )
+        if 3 in self.which and len(set(self.array.sizes)) < 2:
+            raise UserError(f"array.sizes: {self.array.sizes}: an exponent takes two sizes or more")
         with user_errors(ValueError, prefix="machine: "):
             core = pj.machines.optical(self.machine)
         if core.costs is None or core.photons is None or core.input.bits is None:

@@ -48,7 +48,9 @@ def audit(config: Claims) -> Verdict:
     limit, host = ranged(known["air_cooled_w"]), ranged(known["host_w"])
     accelerator = pj.machines.digital(settings.beside)
     # A seed apart from that of the core's numbers, with which these have nothing to do.
-    drawn = pj.cost.draw({"host": host, "limit": limit}, settings.samples, config.seed + 1)
+    drawn = pj.cost.draw(
+        {"host": host, "limit": limit}, settings.samples, (config.seed + 1) % 2**32
+    )
     beside, limits = drawn["host"] + accelerator.power_w, drawn["limit"]
     rows: list[Row] = []
     draws = {}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from experiments.energy.machines import check_context, check_model, make_accelerator, make_core
 from experiments.harness import settings
 from experiments.harness.errors import UserError
 from experiments.harness.schema import setting
 
+MOST_ARRAYS = 1 << 20  # what OpticalCore.costs.cores can be
 MOST_POINTS = 1_000_000  # of the grid, for each array and number of bits
 
 
@@ -66,3 +68,17 @@ class Design(settings.Experiment):
             pair = getattr(self, key)
             if len(pair) != 2 or pair[0] >= pair[1]:
                 raise UserError(f"{key}: {pair} is not [low, high] with low < high")
+        for size in self.sizes:
+            if self.cells // size**2 > MOST_ARRAYS:
+                raise UserError(
+                    f"cells: {self.cells} are {self.cells // size**2:,} arrays of {size} x {size}; a machine "
+                    f"has at most {MOST_ARRAYS:,}: lower cells, or leave {size} out of sizes"
+                )
+        check_model("language_model", self.language_model)
+        check_context("context", self.language_model, self.context)
+        make_accelerator("beside", self.beside, ["bfloat16"])
+        core = make_core("machine", self.machine).machine
+        if core.adc.enob is None or core.input.bits is None:
+            raise UserError(
+                f"machine: {self.machine!r} has no adc.enob or no input.bits; take display-1024"
+            )

@@ -113,8 +113,8 @@ class Machine:
         cost = pj.cost.estimate(self.light, self.core(choice, log_clock, enob, photons))
         assert self.base.costs is not None
         static = self.base.costs.static_power_w * self.rest_seconds
-        joules = cost.joules / self.tokens + self.rest_joules + static
-        return joules, cost.seconds / self.tokens + self.rest_seconds
+        joules = cost.joules / float(self.tokens) + self.rest_joules + static
+        return joules, cost.seconds / float(self.tokens) + self.rest_seconds
 
     def rise(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> Any:
         """Rise of log-perplexity."""

@@ -26,7 +26,7 @@ from experiments.design.machine import Choice, Machine
 from experiments.design.plots import draw
 from experiments.design.report import report
 from experiments.design.search import Box, best_of_grid, by_gradient, by_grid, excess, non_dominated
-from experiments.energy.machines import check_context, check_model, make_accelerator, make_core
+from experiments.energy.machines import make_accelerator, make_core
 from experiments.harness import Progress, RunDirectory, UserError
 from photonjax import cost
 from photonjax.models import prefill_workload
@@ -82,14 +82,8 @@ def make_machine(config: Design, law: quality.Surrogate) -> Machine:
     """The program and the numbers that stay."""
     base = make_core("machine", config.machine).machine
     beside = make_accelerator("beside", config.beside, ["bfloat16"]).machine
-    check_model("language_model", config.language_model)
-    check_context("context", config.language_model, config.context)
     batch = max(1, -(-config.tokens_together // config.context))
     workload = prefill_workload(config.language_model, tokens=config.context, batch=batch)
-    if base.adc.enob is None or base.input.bits is None:
-        raise UserError(
-            f"machine: {config.machine!r} has no adc.enob or no input.bits; take display-1024"
-        )
     return Machine.of(
         cost.group_sites(workload),
         batch * config.context,

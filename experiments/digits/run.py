@@ -47,7 +47,6 @@ from experiments.digits.optics import LIGHT, Shown, recognised_without_photon_no
 from experiments.digits.report import PUBLISHED, SOURCE, TRANSMISSION, WITHIN, plot, report
 from experiments.fidelity.rows import DIFFERS, REPRODUCED
 from experiments.harness import RunDirectory, UserError, load_config, user_errors
-from experiments.harness.cores import make_core
 from photonjax import data
 from photonjax.data.digits import Digits, read_idx, read_packaged
 
@@ -56,7 +55,7 @@ BATCH = 512
 
 def digits(config: Settings) -> None:
     """The whole experiment."""
-    core = check(config)
+    core = config.machine()
     with RunDirectory("digits", config) as run:
         start = time.perf_counter()
         networks, parts, about = prepare(config)
@@ -85,7 +84,7 @@ def digits_rows(*overrides: str, quick: bool = False) -> list[dict[str, Any]]:
     """
     config = load_config("digits", Settings, overrides)
     config.noise_seeds = 1 if quick else config.noise_seeds
-    core = check(config)
+    core = config.machine()
     networks, parts, about = prepare(config, may_train=not quick)
     return [
         {
@@ -102,19 +101,6 @@ def digits_rows(*overrides: str, quick: bool = False) -> list[dict[str, Any]]:
         }
         for level in curve(config, core, networks, parts)
     ]
-
-
-def check(config: Settings) -> pj.OpticalCore:
-    """The core, once nothing speaks against the config."""
-    core = make_core(config.core)
-    if core.encoding.kind != "differential" or core.array.scale != "per_tensor":
-        raise UserError(
-            "core: photons are counted for intensities scaled as a whole; leave encoding at "
-            "differential and array.scale at per_tensor"
-        )
-    if core.photons is None:
-        raise UserError("core.photons: is null; without light there is nothing to count")
-    return core
 
 
 def prepare(
@@ -169,7 +155,7 @@ def trained(config: Settings, digits: Digits, may_train: bool) -> list[Network]:
     """One network for each part of the packaged digits, or one for MNIST's training set; kept in files."""
     known = {field.name for field in dataclasses.fields(Recipe)}
     recipe = Recipe(**{k: v for k, v in vars(config.training).items() if k in known})
-    core, count = make_core(config.core), 1 if config.digits else config.training.folds
+    core, count = config.machine(), 1 if config.digits else config.training.folds
     fields = {k: v for k, v in config.core.items() if k not in LIGHT}
     what = [vars(config.training), fields, config.seed, bool(config.digits)]
     mark = hashlib.sha256(json.dumps(what).encode() + digits.images.tobytes()).hexdigest()[:12]

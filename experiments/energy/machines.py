@@ -8,7 +8,7 @@ from typing import Any
 
 import photonjax as pj
 from experiments.harness import UserError, cores, user_errors
-from experiments.harness.cores import in_config
+from experiments.harness.errors import in_config
 from photonjax import cost, models
 from photonjax.workload import MatmulSite
 

@@ -25,8 +25,8 @@ from tqdm import tqdm
 from experiments.energy import plots as energy_plots
 from experiments.energy import report as energy_report
 from experiments.energy.config import Energy
-from experiments.energy.machines import LIGHT, make_accelerator, make_core, precision
-from experiments.harness import RunDirectory, UserError, user_errors
+from experiments.energy.machines import LIGHT, precision
+from experiments.harness import RunDirectory, user_errors
 from experiments.report import run as html_report
 from photonjax import cost, models
 from photonjax.workload import Workload
@@ -39,7 +39,7 @@ TITLE = "Energy of a prefill on light and on digital accelerators"
 
 def energy(config: Energy) -> None:
     """The whole experiment."""
-    cores, accelerators = check(config)
+    cores, accelerators = config.machines()
     with RunDirectory("energy", config) as run:
         points = run.read_json("points.json") or {}
         grid = [
@@ -56,23 +56,6 @@ def energy(config: Energy) -> None:
                     points[key] = point(config, model, context, core, accelerators)
                     run.write_json("points.json", points)
         write(run, config, [points[f"{m}, {c}, {core.name}"] for m, c, core in grid])
-
-
-def check(config: Energy) -> tuple[list[cost.UncertainMachine], list[cost.UncertainMachine]]:
-    """Cores and accelerators; refuses what cannot work before anything is traced."""
-    cores = [make_core(f"cores[{i}]", entry) for i, entry in enumerate(config.cores)]
-    dtypes = [*config.dtypes, config.attention_dtype]
-    accelerators = [
-        make_accelerator(f"accelerators[{i}]", name, dtypes)
-        for i, name in enumerate(config.accelerators)
-    ]
-    names = [u.name for u in (*cores, *accelerators)]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(
-                f"cores: two are called {name!r}; give one another label: {{label: ...}}"
-            )
-    return cores, accelerators
 
 
 def point(

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import photonjax as pj
+from experiments.energy.machines import make_accelerator
 from experiments.harness import settings
 from experiments.harness.cores import change_core, make_core
-from experiments.harness.errors import UserError
+from experiments.harness.errors import UserError, user_errors
 from experiments.harness.schema import setting
+from photonjax.cost import MOST_SAMPLES
 from photonjax.evaluation import DIGITAL
 from photonjax.machines.accelerator import DTYPE_BITS
 
@@ -19,7 +21,7 @@ from photonjax.machines.accelerator import DTYPE_BITS
 class Calibration(settings.Calibration):
     """On how much text each site's ADC range is set, and with what margin."""
 
-    margin: float = setting(low=1)
+    margin: float = setting(low=1, high=1000)
 
 
 @dataclasses.dataclass
@@ -36,7 +38,7 @@ class Cost:
     """Of the estimate of energy: precision of the digital products, draws of the assumed numbers."""
 
     dtype: str = setting(choices=list(DTYPE_BITS))
-    samples: int = setting(low=1)
+    samples: int = setting(low=1, high=MOST_SAMPLES)
 
 
 @dataclasses.dataclass
@@ -44,9 +46,9 @@ class Evaluate(settings.Experiment):
     """A language model's prefill on a ladder of optical cores."""
 
     seed: int = setting(low=0, high=2**32 - 1)
-    windows: int = setting(low=1)
-    measure_windows: int = setting(low=1)
-    at_once: int = setting(low=1)
+    windows: int = setting(low=1, high=settings.MOST_WINDOWS)
+    measure_windows: int = setting(low=1, high=settings.MOST_WINDOWS)
+    at_once: int = setting(low=1, high=1000)
     model: settings.Model = setting()
     data: settings.Data = setting()
     core: dict[str, Any] = setting(empty=True)
@@ -62,7 +64,12 @@ class Evaluate(settings.Experiment):
                 f"measure_windows: {self.measure_windows} is more than windows = {self.windows}; "
                 "lower the one or raise the other"
             )
-        self.cores()
+        cores = self.cores().values()
+        if any(core.photons is not None and core.costs is not None for core in cores):
+            make_accelerator("digital.name", self.digital.name, [self.cost.dtype])
+        else:
+            with user_errors(ValueError, prefix="digital.name: "):
+                pj.machines.digital(self.digital.name)
         dark = [name for name, fields in self.ladder.items() if not fields.get("only")]
         if dark and not any(rule.optical for rule in self.rules):
             raise UserError(

@@ -89,7 +89,7 @@ class Costs:
             digital=self.accelerator,
             dtype=self.config.cost.dtype,
         )
-        return cost.joules / self.tokens
+        return cost.joules / float(self.tokens)  # an integer beyond 2**31 has no place in a program
 
     def describe(self) -> str:
         """What the energies mean, in a few lines."""

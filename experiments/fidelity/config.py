@@ -15,8 +15,8 @@ MOST = 2**16  # terms of a sampled sum
 class Sampling:
     """How many outputs are sampled at every point."""
 
-    tokens: int = setting(low=2, high=2**31 - 1)
-    outputs: int = setting(low=2, high=2**31 - 1)
+    tokens: int = setting(low=2, high=2**14)
+    outputs: int = setting(low=2, high=2**12)
 
 
 @dataclasses.dataclass

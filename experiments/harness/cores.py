@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import photonjax as pj
-from experiments.harness.errors import UserError, user_errors
+from experiments.harness.errors import UserError, in_config, user_errors
 
 
 def make_core(group: Mapping[str, Any], where: str = "core") -> pj.OpticalCore:
@@ -62,13 +62,3 @@ def dotted(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         inner = isinstance(value, Mapping)
         found |= dotted(value, f"{path}{name}.") if inner else {f"{path}{name}": value}
     return found
-
-
-def in_config(text: str) -> str:
-    """A message in the words of YAML, where it is not quoting.
-
-    >>> in_config("'None' is not True or False, or None")
-    "'None' is not true or false, or null"
-    """
-    words = {"None": "null", "True": "true", "False": "false"}
-    return re.sub(r"(?<!['\w])(None|True|False)(?!['\w])", lambda found: words[found[0]], text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 
@@ -21,3 +22,13 @@ def user_errors(*kinds: type[Exception], prefix: str = "") -> Iterator[None]:
         yield
     except kinds as error:
         raise UserError(prefix + " ".join(str(error).split())) from error
+
+
+def in_config(text: str) -> str:
+    """A message in the words of YAML, where it is not quoting.
+
+    >>> in_config("'None' is not True or False, or None")
+    "'None' is not true or false, or null"
+    """
+    words = {"None": "null", "True": "true", "False": "false"}
+    return re.sub(r"(?<!['\w])(None|True|False)(?!['\w])", lambda found: words[found[0]], text)

@@ -18,13 +18,14 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from experiments.harness.errors import FinishedRun, UserError
-from experiments.harness.schema import check, describe, open_mappings
+from experiments.harness.schema import check, check_given, describe, open_mappings, shown
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIGS = str(ROOT / "configs")
@@ -40,7 +41,7 @@ def main(experiment: str, schema: type, run: Callable[[Any], None]) -> None:
       schema: dataclass of its settings (:mod:`experiments.harness.schema`); ``run`` is given one.
       run: the experiment.
     """
-    with _one_line(schema, experiment):
+    with _one_line(schema, experiment, sys.argv[1:]):
         arguments = [o for each in sys.argv[1:] for o in _spell(each, schema)]
         # Hydra 1.3 takes overrides on one side of it only.
         sys.argv[1:] = sorted(arguments, key=lambda a: a not in ("-m", "--multirun"))
@@ -86,7 +87,7 @@ def load_config(experiment: str, schema: type, overrides: Sequence[str] = ()) ->
       UserError: naming the override that does not fit.
     """
     register(experiment, schema)
-    with _one_line(schema, experiment, leave=False), _quiet_plugins():
+    with _one_line(schema, experiment, overrides, leave=False), _quiet_plugins():
         GlobalHydra.instance().clear()
         with hydra.initialize_config_dir(CONFIGS, version_base="1.3"):
             config = hydra.compose(
@@ -126,7 +127,9 @@ def widen_vectors() -> None:
 
 
 @contextlib.contextmanager
-def _one_line(schema: type, experiment: str, leave: bool = True) -> Iterator[None]:
+def _one_line(
+    schema: type, experiment: str, overrides: Sequence[str] = (), leave: bool = True
+) -> Iterator[None]:
     """Tell what is wrong with a config in one line, and leave the program or raise :class:`UserError`."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would otherwise print on many lines
@@ -144,7 +147,7 @@ def _one_line(schema: type, experiment: str, leave: bool = True) -> Iterator[Non
             if not _about_config(error):
                 raise
             keys = f" (see the keys with --help, or read configs/{experiment}.yaml)"
-            reason = _reason(error, schema)
+            reason = _misfit(schema, overrides) or _reason(error, schema)
             error = UserError(reason + (keys if reason.startswith("config: ") else ""))
         if not leave:
             raise error from None
@@ -164,6 +167,28 @@ def _about_config(error: Exception) -> bool:
     return frame.f_globals.get("__name__", "").partition(".")[0] in ("hydra", "omegaconf")
 
 
+def _misfit(schema: type, overrides: Sequence[str]) -> str | None:
+    """Which of the values given does not fit its place, and why; None where it is something else."""
+    for argument in overrides:
+        try:
+            given = OverridesParser.create().parse_override(argument)
+        except HydraException:
+            continue
+        key, value = given.key_or_group, given.value()
+        if given.is_delete() or given.is_sweep_override():
+            continue
+        files = sorted(file.stem for file in (pathlib.Path(CONFIGS) / key).glob("*.yaml"))
+        if files and isinstance(value, str):
+            continue
+        if files and not isinstance(value, dict):
+            return f"{key}: {shown(value)} is not a mapping, or one of {', '.join(files)}"
+        try:
+            check_given(schema, key, value)
+        except UserError as error:
+            return str(error)
+    return None
+
+
 def _reason(error: Exception, schema: type) -> str:
     """Hydra's message on one line, without advice that does not fit here."""
     cause = error
@@ -172,6 +197,8 @@ def _reason(error: Exception, schema: type) -> str:
     text = " ".join(str(error).split())
     if found := re.search(r"Missing mandatory value: (\S+)", text):
         return f"config: {found[1]} is not set; give {found[1]}=VALUE"
+    if isinstance(cause, ConfigKeyError) and cause.full_key:
+        return f"config: there is no key {cause.full_key!r}"
     if found := re.match(r"Could not override '([^']*)'", text):
         key = found[1]
         if re.search(r"Key .* not in|Could not append", text + str(cause)):

@@ -22,9 +22,16 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from experiments.harness.errors import UserError
+from experiments.harness.errors import UserError, in_config
+from photonjax.core.pytree import brief
 
-KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
+BOUNDS = {"above": "above {}", "low": "of {} or more", "below": "below {}", "high": "of {} or less"}
+KINDS: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+}
 
 
 def setting(
@@ -42,7 +49,7 @@ def setting(
       low, high: smallest and largest value; of every element where the field is a list or a mapping.
       above, below: bounds that are not reached.
       choices: all that is allowed.
-      empty: a list or mapping may be empty.
+      empty: a list or mapping may be empty, and so may text.
     """
     bounds = {"low": low, "high": high, "above": above, "below": below}
     rules = {name: bound for name, bound in bounds.items() if bound is not None}
@@ -53,42 +60,65 @@ def setting(
 
 
 def check(config: Any, path: str = "") -> None:
-    """Refuse values outside of what the schema allows; to the depth of all its sections.
+    """Refuse values of other types, or outside of what the schema allows; to the depth of all its sections.
 
     Cross-checks of several fields are the schema's own: a method ``check(self)`` that raises
     :class:`UserError`, called when every field alone is in order.
     """
     for field, kind in _fields(type(config)):
-        value, where = getattr(config, field.name), _join(path, field.name)
-        if dataclasses.is_dataclass(value):
-            check(value, where)
-        else:
-            _check_value(value, kind, field.metadata, where)
+        _check_value(getattr(config, field.name), kind, field.metadata, _join(path, field.name))
     if hasattr(config, "check"):
         config.check()
+
+
+def check_given(schema: type, path: str, value: Any) -> None:
+    """Refuse a plain value for the field at a dotted path, as :func:`check` does once it stands in a config.
+
+    Where there is no such field, nothing is said.
+    """
+    if found := _at(schema, path):
+        _check_value(value, *found, path)
 
 
 def _check_value(value: Any, kind: Any, rules: Mapping[str, Any], where: str) -> None:
     if kind is Any:  # what an open mapping holds is checked by what it is for
         return
-    if value is None:
-        if type(None) not in typing.get_args(kind):
-            raise UserError(f"{where}: null is not {allowed(kind, rules)}")
+    if value is None and type(None) in typing.get_args(kind):
         return
-    if isinstance(value, (list, dict)):
-        if not value and not rules.get("empty", True):
-            raise UserError(f"{where}: is empty; give at least one")
-        parts = value.items() if isinstance(value, dict) else enumerate(value)
-        of = _element(kind)
-        for name, part in parts:
-            place = _join(where, name) if isinstance(value, dict) else f"{where}[{name}]"
-            if dataclasses.is_dataclass(part):
-                check(part, place)
-            else:
-                _check_value(part, of, rules, place)
+    kind, whole = _present(kind), kind
+    holder = typing.get_origin(kind) or (dict if dataclasses.is_dataclass(kind) else None)
+    if holder is None:
+        right = isinstance(value, (float, int) if kind is float else kind)
+        if not right or (isinstance(value, bool) and kind is not bool) or not _within(value, rules):
+            raise UserError(f"{where}: {shown(value)} is not {allowed(whole, rules)}")
+        if value == "" and not rules.get("empty", True):
+            raise UserError(f"{where}: is empty; give some text")
         return
-    if not _within(value, rules):
-        raise UserError(f"{where}: {value!r} is not {allowed(kind, rules)}")
+    if dataclasses.is_dataclass(kind) and isinstance(value, kind):
+        check(value, where)
+        return
+    if not isinstance(value, holder):
+        raise UserError(f"{where}: {shown(value)} is not {_words(whole, rules)}")
+    if dataclasses.is_dataclass(kind):
+        parts = {field.name: (of, field.metadata) for field, of in _fields(kind)}
+        for name, part in value.items():
+            if name not in parts:
+                raise UserError(
+                    f"{where}: there is no key {name!r}; the keys are {', '.join(parts)}"
+                )
+            _check_value(part, *parts[name], _join(where, name))
+        if where.endswith("]"):  # of a list: there is nothing that it could be merged into
+            for name in parts:
+                if name not in value:
+                    raise UserError(f"{where}.{name}: is not set; give it too")
+        return
+    if not value and not rules.get("empty", True):
+        raise UserError(f"{where}: is empty; give at least one")
+    of = typing.get_args(kind)[-1]
+    for name, part in value.items() if holder is dict else enumerate(value):
+        if holder is dict and not isinstance(name, str):
+            raise UserError(f"{where}: the key {name!r} is not text; quote it")
+        _check_value(part, of, rules, _join(where, name) if holder is dict else f"{where}[{name}]")
 
 
 def _within(value: Any, rules: Mapping[str, Any]) -> bool:
@@ -109,31 +139,39 @@ def _within(value: Any, rules: Mapping[str, Any]) -> bool:
 
 def allowed(kind: Any, rules: Mapping[str, Any]) -> str:
     """What a field takes, in words."""
-    if rules.get("choices") is not None:
-        return "one of " + ", ".join(str(c) for c in rules["choices"])
-    while (of := _element(kind)) is not Any:
-        kind = of
-    plain = next((k for k in (typing.get_args(kind) or (kind,)) if k in KINDS), None)
-    words = KINDS.get(plain, "a mapping") if plain is not None else "a mapping"
-    low, high = (rules.get(name) for name in ("low", "high"))
-    above, below = (rules.get(name) for name in ("above", "below"))
-    parts = []
-    if low is not None and high is not None:
-        parts.append(f"of {low} ... {high}")
-    elif low is not None:
-        parts.append(f"of {low} or more")
-    elif high is not None:
-        parts.append(f"of {high} or less")
-    if above is not None:
-        parts.append(f"above {above}")
-    if below is not None:
-        parts.append(f"below {below}")
     optional = ", or null" if type(None) in typing.get_args(kind) else ""
-    return " ".join([words, " and ".join(parts)]).strip() + optional
+    if rules.get("choices") is not None:
+        return "one of " + ", ".join(str(c) for c in rules["choices"]) + optional
+    bounds = {name: _number(rules[name]) for name in BOUNDS if name in rules}
+    if {"low", "high"} <= set(bounds):
+        parts = [f"of {bounds['low']} ... {bounds['high']}"]
+    else:
+        parts = [BOUNDS[name].format(bound) for name, bound in bounds.items()]
+    return " ".join([KINDS[_present(kind)], " and ".join(parts)]).strip() + optional
+
+
+def _number(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:.12g}"
 
 
 def describe(schema: type, path: str) -> str | None:
     """What the field at a dotted path takes, in words; None where there is no such field."""
+    found = _at(schema, path)
+    return found and _words(*found)
+
+
+def _words(kind: Any, rules: Mapping[str, Any]) -> str:
+    if dataclasses.is_dataclass(kind):
+        return f"a mapping of {', '.join(f.name for f, _ in _fields(kind))}"
+    holder, of = typing.get_origin(_present(kind)), _element(kind)
+    if holder in (list, dict):
+        name = "a list" if holder is list else "a mapping"
+        return name if of is Any else f"{name}, each {_words(of, rules)}"
+    return "a value" if kind is Any else allowed(kind, rules)
+
+
+def _at(schema: type, path: str) -> tuple[Any, Mapping[str, Any]] | None:
+    """Type and rules of the field at a dotted path."""
     kind: Any = schema
     rules: Mapping[str, Any] = {}
     for name in path.replace("[", ".").replace("]", "").split("."):
@@ -146,11 +184,12 @@ def describe(schema: type, path: str) -> str | None:
             kind = _element(kind)
         else:
             return None
-    if dataclasses.is_dataclass(kind):
-        return f"a mapping of {', '.join(f.name for f, _ in _fields(kind))}"
-    if typing.get_origin(kind) is list:
-        return f"a list, each {allowed(kind, rules)}"
-    return allowed(kind, rules)
+    return kind, rules
+
+
+def shown(value: Any) -> str:
+    """A value as YAML would have it, on one line."""
+    return in_config(brief(value))
 
 
 def open_mappings(schema: type, path: str = "") -> Iterator[str]:
@@ -168,13 +207,17 @@ def _fields(schema: type) -> list[tuple[dataclasses.Field[Any], Any]]:
     return [(field, hints[field.name]) for field in dataclasses.fields(schema)]
 
 
+def _present(kind: Any) -> Any:
+    """The type that an optional field has where it is given."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        return next(k for k in typing.get_args(kind) if k is not type(None))
+    return kind
+
+
 def _element(kind: Any) -> Any:
     """What a list or mapping holds; Any for everything else."""
-    arguments = typing.get_args(kind)
-    if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        inner = [k for k in arguments if typing.get_origin(k) in (list, dict)]
-        return _element(inner[0]) if inner else Any
-    return arguments[-1] if typing.get_origin(kind) in (list, dict) else Any
+    kind = _present(kind)
+    return typing.get_args(kind)[-1] if typing.get_origin(kind) in (list, dict) else Any
 
 
 def _join(path: str, name: Any) -> str:

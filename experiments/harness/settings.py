@@ -9,6 +9,9 @@ from experiments.harness.errors import UserError, user_errors
 from experiments.harness.schema import setting
 from photonjax import data, models
 
+MOST_WINDOWS = 100_000
+MOST_ROUNDS = 10_000  # of a measurement of time
+
 
 @dataclasses.dataclass
 class Experiment:
@@ -29,9 +32,11 @@ class Model:
 
     def check(self) -> None:
         if self.path is not None:
-            if not pathlib.Path(self.path).expanduser().exists():
+            hub = self.path.startswith("hub:")
+            if not hub and not pathlib.Path(self.path).expanduser().exists():
                 raise UserError(
-                    f"model.path: {self.path!r} does not exist; give a .gguf file or a directory"
+                    f"model.path: {self.path!r} does not exist; give a .gguf file, a directory or "
+                    "hub:OWNER/REPOSITORY"
                 )
         elif self.artifact is None:
             raise UserError("model: neither model.artifact nor model.path is set; give one of them")
@@ -46,7 +51,7 @@ class Model:
 class Calibration:
     """Windows on which every site's ADC range is set, after the evaluated ones."""
 
-    windows: int = setting(low=1)
+    windows: int = setting(low=1, high=MOST_WINDOWS)
 
 
 @dataclasses.dataclass
@@ -56,8 +61,8 @@ class Data:
     """
 
     corpus: str = setting()
-    length: int = setting(low=2)
-    documents: int | None = setting(low=1)
+    length: int = setting(low=2, high=2**20)
+    documents: int | None = setting(low=1, high=10**6)
 
     def check(self) -> None:
         with user_errors(ValueError, prefix="data.corpus: "):

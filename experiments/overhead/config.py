@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from experiments.harness import settings
+from experiments.harness.cores import make_core
 from experiments.harness.errors import UserError
 from experiments.harness.schema import setting
 
@@ -14,10 +15,10 @@ from experiments.harness.schema import setting
 class Stack:
     """The transformer whose products are timed."""
 
-    layers: int = setting(low=1)
-    width: int = setting(low=1)
-    heads: int = setting(low=1)
-    tokens: int = setting(low=1)
+    layers: int = setting(low=1, high=1000)
+    width: int = setting(low=1, high=2**15)
+    heads: int = setting(low=1, high=2**15)
+    tokens: int = setting(low=1, high=2**17)
 
     def check(self) -> None:
         check_heads(self, "stack")
@@ -27,11 +28,11 @@ class Stack:
 class Trace:
     """The transformer that is traced; no layers: leave tracing out."""
 
-    layers: int | None = setting(low=1)
-    width: int = setting(low=1)
-    heads: int = setting(low=1)
-    tokens: int = setting(low=1)
-    repeats: int = setting(low=1)
+    layers: int | None = setting(low=1, high=1000)
+    width: int = setting(low=1, high=2**15)
+    heads: int = setting(low=1, high=2**15)
+    tokens: int = setting(low=1, high=2**17)
+    repeats: int = setting(low=1, high=settings.MOST_ROUNDS)
 
     def check(self) -> None:
         check_heads(self, "trace")
@@ -49,7 +50,10 @@ def check_heads(part: Stack | Trace, name: str) -> None:
 class Overhead(settings.Experiment):
     """Converted models against hand-written optical layers."""
 
-    repeats: int = setting(low=1)
+    repeats: int = setting(low=1, high=settings.MOST_ROUNDS)
     core: dict[str, Any] = setting(empty=True)
     stack: Stack = setting()
     trace: Trace = setting()
+
+    def check(self) -> None:
+        make_core(self.core)

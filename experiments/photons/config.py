@@ -28,7 +28,7 @@ class Controls:
 
     snr_db: float = setting(low=-50, high=150)
     terms: list[int] = setting(low=1, high=2**20)
-    tokens: int = setting(low=1)
+    tokens: int = setting(low=1, high=2**20)
     columns: int = setting(low=1, high=2**16)
     layers: int = setting(low=1, high=1000)
     orders: int = setting(low=1, high=1000)
@@ -40,8 +40,8 @@ class Photons(settings.Experiment):
 
     seed: int = setting(low=0, high=2**32 - 1)
     noise_seeds: int = setting(low=1, high=1000)
-    windows: int = setting(low=1)
-    measure_windows: int = setting(low=1)
+    windows: int = setting(low=1, high=settings.MOST_WINDOWS)
+    measure_windows: int = setting(low=1, high=settings.MOST_WINDOWS)
     calibration: settings.Calibration = setting()
     model: settings.Model = setting()
     data: settings.Data = setting()

@@ -5,10 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from experiments.energy.machines import LIGHT
+import photonjax as pj
+from experiments.energy.machines import (
+    LIGHT,
+    check_context,
+    check_model,
+    make_accelerator,
+    make_core,
+)
 from experiments.harness import settings
-from experiments.harness.errors import UserError
+from experiments.harness.errors import UserError, user_errors
 from experiments.harness.schema import setting
+from photonjax import models
 from photonjax.machines.accelerator import DTYPE_BITS
 
 MOST = 2**31 - 1  # of tokens, prompts and sizes: what an array's axis can be
@@ -19,7 +27,7 @@ class Matrix:
     """One square matrix of weights."""
 
     tokens: int = setting(low=1, high=MOST)
-    array: list[int] = setting(low=1, high=MOST)
+    array: list[int] = setting(low=1, high=2**16)  # as an OpticalCore's rows
     fixed: list[int] = setting(low=1, high=MOST)
     photons_exponent: float = setting(low=-4, high=4)
 
@@ -76,3 +84,29 @@ class Scaling(settings.Experiment):
                     f"{key}: {values}: an exponent takes two different sizes or more, each once"
                 )
             values.sort()
+        check_model("transformer", self.transformer)
+        for value in self.width.sizes:
+            with user_errors(ValueError, prefix="width.sizes: "):
+                models.widened(models.named(self.transformer), value)
+        for key, lengths in (
+            ("context", self.context),
+            ("width.context", [self.width.context]),
+            ("batch.context", [self.batch.context]),
+        ):
+            for length in lengths:
+                check_context(key, self.transformer, length)
+        for model in self.crossover.models:
+            check_model("crossover.models", model)
+            check_context("crossover.high", model, self.crossover.high)
+        core = make_core("machine", self.machine).machine
+        make_accelerator("accelerator", self.accelerator, [self.dtype, self.attention_dtype])
+        for n in self.matrix.array:
+            self.grown(core, n)
+
+    def grown(self, core: pj.OpticalCore, n: int) -> pj.OpticalCore:
+        """The array n x n; its load time, losses and energies per part stay."""
+        photons = core.photons
+        if photons is not None:
+            photons = photons * (n / core.rows) ** self.matrix.photons_exponent
+        with user_errors(ValueError, TypeError, prefix=f"matrix.array: {n}: "):
+            return core.replace(rows=n, cols=n, photons=photons)

@@ -22,20 +22,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import photonjax as pj
-from experiments.energy.machines import (
-    LIGHT,
-    check_context,
-    check_model,
-    make_accelerator,
-    make_core,
-)
+from experiments.energy.machines import LIGHT, make_accelerator, make_core
 from experiments.harness import Progress, RunDirectory, user_errors
 from experiments.report import run as html_report
 from experiments.scaling import plots as scaling_plots
 from experiments.scaling import report as scaling_report
 from experiments.scaling.config import Crossover, Scaling
-from photonjax import models
 from photonjax.evaluation.crossings import solve_crossing
 from photonjax.evaluation.sweeps import Row, SweepMachines, matrix_workload, model_workload, sweep
 from photonjax.workload import Workload
@@ -46,7 +38,6 @@ Sweep = tuple[str, list[int], Callable[[int], Workload], SweepMachines]
 
 def scaling(config: Scaling) -> None:
     """The whole experiment."""
-    check(config)
     sweeps = make_sweeps(config)
     with RunDirectory("scaling", config) as run:
         rows: dict[str, list[Row]] = run.read_json("sweeps.json") or {}
@@ -67,19 +58,6 @@ def scaling(config: Scaling) -> None:
         write(run, config, rows, contexts)
 
 
-def check(config: Scaling) -> None:
-    """Refuse models, widths and contexts that there are not, before anything is traced."""
-    check_model("transformer", config.transformer)
-    for value in config.width.sizes:
-        with user_errors(ValueError, prefix="width.sizes: "):
-            models.widened(models.named(config.transformer), value)
-    for length in (*config.context, config.width.context, config.batch.context):
-        check_context("context", config.transformer, length)
-    for model in config.crossover.models:
-        check_model("crossover.models", model)
-        check_context("crossover.high", model, config.crossover.high)
-
-
 def make_sweeps(config: Scaling) -> list[Sweep]:
     """Name, sizes, program and machines of each sweep."""
     core = make_core("machine", config.machine).machine
@@ -88,17 +66,7 @@ def make_sweeps(config: Scaling) -> list[Sweep]:
     fixed = SweepMachines(core, accelerator, *dtypes, LIGHT[config.light])
     matrix = functools.partial(matrix_workload, tokens=config.matrix.tokens)
 
-    def grown(n: int) -> pj.OpticalCore:
-        """The array n x n; its load time, losses and energies per part stay."""
-        photons = core.photons
-        if photons is not None:
-            photons = photons * (n / core.rows) ** config.matrix.photons_exponent
-        return core.replace(rows=n, cols=n, photons=photons)
-
-    for n in config.matrix.array:
-        with user_errors(ValueError, TypeError, prefix="matrix.array: "):
-            grown(n)
-    growing = dataclasses.replace(fixed, core=grown)
+    growing = dataclasses.replace(fixed, core=functools.partial(config.grown, core))
     model = functools.partial(model_workload, config.transformer)
     width = functools.partial(model, config.width.context, 1)
     batch = functools.partial(model, config.batch.context)

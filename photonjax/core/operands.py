@@ -126,6 +126,8 @@ def einsum_axes(
     def fail(why: str):
         raise ValueError(f"optical_einsum: {subscripts!r} {why}")
 
+    if not isinstance(subscripts, str):
+        raise TypeError(f"optical_einsum: subscripts = {brief(subscripts)} is not text")
     compact = subscripts.replace(" ", "")
     if "->" not in compact or compact.count(",") != 1:
         fail("is not of the form 'x,w->out' with two operands and an explicit output")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from photonjax.core.pytree import brief
 from photonjax.cost.breakdown import CostBreakdown
 from photonjax.cost.comparison import Baseline, Comparison
 from photonjax.cost.digital import Precision, model_flop_utilisation
@@ -12,6 +13,7 @@ from photonjax.cost.estimate import estimate
 from photonjax.cost.groups import group_sites
 from photonjax.cost.uncertainty import (
     UncertainMachine,
+    check_uncertain,
     elasticities,
     monte_carlo,
     quantiles,
@@ -63,6 +65,12 @@ def compare(
       >>> ratio["p5"] < ratio["value"] < ratio["p95"]
       True
     """
+    check_uncertain("compare", core, *([] if digital is None else [digital]))
+    for baseline in baselines:
+        if not isinstance(baseline, Baseline):
+            raise TypeError(
+                f"compare: {brief(baseline)} is not a Baseline; give Baseline(NAME, machine)"
+            )
     if not baselines:
         raise ValueError("compare: baselines is empty; give one at least")
     workload = group_sites(workload)

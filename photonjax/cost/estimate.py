@@ -8,8 +8,10 @@ from photonjax.core.core import OpticalCore
 from photonjax.core.pytree import brief
 from photonjax.cost.breakdown import CostBreakdown
 from photonjax.cost.digital import Precision, digital_cost
+from photonjax.cost.groups import check_workload
 from photonjax.cost.optical import optical_cost
 from photonjax.machines import DigitalAccelerator
+from photonjax.machines.accelerator import DTYPE_BITS
 from photonjax.workload import MatmulSite, Workload
 
 __all__ = ["estimate"]
@@ -56,11 +58,11 @@ def estimate(
       >>> round(cost.joules / site.macs * 1e12, 2), round(cost.floor.joules / site.macs * 1e12, 2)  # pJ/MAC
       (2.83, 0.3)
     """
-    if not isinstance(workload, Workload):
-        raise TypeError(
-            f"estimate: workload = {brief(workload)} is not a Workload; pj.trace_workload(f, *args) makes "
-            "that of a function, the model among its arguments"
-        )
+    check_workload("estimate", workload)
+    if where is not None and not callable(where):
+        raise TypeError(f"estimate: where = {brief(where)} is not a function of a MatmulSite")
+    if isinstance(dtype, str) and dtype not in DTYPE_BITS:
+        raise ValueError(f"estimate: dtype = {dtype!r}; choose one of {', '.join(DTYPE_BITS)}")
     if digital is not None and not isinstance(digital, DigitalAccelerator):
         raise TypeError(
             f"estimate: digital = {brief(digital)} is not a DigitalAccelerator; pj.machines.digital gives "

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
+from photonjax.core.pytree import brief
 from photonjax.tables import text_table
 from photonjax.workload import MatmulSite, Workload
 
 __all__ = ["group_sites", "group_table"]
+
+
+def check_workload(where: str, workload: Any) -> None:
+    """Raise ``TypeError`` for what is given as a workload and is none."""
+    if not isinstance(workload, Workload):
+        raise TypeError(
+            f"{where}: workload = {brief(workload)} is not a Workload; pj.trace_workload(f, *args) makes "
+            "that of a function, the model among its arguments"
+        )
 
 
 def group_sites(workload: Workload) -> Workload:
@@ -23,6 +34,7 @@ def group_sites(workload: Workload) -> Workload:
     >>> [(site.path, site.count) for site in grouped.matmuls]
     [('layers/*/up', 3)]
     """
+    check_workload("group_sites", workload)
     groups: dict[MatmulSite, int] = {}
     for site in workload.matmuls:
         key = dataclasses.replace(

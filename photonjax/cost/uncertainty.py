@@ -18,6 +18,7 @@ import numpy as np
 
 from photonjax.core.core import OpticalCore
 from photonjax.core.fields import get_field, set_fields
+from photonjax.core.pytree import brief
 from photonjax.cost.resolution import converter_factors
 from photonjax.machines import Number, digital, optical, optical_names, sources
 
@@ -126,6 +127,16 @@ def _times(number: Number, factor: float) -> Number:
     return dataclasses.replace(number, value=number.value * factor, low=low, high=high)
 
 
+def check_uncertain(where: str, *machines: Any) -> None:
+    """Raise ``TypeError`` for a machine without ranges."""
+    for machine in machines:
+        if not isinstance(machine, UncertainMachine):
+            raise TypeError(
+                f"{where}: {brief(machine)} is not an UncertainMachine; "
+                "UncertainMachine.named(NAME, machine) adds the ranges of a named machine's numbers"
+            )
+
+
 @dataclasses.dataclass(frozen=True)
 class Swing:
     """How far one number moves a result, all others as set.
@@ -188,6 +199,7 @@ def monte_carlo(
       >>> bool(seconds.min() < 1.36), bool(seconds.max() > 2.8)  # utilisation 0.35 ... 0.75
       (True, True)
     """
+    check_uncertain("monte_carlo", *machines)
     drawn = draw(
         {(i, field): n for i, u in enumerate(machines) for field, n in u.ranges.items()},
         samples,
@@ -227,6 +239,7 @@ def elasticities(f: Callable[..., Any], *machines: UncertainMachine) -> dict[str
       >>> [(name, round(value, 3)) for name, value in found.items()][:2]
       [('h100-sxm/utilisation', -2.0), ('h100-sxm/power_w', 1.0)]
     """
+    check_uncertain("elasticities", *machines)
     leaves = [jax.tree_util.tree_flatten_with_path(u.machine) for u in machines]
     sizes = [[value for _, value in flat] for flat, _ in leaves]
 

@@ -117,7 +117,7 @@ def _either(name: str) -> NamedMachine:
 
 
 def _named(kind: str, name: str, machines: Mapping[str, Any]) -> NamedMachine:
-    if name in machines:
+    if isinstance(name, str) and name in machines:
         return machines[name]
     close = difflib.get_close_matches(str(name), machines, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from photonjax.core.pytree import brief
 from photonjax.models.abstract import ModelConfig, abstract_model
 from photonjax.models.config import DecoderConfig
 from photonjax.models.rotary import rotary_angles
@@ -53,6 +54,8 @@ def prefill_workload(
     (32, 8192, 4096, 14336)
     """
     config = named(model) if isinstance(model, str) else model
+    if not isinstance(config, ModelConfig):
+        raise TypeError(f"model = {brief(model)} is neither a name nor a configuration of a model")
     for name, value in (("tokens", tokens), ("batch", batch)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}={value!r}: must be an integer of at least 1")

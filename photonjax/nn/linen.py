@@ -12,8 +12,9 @@ from flax import linen as nn
 from photonjax.core.core import OpticalCore
 from photonjax.core.operands import DimensionNumbers
 from photonjax.core.product import optical_dot_general
+from photonjax.core.pytree import brief
 from photonjax.nn.transform import optical, workload_of_call
-from photonjax.rules import ConversionReport, Rule
+from photonjax.rules import ConversionReport, Rule, as_rules
 from photonjax.workload.jaxprs import on_light
 from photonjax.workload.sites import Workload
 
@@ -113,6 +114,12 @@ class Optical(nn.Module):
     rules: tuple[Rule, ...]
 
     def setup(self) -> None:
+        if not isinstance(self.module, nn.Module):
+            raise TypeError(
+                f"linen.Optical: {brief(self.module)} is not a Linen module; pj.convert takes NNX modules, "
+                "pj.optical any function"
+            )
+        as_rules(self.rules)
         nn.share_scope(self, self.module)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -47,6 +47,8 @@ class Rule:
                 f"Rule.core = {brief(self.core)} is neither an OpticalCore nor None; "
                 "pj.machines.optical gives one by name"
             )
+        if not isinstance(self.dynamic, bool):
+            raise TypeError(f"Rule.dynamic = {brief(self.dynamic)} is not True or False")
         if self.where is not None and not callable(self.where):
             raise TypeError(f"Rule.where = {self.where!r} is neither a function of a Site nor None")
 

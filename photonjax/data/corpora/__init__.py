@@ -51,6 +51,8 @@ def check_corpus(name: str) -> None:
         Traceback (most recent call last):
         ValueError: no corpus is called 'novels'; there are ...
     """
+    if not isinstance(name, str):
+        raise TypeError(f"a corpus is given by its name, not as {name!r}")
     kind, _, rest = name.partition(":")
     if kind == "file" and rest:
         files.find(_expanded(rest))

@@ -321,8 +321,8 @@ def test_a_checkpoint_runs_no_code(modules, tmp_path):
         ),
         (["training.digits=3"], ["training.digits: 3", "of 10 ..."]),
         (["weights=nowhere.pt"], ["nowhere.pt does not exist"]),
-        (["digits=nowhere"], ["nowhere holds neither train-images-idx3-ubyte"]),
-        (["digits=3"], ["3 holds neither train-images-idx3-ubyte"]),
+        (["digits=nowhere"], ["digits: nowhere is not a directory"]),
+        (["digits=3"], ["digits: 3 is not a directory"]),
         (["photons=3"], ["'photons'"]),
     ],
 )

@@ -52,15 +52,15 @@ def test_what_is_allowed_passes():
         ({"part": Part(9, {})}, "part.size: 9 is not an integer of 1 ... 8"),
         ({"parts": [Part(1, {}), Part(0, {})]}, "parts[1].size: 0 is not an integer of 1 ... 8"),
         ({"parts": []}, "parts: is empty; give at least one"),
-        ({"share": 1.0}, "share: 1.0 is not a number above 0.0 and below 1.0"),
-        ({"share": float("nan")}, "share: nan is not a number above 0.0 and below 1.0"),
+        ({"share": 1.0}, "share: 1.0 is not a number above 0 and below 1"),
+        ({"share": float("nan")}, "share: nan is not a number above 0 and below 1"),
         ({"kind": "warm"}, "kind: 'warm' is not one of hot, cold"),
         ({"kind": None}, "kind: null is not one of hot, cold"),
         ({"sizes": [[1], [2, 0]]}, "sizes[1][1]: 0 is not an integer of 1 or more"),
         ({"sizes": [[]]}, "sizes[0]: is empty; give at least one"),
         ({"most": 1}, "most: 1 is not an integer of 2 or more, or null"),
-        ({"open": {"a": -1.0}}, "open.a: -1.0 is not a number of 0.0 or more"),
-        ({"open": {"a": float("inf")}}, "open.a: inf is not a number of 0.0 or more"),
+        ({"open": {"a": -1.0}}, "open.a: -1.0 is not a number of 0 or more"),
+        ({"open": {"a": float("inf")}}, "open.a: inf is not a number of 0 or more"),
     ],
 )
 def test_everything_else_is_refused(changes, message):
@@ -90,7 +90,7 @@ def test_words_for_a_dotted_path():
     assert describe(Whole, "part.size") == "an integer of 1 ... 8"
     assert describe(Whole, "part") == "a mapping of size, fields"
     assert describe(Whole, "sizes[0][1]") == "an integer of 1 or more"
-    assert describe(Whole, "sizes") == "a list, each an integer of 1 or more"
+    assert describe(Whole, "sizes") == "a list, each a list, each an integer of 1 or more"
     assert describe(Whole, "nothing") is None
     assert allowed(bool, {}) == "true or false"
 
