@@ -148,13 +148,13 @@ def test_an_interrupted_run_goes_on(energy, load, done, place, monkeypatch, caps
 
 REFUSED = {
     "model": (["models=[llama-3-9b]"], r"models: model 'llama-3-9b' is not known: did you mean"),
-    "model as a mapping": (["models=[{a: 1}]"], r"models: \{'a': 1\} is not a name"),
+    "model as a mapping": (["models=[{a: 1}]"], r"models\[0\]: \{'a': 1\} is not text"),
     "accelerator as a number": (
         ["accelerators=[100]"],
         r"accelerators\[0\]: unknown digital machine '100'",
     ),
-    "name as a number": (["cores=[{name: 3}]"], r"cores\[0\]: 3 is not a name"),
-    "core as a number": (["cores=[3]"], r"cores\[0\]: 3 is not a machine's name or"),
+    "name as a number": (["cores=[{name: 3}]"], r"cores\[0\].name: 3 is not the name of a machine"),
+    "core as a number": (["cores=[3]"], r"cores\[0\]: 3 is not a machine's name, or"),
     "no models": (["models=[]"], r"models: is empty; give at least one"),
     "twice": (["models=[gpt2,gpt2]"], r"models: 'gpt2' is there twice"),
     "context": (["contexts=[0]"], r"contexts\[0\]: 0 is not an integer of 1"),
