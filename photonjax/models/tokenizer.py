@@ -93,14 +93,14 @@ def _from_gguf(path: str | PathLike[str]) -> Tokenizer:
         ):
             shown = f"[{value[0]!r}, ...]" if isinstance(value, list) and value else repr(value)
             raise CheckpointError(
-                f"{path}: tokenizer.ggml.{key}={shown}: must be {what}: fetch the file again"
+                f"{path}: tokenizer.ggml.{key}={shown:.200}: must be {what}: fetch the file again"
             )
         return value
 
     model = get("model")
     if model not in _MODELS:
         raise CheckpointError(
-            f"{path}: tokenizer model {model!r} is not one of {', '.join(_MODELS)}: "
+            f"{path}: tokenizer model {model!r:.200} is not one of {', '.join(_MODELS)}: "
             "give the model's tokenizer.json to load_tokenizer"
         )
     make, bos_by_default = _MODELS[model]
@@ -117,9 +117,9 @@ def _from_gguf(path: str | PathLike[str]) -> Tokenizer:
     if get("add_bos_token", bos_by_default):
         bos = get("bos_token_id")
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{tokens[bos]} $A",
-            pair=f"{tokens[bos]} $A $B",
-            special_tokens=[(tokens[bos], bos)],
+            single="bos $A",  # by a name of our own: whatever its text, a template can hold it
+            pair="bos $A $B",
+            special_tokens=[{"id": "bos", "ids": [bos], "tokens": [tokens[bos]]}],
         )
     return tokenizer
 
@@ -130,7 +130,7 @@ def _byte_level(path: Any, get: Callable[..., Any]) -> Tokenizer:
     pre = get("pre", "gpt-2")
     if pre not in _PRE_TOKENIZERS:
         raise CheckpointError(
-            f"{path}: pre-tokenizer {pre!r} is not one of {', '.join(_PRE_TOKENIZERS)}: "
+            f"{path}: pre-tokenizer {pre!r:.200} is not one of {', '.join(_PRE_TOKENIZERS)}: "
             "give the model's tokenizer.json to load_tokenizer"
         )
     vocabulary = {token: i for i, token in enumerate(get("tokens"))}
@@ -139,7 +139,7 @@ def _byte_level(path: Any, get: Callable[..., Any]) -> Tokenizer:
         left, _, right = merge.partition(" ")
         if not {left, right, left + right} <= vocabulary.keys():
             raise CheckpointError(
-                f"{path}: merge {merge!r} gives no token of the vocabulary: fetch the file again"
+                f"{path}: merge {merge!r:.200} gives no token of the vocabulary: fetch the file again"
             )
         merges.append((left, right))
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))

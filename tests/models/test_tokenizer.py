@@ -228,6 +228,14 @@ def test_metadata_of_a_wrong_type_is_one_line(tmp_path, model, values):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("bos", ["<s>", "<s:>", "a $B: 7", "$A"])
+def test_whatever_the_text_of_bos_it_comes_first(tmp_path, bos):
+    tokens = ["<unk>", bos, "aa", "a"]
+    tokenizer = load_tokenizer(with_metadata(tmp_path / "t.gguf", "llama", tokens=tokens))
+    assert tokenizer.encode("aaa").ids == [1, 2, 3]
+    assert tokenizer.encode("aaa").tokens[0] == bos
+
+
 def test_types_and_long_pieces_are_counted(tmp_path):
     path = tmp_path / "t.gguf"
     with pytest.raises(CheckpointError, match="4 tokens with 2 types"):
