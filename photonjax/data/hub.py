@@ -36,7 +36,7 @@ def model(place: str, *, progress: bool = True) -> pathlib.Path:
         True
     """
     repository, revision, file = split_place(place)
-    client = need("huggingface_hub", "data")
+    client = need("huggingface_hub", "models")
     with reached(f"hub:{place}", bars=progress):
         if file is not None:
             return pathlib.Path(client.hf_hub_download(repository, file, revision=revision))
