@@ -147,7 +147,8 @@ def readable(results: Mapping[str, Any]) -> str:
     """The report."""
     parts = [
         text_table([_shown(r) for r in results["thresholds"]]),
-        "+-: standard error in percent, noise draws and text (jackknife over windows) together. SNR: "
+        "+-: standard error in percent, noise draws and text (jackknife over windows) together; -: not "
+        "known, since some of these alone do not reach the loss. SNR: "
         "shot noise alone, mean over sites [lowest ... highest].",
     ]
     if results["fixed_light"]:

@@ -150,7 +150,8 @@ def climb(
             continue
         sites = site_rows(name, percent, measured(curve.model, light, windows, config), dark)
         found["sites"] += sites
-        rows.append(row | summarize(sites, light, fields, *curve.errors(target)))
+        errors = curve.errors(target)
+        rows.append(row | summarize(sites, light, fields, *errors, windows=len(windows)))
     found["thresholds"] += rows
     scale = [r["photons_per_multiply"] / r["light"] for r in rows if r["light"]]
     for light in sorted(curve.lights) if scale else []:
@@ -216,12 +217,19 @@ def site_rows(
     return rows
 
 
-def summarize(sites: Iterable[Mapping[str, Any]], light, fields, noise, text) -> dict[str, Any]:
-    """One threshold in numbers: light, its uncertainty, photons and SNR."""
+def summarize(
+    sites: Iterable[Mapping[str, Any]], light, fields, noise, text, *, windows: int
+) -> dict[str, Any]:
+    """One threshold in numbers: light, its uncertainty, photons and SNR.
+
+    The uncertainty is that of noise and text together, and not known where one of them is not: some
+    draw, or the text without one window, does not reach the loss. One window says nothing of the text.
+    """
     rows = list(sites)
     total = {k: sum(r[k] for r in rows) for k in ("electrons", "multiplies", "outputs", "samples")}
     snr = [r["shot_snr_db"] for r in rows]
-    error = math.hypot(noise or 0.0, text or 0.0) if noise is not None else None
+    known = noise is not None and (text is not None or windows == 1)
+    error = math.hypot(noise, text or 0.0) if known else None
     n = total["electrons"] / total["multiplies"]
     return {
         "photons_full_scale": None if fields.get("equal_snr") else light,

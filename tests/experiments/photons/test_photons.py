@@ -139,6 +139,21 @@ def test_needs_are_added_up_where_the_kinds_cover_the_model(ours):
     assert report.sums(results) == []
 
 
+@pytest.mark.parametrize(
+    ("noise", "text", "windows", "error"),
+    [(0.3, 0.4, 4, 0.5), (0.3, None, 1, 0.3), (0.3, None, 4, None), (None, 0.4, 4, None)],
+)
+def test_an_uncertainty_of_which_a_part_is_not_known_is_not_known(
+    ours, noise, text, windows, error
+):
+    summarize = importlib.import_module("experiments.photons.run").summarize
+    counts = dict(electrons=20.0, multiplies=10.0, outputs=5.0, samples=5.0)
+    site = counts | dict(shot_snr_db=30.0, snr_db=30.0)
+    found = summarize([site], 7.0, {}, noise, text, windows=windows)
+    assert found["photons_per_multiply"] == 2.0
+    assert found["plus_minus"] == (None if error is None else pytest.approx(2 * error))
+
+
 def test_outputs(first):
     assert {f.name for f in first.iterdir()} - {".lock"} == FILES
     found = metrics(first)
