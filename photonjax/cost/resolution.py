@@ -76,11 +76,10 @@ def converter_factors(
 
 def _dac_bits(core: OpticalCore) -> int | None:
     """Of the finest pass that a DAC makes."""
-    operands = [core.input]
+    operands = [(core.input.bits, core.input.slices)]
     if core.costs is not None and core.costs.streamed:
-        operands.append(core.array)
-    passes = [-(-o.bits // o.slices) for o in operands if o.bits is not None]
-    return max(passes, default=None)
+        operands.append((core.array.bits, core.array.slices))
+    return max((-(-bits // slices) for bits, slices in operands if bits is not None), default=None)
 
 
 def _adc_bits(core: OpticalCore) -> float | None:

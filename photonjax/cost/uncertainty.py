@@ -78,7 +78,7 @@ class UncertainMachine:
         >>> four.machine.costs.dac_energy_j, four.ranges["costs.dac_energy_j"].high
         (1.25e-12, 2.5e-12)
         """
-        published = optical(name) if name in optical_names() else digital(name)
+        published: Any = optical(name) if name in optical_names() else digital(name)
         machine = published if machine is None else machine
         fixed = set(fixed)
         ranges = {
