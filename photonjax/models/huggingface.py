@@ -25,7 +25,7 @@ from photonjax.models.config_json import read_config
 from photonjax.models.decoder import Decoder
 from photonjax.models.families import llama
 from photonjax.models.family import HF_KEYS, HuggingFace
-from photonjax.models.safetensors import SafetensorsFile, write_safetensors
+from photonjax.models.safetensors import SafetensorsFile, TwiceError, once, write_safetensors
 from photonjax.models.weights import (
     CheckpointError,
     Layout,
@@ -171,11 +171,13 @@ def _layout(form: HuggingFace, names: Iterable[str], config: ModelConfig) -> Lay
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error.strerror}): give a Hugging Face directory"
         ) from None
+    except TwiceError as error:
+        raise CheckpointError(f"{path}: key {error} is there twice: fetch it again") from None
     except (ValueError, RecursionError):  # the latter: nested a thousand deep
         raise CheckpointError(f"{path}: not JSON: fetch it again") from None
     if not isinstance(value, dict):

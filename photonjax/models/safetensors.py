@@ -22,7 +22,7 @@ import numpy as np
 from photonjax.files import whole_file
 from photonjax.models.weights import CheckpointError, overlapping
 
-__all__ = ["SafetensorsFile", "write_safetensors"]
+__all__ = ["SafetensorsFile", "TwiceError", "once", "write_safetensors"]
 
 _DTYPES = {
     "F64": np.dtype(np.float64),
@@ -32,6 +32,24 @@ _DTYPES = {
 }
 _BLOCK = 8 << 20  # bytes copied between two releases of pages
 _HEADER_LIMIT = 100 << 20  # bytes; the format's own limit
+
+
+class TwiceError(ValueError):
+    """A key that a JSON object has twice."""
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys differ, for `json.loads`; TwiceError with the first that does not.
+
+    >>> json.loads('{"a": 1, "b": 2}', object_pairs_hook=once)
+    {'a': 1, 'b': 2}
+    """
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise TwiceError(repr(name))
+        found[name] = value
+    return found
 
 
 class SafetensorsFile:
@@ -56,7 +74,7 @@ class SafetensorsFile:
                 length = int.from_bytes(file.read(8), "little")
                 if size < 8 or length > min(size - 8, _HEADER_LIMIT):
                     raise self._corrupt("the header is longer than the file")
-                header = json.loads(file.read(length), object_pairs_hook=self._once)
+                header = json.loads(file.read(length), object_pairs_hook=once)
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise CheckpointError(
@@ -64,6 +82,8 @@ class SafetensorsFile:
             ) from None
         except CheckpointError:
             raise
+        except TwiceError as error:
+            raise self._corrupt(f"tensor {error} is there twice") from None
         except (ValueError, RecursionError):
             raise self._corrupt("the header is not JSON") from None
         if not isinstance(header, dict):
@@ -107,14 +127,6 @@ class SafetensorsFile:
                     f"tensor {name!r} begins at {first}, but the one before ends at {at}"
                 )
             at = last
-
-    def _once(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        """A JSON object, whose keys must differ."""
-        found = dict(pairs)
-        for name in found if len(found) < len(pairs) else ():
-            if sum(name == key for key, _ in pairs) > 1:
-                raise self._corrupt(f"tensor {name!r} is there twice")
-        return found
 
     def _corrupt(self, why: str) -> CheckpointError:
         return CheckpointError(

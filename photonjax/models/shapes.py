@@ -72,6 +72,27 @@ def _gemma(hidden: int, inner: int, layers: int, heads: int, **changes: Any) -> 
     return DecoderConfig(**{**_GEMMA_3, **sizes, **changes})  # type: ignore[arg-type]
 
 
+def _pythia(
+    hidden: int, layers: int, heads: int, turned: int, vocab_size: int = 50_304
+) -> DecoderConfig:
+    return DecoderConfig(
+        vocab_size=vocab_size,
+        hidden_size=hidden,
+        intermediate_size=4 * hidden,
+        num_layers=layers,
+        num_heads=heads,
+        rotary_dim=turned,
+        max_length=2048,
+        layer_norm=True,
+        gated_mlp=False,
+        activation="gelu",
+        qkv_bias=True,
+        o_bias=True,
+        mlp_bias=True,
+        parallel=True,
+    )
+
+
 _LONG = RopeScaling(factor=8.0)
 _SHAPES: dict[str, ModelConfig] = {
     # meta-llama/Llama-3.1-{8B,70B,405B}; arXiv 2407.21783, table 3
@@ -137,6 +158,11 @@ _SHAPES: dict[str, ModelConfig] = {
         num_experts=8,
         experts_per_token=2,
     ),
+    # EleutherAI/pythia-{160m,410m,1.4b,6.9b}; arXiv 2304.01373, table 1
+    "pythia-160m": _pythia(768, 12, 12, 16),
+    "pythia-410m": _pythia(1024, 24, 16, 16),
+    "pythia-1.4b": _pythia(2048, 24, 16, 32),
+    "pythia-6.9b": _pythia(4096, 32, 32, 32, vocab_size=50_432),
     # openai-community/gpt2
     "gpt2": GPT2Config(),
     # HuggingFaceTB/SmolLM2-135M

@@ -273,6 +273,18 @@ def test_a_hole_and_a_tensor_that_is_there_twice(tmp_path):
         load_huggingface(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+def test_a_key_that_is_there_twice_is_named(tmp_path, name):
+    _save(tmp_path)
+    _shard(tmp_path)
+    path = tmp_path / name
+    key = "vocab_size" if name == "config.json" else Q
+    text = path.read_text().replace(f'"{key}"', f'"{key}": 7, "{key}"')
+    path.write_text(text)
+    with pytest.raises(CheckpointError, match=rf"{name}: key '{key}' is there twice"):
+        load_huggingface(tmp_path)
+
+
 @pytest.mark.parametrize("text", ['{"a":' * 50_000, "[" * 50_000 + "]" * 50_000])
 def test_json_nested_too_deep_is_no_traceback(tmp_path, text):
     _save(tmp_path)

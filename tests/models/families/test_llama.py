@@ -16,7 +16,7 @@ LLAMA_3 = dict(
 )
 
 
-def divisors(theta, head_dim):
+def divisors(theta, head_dim, factor=8.0):
     """The tensor that llama.cpp's converter writes for Llama 3.1, as it computes it."""
     found = []
     for i in range(0, head_dim, 2):
@@ -24,10 +24,10 @@ def divisors(theta, head_dim):
         if wavelength < 8192 / 4:
             found.append(1.0)
         elif wavelength > 8192 / 1:
-            found.append(8.0)
+            found.append(factor)
         else:
             smooth = (8192 / wavelength - 1) / (4 - 1)
-            found.append(1 / ((1 - smooth) / 8 + smooth))
+            found.append(1 / ((1 - smooth) / factor + smooth))
     return np.asarray(found, np.float32)
 
 
@@ -54,11 +54,12 @@ def test_old_files_leave_the_base_out(raw, huggingface, as_gguf, metadata):
     assert load_config(as_gguf("llama", tensors, metadata(raw))).rope_theta == 10_000
 
 
-def test_the_scaling_of_llama_3(raw, huggingface, as_gguf, metadata, assert_same):
+@pytest.mark.parametrize("factor", [8.0, 32.0], ids=["llama 3.1", "llama 3.2"])
+def test_the_scaling_of_llama_3(raw, huggingface, as_gguf, metadata, assert_same, factor):
     """500,000 and heads of 64: some wavelengths are short, some long, some in between."""
     raw |= dict(rope_theta=5e5, hidden_size=128, num_attention_heads=2, num_key_value_heads=1)
-    folder, tensors = huggingface(raw | dict(rope_scaling=LLAMA_3))
-    theirs = divisors(5e5, 64)
+    folder, tensors = huggingface(raw | dict(rope_scaling=LLAMA_3 | dict(factor=factor)))
+    theirs = divisors(5e5, 64, factor)
     assert len(set(theirs)) > 4
 
     write = lambda divisors: as_gguf(
@@ -69,7 +70,7 @@ def test_the_scaling_of_llama_3(raw, huggingface, as_gguf, metadata, assert_same
     )
     config = load_config(write(theirs))
     assert config == load_huggingface(folder).config
-    assert load_gguf(write(theirs)).config.rope_scaling.factor == 8
+    assert load_gguf(write(theirs)).config.rope_scaling.factor == factor
     assert load_config(write(np.ones_like(theirs))).rope_scaling is None
     for wrong in (theirs[::-1].copy(), theirs[1:].copy(), np.full_like(theirs, np.nan)):
         with pytest.raises(CheckpointError, match="rope_freqs.weight"):
