@@ -41,9 +41,9 @@ def convert(
     The result is a new model with the same parameter tree (checkpoints load either way); the arrays
     are shared, the given model stays as it was. Sites are, by the paths of their modules:
 
-    * ``nnx.Linear``, ``LinearGeneral`` (so the projections of attention), ``Einsum``, ``Conv`` (its
-      patches stream past the kernel), and any module that multiplies through a ``dot_general``
-      attribute;
+    * ``nnx.Linear``, ``LinearGeneral`` (so the projections of attention), ``Einsum``, ``Conv`` and
+      ``ConvTranspose`` (patches stream past the kernel), and any module that multiplies through a
+      ``dot_general`` attribute;
     * ``nnx.Embed``: its ``attend``; look-ups are no products (unchecked, unless a ``sample`` is given);
     * ``nnx.LoRA``, also in ``LoRALinear``: ``.../lora_a`` and ``.../lora_b``;
     * ``nnx.MultiHeadAttention``: ``.../scores`` and ``.../values``, for rules with ``dynamic=True``.

@@ -17,6 +17,7 @@ from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.layers import (
     ConvOp,
     EinsumOp,
+    OpticalConvTranspose,
     OpticalEinsum,
     OpticalEmbed,
     OpticalLinear,
@@ -48,7 +49,7 @@ def read(module: Any, name: str = "") -> OpticalDot | None:
 
 def own(module: Any) -> Any:
     """The user's own function that the module multiplies with, or is to again; ``None``: JAX's."""
-    if isinstance(module, (nnx.MultiHeadAttention, nnx.LoRA, nnx.Embed)):
+    if isinstance(module, (nnx.MultiHeadAttention, nnx.LoRA, nnx.Embed, nnx.ConvTranspose)):
         return None
     dot = read(module)
     hook = getattr(module, attribute_of(module), None) if dot is None else dot.replaced
@@ -68,8 +69,8 @@ def replace(module: Any, name: str, dot: OpticalDot) -> None:
         if not isinstance(module.attention_fn, OpticalAttention):
             module.attention_fn = nnx.data(OpticalAttention())
         setattr(module.attention_fn, name, nnx.data(dot))
-    elif isinstance(module, nnx.Embed):
-        _become(module, OpticalEmbed)
+    elif isinstance(module, (nnx.Embed, nnx.ConvTranspose)):
+        _become(module, OpticalEmbed if isinstance(module, nnx.Embed) else OpticalConvTranspose)
         setattr(module, attribute_of(module), nnx.data(dot))
     else:
         attribute = attribute_of(module)
@@ -96,9 +97,9 @@ def restore(module: Any, name: str = "") -> None:
         setattr(hook, name, nnx.data(None))
         if hook.scores is None and hook.values is None:
             module.attention_fn = nnx.static(nnx.dot_product_attention)
-    elif isinstance(module, OpticalEmbed):
+    elif isinstance(module, (OpticalEmbed, OpticalConvTranspose)):
         del module.dot_general
-        _become(module, nnx.Embed)
+        _become(module, nnx.Embed if isinstance(module, nnx.Embed) else nnx.ConvTranspose)
     else:
         hook = _default(module) if dot.replaced is None else dot.replaced
         kept = nnx.data if isinstance(hook, nnx.Pytree) else nnx.static

@@ -12,6 +12,7 @@ from photonjax.core import optical_einsum
 from photonjax.core.convolution import optical_conv
 from photonjax.core.core import OpticalCore
 from photonjax.nn.optical_dot import OpticalDot
+from photonjax.nn.own import multiplied_by
 
 
 class OpticalLinear(nnx.Linear):
@@ -118,7 +119,9 @@ class ConvOp(nnx.Module):
         **kwargs: Any,
     ) -> jax.Array:
         """``lax.conv_general_dilated(x, kernel, window_strides, padding, ...)``."""
-        y = optical_conv(x, kernel, window_strides, padding, dot_general=self.dot_general, **kwargs)
+        dot = self.dot_general
+        with dot.scope():
+            y = optical_conv(x, kernel, window_strides, padding, dot_general=dot, **kwargs)
         return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 
@@ -136,6 +139,34 @@ class OpticalEmbed(nnx.Embed):
         query, table = self.promote_dtype((query, self.embedding[...]), dtype=self.dtype)
         numbers = (((query.ndim - 1,), (1,)), ((), ()))
         return self.dot_general(query, table, numbers, out_sharding=out_sharding)
+
+
+class OpticalConvTranspose(nnx.ConvTranspose):
+    """``nnx.ConvTranspose`` whose product is made by ``dot_general``: patches of the dilated input, zeros
+    included, times the kernel."""
+
+    dot_general: OpticalDot
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """As ``nnx.ConvTranspose``."""
+        digital = nnx.ConvTranspose.__call__
+
+        def call(x: jax.Array, kernel: jax.Array) -> jax.Array:
+            plain = object.__new__(nnx.ConvTranspose)
+            vars(plain).update(vars(self), kernel=_Held(kernel))
+            return digital(plain, x)
+
+        return multiplied_by(call, inputs, self.kernel[...], self.dot_general)
+
+
+class _Held:
+    """An array where a layer expects a variable."""
+
+    def __init__(self, value: jax.Array):
+        self.value = value
+
+    def __getitem__(self, _: Any) -> jax.Array:
+        return self.value
 
 
 class OpticalLoRA(nnx.LoRA):

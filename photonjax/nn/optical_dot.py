@@ -102,6 +102,10 @@ class OpticalDot(nnx.Module):
         self.replaced: Any = None
         """The hook that this product took the place of, to be put back."""
 
+    def scope(self) -> Any:
+        """The named scope of all that computes this product."""
+        return jax.named_scope(on_light(self.label or ""))
+
     def layer_paths(self, path: str) -> list[str]:
         """``path`` of this product; of a stack, the paths that its layers would have by themselves."""
         stack = self.site[...].shape
@@ -180,7 +184,7 @@ class OpticalDot(nnx.Module):
             w if self.programmed is None else _assemble(self.programmed, self.programmed_structure)
         )
         if self.gauge is None or self.measurement is None:
-            with jax.named_scope(on_light(self.label or "")):
+            with self.scope():
                 return optical_dot_general(
                     x, loaded, dimension_numbers, out_sharding=out_sharding, **options
                 )

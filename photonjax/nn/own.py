@@ -3,6 +3,7 @@ what it computes around its product stays, the product goes to light."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,8 +43,13 @@ class OwnProduct(nnx.Module):
         def call(x: Any, w: Any) -> Any:
             return self.function(*args[:first], x, w, *args[first + 2 :], **kwargs)
 
-        (out,) = _run(call, x, w, self.dot_general).outs
-        return out
+        return multiplied_by(call, x, w, self.dot_general)
+
+
+def multiplied_by(call: Callable[..., Any], x: Any, w: Any, dot: Callable[..., Any]) -> Any:
+    """``call(x, w)``, its one product of the two done by ``dot``."""
+    (out,) = _run(call, x, w, dot).outs
+    return out
 
 
 def closed_by(function: Callable[..., Any], module: Any) -> str | None:
@@ -148,7 +154,9 @@ class _Walk(Interpreter):
             self.others.append(f"{eqn.primitive.name} of {which}")
             return self.bind(eqn, ins)[0]
         self.multiplied += 1
-        out = product_of(eqn, x.value, w.value, side == 0, self.dot)
+        on_light = isinstance(self.dot, OpticalDot)
+        with self.dot.scope() if on_light else contextlib.nullcontext():  # type: ignore[attr-defined]
+            out = product_of(eqn, x.value, w.value, side == 0, self.dot)
         return self.results(eqn, ins, [out.astype(eqn.outvars[0].aval.dtype)])[0]
 
     def note_closed(self, eqn: Any, turn: Turn, scope: str, ins: list[Value]) -> None:

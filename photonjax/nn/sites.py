@@ -14,7 +14,7 @@ from flax.nnx.nn.dtypes import promote_dtype
 from photonjax.core import site_number
 from photonjax.nn import hooks
 from photonjax.nn.attend import OpticalAttention
-from photonjax.nn.layers import OpticalEmbed, OpticalLoRA
+from photonjax.nn.layers import OpticalConvTranspose, OpticalEmbed, OpticalLoRA
 from photonjax.nn.optical_dot import OF_HARDWARE
 from photonjax.nn.own import closed_by
 from photonjax.rules import Site
@@ -104,6 +104,15 @@ def products_of(model: nnx.Module) -> list[Product]:
     found: list[Product] = []
     for paths, module in _modules(model):
         found += _products(model, paths[0], tuple(paths[1:]), module)
+    normed = [
+        module.layer_instance
+        for _, module in _modules(model)
+        if isinstance(module, (nnx.WeightNorm, nnx.SpectralNorm))
+    ]
+    for product in found:
+        if product.weight is not None and any(product.module is layer for layer in normed):
+            # The parameter is scaled at every call.
+            product.weight = dataclasses.replace(product.weight, contracting=None)
     if any(hasattr(p.module, "programmed_weight") for p in found):
         # The model says itself which of its tables are multiplied with.
         found = [p for p in found if not isinstance(p.module, nnx.Embed)]
@@ -162,8 +171,9 @@ def _products(
         for name in ("scores", "values"):
             yield named(name, closed=closed)
     elif isinstance(module, nnx.ConvTranspose):
-        weight = kernel(None, len(module.kernel_shape))
-        yield one(weight, closed="ConvTranspose's own product has nothing to replace")
+        known = type(module) in (nnx.ConvTranspose, OpticalConvTranspose)
+        closed = None if known else f"{kind} is its own ConvTranspose"
+        yield one(kernel(None, len(module.kernel_shape)), closed=closed)
     elif isinstance(module, nnx.Conv):
         ndim = len(module.kernel_shape)
         axes = tuple(range(ndim - 1)) if module.feature_group_count == 1 else None
