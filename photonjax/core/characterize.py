@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from photonjax.core import random
 from photonjax.core.core import OpticalCore
 from photonjax.core.product import optical_dot_general
 from photonjax.core.quantize import full_scale
@@ -120,7 +121,7 @@ def characterize(
         raise ValueError(
             "characterize: core.input.power_of_two_scale = True; probes need scales as they are: False"
         )
-    probe_key, test_key, noise_key = jax.random.split(key, 3)
+    probe_key, test_key, noise_key = jax.random.split(random.as_threefry(key), 3)
     order = 2 ** terms.bit_length()
     count = order * -(-count // order)
     row, column = jnp.arange(count)[:, None], jnp.arange(1, terms + 1)

@@ -9,8 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from photonjax.core import random
 from photonjax.core.core import OpticalCore, check_core
 from photonjax.core.fixed_point import stored, whole
+from photonjax.core.meshes import automatic, result_sharding, transposed
 from photonjax.core.operands import (
     DimensionNumbers,
     check_arrays,
@@ -82,10 +84,11 @@ def optical_dot_general(
       dimension_numbers: as for ``lax.dot_general``: ``((x_contracting, w_contracting), (x_batch, w_batch))``.
       precision: of the floating-point products: all backward ones, and the forward one beyond 8 bits.
       preferred_element_type: floating dtype of the result; by default ``lax.dot_general``'s.
-      out_sharding: sharding of the result, as in ``lax.dot_general`` (explicit meshes).
+      out_sharding: sharding of the result, as in ``lax.dot_general``: on an explicit mesh, needed where the
+        contracted axis is sharded.
       core: the machine.
-      key: draws the dynamic noise. ``None``: no random noise. Static errors are drawn from
-        ``core.chip_seed`` and ``site`` alone.
+      key: draws the dynamic noise; of any kind that JAX has, typed or raw. ``None``: no random noise.
+        Static errors are drawn from ``core.chip_seed`` and ``site`` alone.
       site: names the weight on the die: its parameter's path, an integer, or a tuple of them, one within
         another; element i of a batch is site i within it.
       adc_range: ADC full scale in units of ``p``, in place of ``core.adc.range * sqrt(rows used)``: a
@@ -108,19 +111,15 @@ def optical_dot_general(
       >>> y.shape
       (2, 8, 16)
     """
-    y, _ = traced_dot_general(
-        x,
-        w,
-        dimension_numbers,
-        precision,
-        preferred_element_type,
-        core=core,
-        key=key,
-        site=site,
-        adc_range=adc_range,
-        input_range=input_range,
-    )
-    return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+    check_arrays("optical_dot_general", x=x, w=w)
+    options = dict(core=core, key=key, site=site, adc_range=adc_range, input_range=input_range)
+
+    def product(x: jax.Array, w: Weight, options: dict[str, Any]) -> jax.Array:
+        kinds = (precision, preferred_element_type)
+        return traced_dot_general(x, w, dimension_numbers, *kinds, **options)[0]
+
+    sharding = result_sharding(x, w, dimension_numbers, out_sharding)
+    return automatic(product, sharding, x, w, options)
 
 
 def optical_matmul(
@@ -159,6 +158,7 @@ def optical_einsum(
     x: jax.Array,
     w: Weight,
     *,
+    out_sharding: Any = None,
     dot_general: Callable[..., jax.Array] = optical_dot_general,
     **options: Any,
 ) -> jax.Array:
@@ -167,7 +167,7 @@ def optical_einsum(
     Args:
       subscripts: explicit, like ``"btd,dnh->btnh"``. Every letter of an operand appears once in it and
         again in the other operand or in the output. An ellipsis is allowed in x.
-      x, w, options: as in :func:`optical_dot_general`.
+      x, w, out_sharding, options: as in :func:`optical_dot_general`.
       dot_general: does the product, given x, w and dimension numbers.
 
     Raises:
@@ -187,9 +187,11 @@ def optical_einsum(
         (tuple(x_axes.index(a) for a in contracted), tuple(w_axes.index(a) for a in contracted)),
         (tuple(x_axes.index(a) for a in batch), tuple(w_axes.index(a) for a in batch)),
     )
-    y = dot_general(x, w, numbers, **options)
     have = batch + [a for a in x_axes if a not in w_axes] + [a for a in w_axes if a not in x_axes]
-    return jnp.transpose(y, [have.index(a) for a in out_axes])
+    order = [have.index(a) for a in out_axes]
+    if out_sharding is not None:
+        options["out_sharding"] = transposed(out_sharding, order)
+    return jnp.transpose(dot_general(x, w, numbers, **options), order)
 
 
 def traced_dot_general(
@@ -216,6 +218,7 @@ def traced_dot_general(
     else:
         check_weight(w, core, wc)
         check_finite("w", w.scale if isinstance(w, QuantizedArray) else w)
+    key = None if key is None else random.as_threefry(key)
     dtype = result_dtype(x, w, preferred_element_type)
 
     x_free = [a for a in range(x.ndim) if a not in (*xc, *xb)]

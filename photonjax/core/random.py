@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import zlib
+from typing import Any
 
 import jax
 import jax.extend.random
@@ -24,25 +25,60 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from photonjax.core.pytree import brief
 from photonjax.core.rounding import no_fma
 from photonjax.core.staging import apart
 
 _F32, _U32 = np.float32, np.uint32
+_IMPLEMENTATION = "threefry2x32"
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+
+
+def new_key(seed: Any) -> jax.Array:
+    """A threefry key of an integer, whatever ``jax_default_prng_impl`` says; the seed may be traced."""
+    return jax.random.key(seed, impl=_IMPLEMENTATION)
+
+
+def as_threefry(key: Any) -> jax.Array:
+    """A key as a typed one of threefry: raw words become one, further words (``rbg`` has four) are folded in.
+
+    Raises:
+      TypeError: something that is no key. ValueError: several keys.
+
+    >>> key = as_threefry(jax.random.PRNGKey(3))
+    >>> bool((key == jax.random.key(3)).all())
+    True
+    """
+    dtype = getattr(key, "dtype", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not typed and (dtype != jnp.uint32 or jnp.ndim(key) < 1):
+        raise TypeError(f"key = {brief(key)} is not a key; make one with jax.random.key(seed)")
+    if jnp.ndim(key) != (0 if typed else 1):
+        raise ValueError(
+            f"key: expected one key, got an array of shape {jnp.shape(key)}; take one of them, or map "
+            "over them with jax.vmap"
+        )
+    words = jax.random.key_data(key) if typed else key
+    if words.shape[0] < 2:
+        raise ValueError(f"key: expected two words of 32 bits or more, got {words.shape[0]}")
+    made = jax.random.wrap_key_data(words[:2], impl=_IMPLEMENTATION)
+    for i in range(2, words.shape[0]):
+        made = jax.random.fold_in(made, words[i])
+    return made
 
 
 def normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Standard normal deviates, bit-identical to ``jax.random.normal(key, shape)`` in float32.
 
     Args:
-      key: a typed or raw threefry key.
+      key: a typed or raw key (:func:`as_threefry`).
       shape: output shape, fewer than 2**32 elements.
 
     Returns:
       float32 array of ``shape``.
 
     Raises:
-      ValueError: for another key implementation or for 2**32 elements and more.
+      ValueError: for 2**32 elements and more.
 
     Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11 (Threefry-2x32-20);
     the uniform and the inverse error function are those of ``jax.random``.
@@ -59,7 +95,7 @@ def normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         raise ValueError(
             f"normal: shape {shape} has {size} elements; fewer than 2**32 are possible"
         )
-    words = _key_words(key)
+    words = jax.random.key_data(as_threefry(key))
     index = jnp.zeros(shape, jnp.uint32)
     for axis, stride in enumerate(_strides(shape)):
         index = index + lax.broadcasted_iota(jnp.uint32, shape, axis) * _U32(stride)
@@ -84,7 +120,7 @@ def mixed_normal(
     The deviate is within 1e-4 of the exact inverse of its 24-bit uniform; the largest is 5.42.
 
     Args:
-      key: a typed or raw threefry key.
+      key: a typed or raw key (:func:`as_threefry`).
       rows, cols: shape of each array.
       tiles: how many arrays.
 
@@ -158,7 +194,7 @@ def random_words(key: jax.Array, count: int, *, stream: int, sets: int = 1) -> j
     By threefry-2x32-20: word pair ``[s, :, i]`` is the cipher of the counter
     ``(i, 2 s + stream)``, whatever ``count`` and ``sets``.
     """
-    words = _key_words(key)
+    words = jax.random.key_data(as_threefry(key))
     if jax.default_backend() == "cpu":
         return _cipher_of(count, stream, sets)(words)
     counters, tags = _counters(count, stream, sets)
@@ -257,16 +293,6 @@ def _threefry_2x32(key0, key1, x0, x1):
         x0 = x0 + schedule[(group + 1) % 3]
         x1 = x1 + schedule[(group + 2) % 3] + _U32(group + 1)
     return x0, x1
-
-
-def _key_words(key: jax.Array) -> jax.Array:
-    words = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
-    if words.shape != (2,) or words.dtype != jnp.uint32:
-        raise ValueError(
-            f"key: expected one threefry key, got key data {words.dtype}{list(words.shape)}; "
-            "make it with jax.random.key(seed)"
-        )
-    return words
 
 
 def _strides(shape: tuple[int, ...]) -> list[int]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from photonjax.core import random
+
 if TYPE_CHECKING:
     from photonjax.core.core import OpticalCore
 
@@ -31,7 +33,7 @@ def site_number(path: str) -> int:
 
 def die_key(core: OpticalCore, site: Site, slice_: int = 0) -> jax.Array:
     """Where the static errors of the cells of one site and bit slice come from."""
-    key = jax.random.fold_in(jax.random.key(core.chip_seed), _STATIC)
+    key = jax.random.fold_in(random.new_key(core.chip_seed), _STATIC)
     for part in jax.tree.leaves(site, is_leaf=lambda part: part is None):
         key = jax.random.fold_in(key, _number(part))
     return key if slice_ == 0 else jax.random.fold_in(key, 0x100 + slice_)

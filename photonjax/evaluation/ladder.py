@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from photonjax.core import random
 from photonjax.core.measure import Measurement
 from photonjax.evaluation import intervals
 from photonjax.evaluation.intervals import Interval
@@ -216,7 +217,7 @@ def evaluate(
         raise ValueError(f"rungs: {DIGITAL!r} is the name of the baseline; choose another")
     done: list[dict[str, Window]] = [dict(w) for w in known] + [{}] * (len(tokens) - len(known))
     done = [dict(rows) for rows in done]
-    keys = jax.random.split(jax.random.key(seed), len(tokens))
+    keys = jax.random.split(random.new_key(seed), len(tokens))
     names = list(rungs)
     reports: dict[str, ConversionReport] = {}
     for start in range(0, len(names), at_once):

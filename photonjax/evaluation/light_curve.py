@@ -23,6 +23,7 @@ import numpy as np
 from flax import nnx
 
 import photonjax.nn.nnx as optics
+from photonjax.core import random
 from photonjax.evaluation.thresholds import interpolate_threshold
 
 __all__ = ["LightCurve", "scale_light"]
@@ -89,7 +90,7 @@ class LightCurve:
         """Negative log-likelihood ``[noise seeds, windows]``; without noise one seed is enough."""
         if light not in self.known:
             graph, state = nnx.split(self.model)
-            base = jax.random.key(self.seed)
+            base = random.new_key(self.seed)
             losses = np.empty((1 if math.isinf(light) else self.noise_seeds, len(self.windows)))
             for s, w in np.ndindex(losses.shape):
                 key = jax.random.fold_in(jax.random.fold_in(base, s), w)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 import photonjax.nn.nnx as optics
+from photonjax.core import random
 from photonjax.core.measure import Measurement
 from photonjax.nn.optical_dot import SiteMeasurement
 
@@ -134,7 +135,7 @@ def _compile(graph: Any, state: Any, length: int, measuring: bool) -> Any:
     leaves, structure = state
     shapes = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(s, d) for s, d in leaves])
     tokens = jax.ShapeDtypeStruct((length,), jnp.int32)
-    return jax.jit(prefill).lower(shapes, tokens, jax.random.key(0)).compile()
+    return jax.jit(prefill).lower(shapes, tokens, random.new_key(0)).compile()
 
 
 def _shapes(state: Any) -> tuple[tuple[tuple[tuple[int, ...], Any], ...], Any]:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import jax
 from flax import nnx
 
+from photonjax.core import random
 from photonjax.nn import hooks
 from photonjax.nn.checking import trace_model
 from photonjax.nn.module import check_module
@@ -89,7 +90,7 @@ def convert(
         _convert_one(product, engine)
     engine.check()
     if noise:
-        set_noise_key(model, jax.random.key(0) if key is None else key)
+        set_noise_key(model, random.new_key(0) if key is None else key)
     report = dataclasses.replace(engine.report(), trace=trace_model)
     if sample is None:
         return model, report

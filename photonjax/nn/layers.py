@@ -51,12 +51,9 @@ class EinsumOp(nnx.Module):
     def __init__(self, dot_general: OpticalDot):
         self.dot_general = dot_general
 
-    def __call__(
-        self, subscripts: str, x: jax.Array, w: jax.Array, out_sharding: Any = None, **kwargs: Any
-    ) -> jax.Array:
+    def __call__(self, subscripts: str, x: jax.Array, w: jax.Array, **kwargs: Any) -> jax.Array:
         """``jnp.einsum(subscripts, x, w)`` with w held in the array."""
-        y = optical_einsum(subscripts, x, w, dot_general=self.dot_general, **kwargs)
-        return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+        return optical_einsum(subscripts, x, w, dot_general=self.dot_general, **kwargs)
 
 
 class OpticalEinsum(nnx.Einsum):

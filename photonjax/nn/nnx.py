@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from photonjax.core import site_number
+from photonjax.core import random, site_number
 from photonjax.core.measure import Measurement
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.gauges import Meter
@@ -86,6 +86,7 @@ def set_noise_key(model: nnx.Module, key: jax.Array | None) -> None:
     path that a stacked layer would have by itself), so the same key gives the same noise in any run, on
     any mesh, scanned or unrolled. Works under jit, on a merged model.
     """
+    key = None if key is None else random.as_threefry(key)
     for path, dot in optical_dots(model):
         if key is None:
             dot.stream = nnx.data(None)

@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import PartitionSpec
 
 from photonjax.core import ProgrammedWeight, optical_dot_general, program, site_number
 from photonjax.core.core import OpticalCore, check_core
 from photonjax.core.fields import leaf_names
+from photonjax.core.meshes import automatic, result_sharding
 from photonjax.core.operands import DimensionNumbers, result_dtype
-from photonjax.nn.gauges import Gauge
+from photonjax.nn.gauges import Gauge, Seen
 from photonjax.workload.jaxprs import on_light
 from photonjax.workload.parameters import fill
 
@@ -183,14 +185,21 @@ class OpticalDot(nnx.Module):
         loaded = (
             w if self.programmed is None else _assemble(self.programmed, self.programmed_structure)
         )
-        if self.gauge is None or self.measurement is None:
+        sharding = result_sharding(x, w, dimension_numbers, out_sharding)
+        gauge = self.gauge
+        if gauge is None or self.measurement is None:
             with self.scope():
                 return optical_dot_general(
-                    x, loaded, dimension_numbers, out_sharding=out_sharding, **options
+                    x, loaded, dimension_numbers, out_sharding=sharding, **options
                 )
-        y, seen = self.gauge.product(x, loaded, dimension_numbers, reference=w, **options)
-        self.measurement[...] = self.gauge.pool(self.measurement[...], seen)
-        return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+
+        def product(x: jax.Array, loaded: Any, w: Any, options: dict[str, Any]) -> Seen:
+            return gauge.product(x, loaded, dimension_numbers, reference=w, **options)
+
+        both = None if sharding is None else (sharding, PartitionSpec())
+        y, seen = automatic(product, both, x, loaded, w, options)
+        self.measurement[...] = gauge.pool(self.measurement[...], seen)
+        return y
 
 
 def _known(range_: HardwareParam | None) -> jax.Array | None:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from photonjax.core.convolution import optical_conv
+from photonjax.core.meshes import transposed
 from photonjax.core.ragged import optical_ragged_dot
 
 Dot = Callable[..., jax.Array]
@@ -51,12 +52,12 @@ def _dot(p: Any, x: Any, w: Any, swapped: bool, dot: Dot) -> jax.Array:
     out_sharding = p.get("out_sharding")
     if not swapped:
         return dot(x, w, numbers, p["precision"], kind, out_sharding=out_sharding)
-    y = dot(x, w, numbers, p["precision"], kind)
     batch = len(lhs_b)
     free = x.ndim - len(rhs_k) - batch  # of x, the right operand: first in y, last in the result
-    order = [*range(batch), *range(batch + free, y.ndim), *range(batch, batch + free)]
-    y = jnp.transpose(y, order)
-    return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+    ndim = batch + free + w.ndim - len(lhs_k) - batch
+    order = [*range(batch), *range(batch + free, ndim), *range(batch, batch + free)]
+    own = transposed(out_sharding, order)
+    return jnp.transpose(dot(x, w, numbers, p["precision"], kind, out_sharding=own), order)
 
 
 def _convolution(p: Any, x: Any, w: Any, swapped: bool, dot: Dot) -> jax.Array:

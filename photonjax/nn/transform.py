@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from photonjax.core import random
 from photonjax.core.pytree import brief
 from photonjax.nn.interpreter import Interpreter
 from photonjax.nn.values import Turn, Value
@@ -96,7 +97,9 @@ def optical(
         values = list(_values(call, places))
         shapes = {v.origin.path: jnp.shape(v.value) for v in values if v.origin.path}
         walk = Interpreter(rules, Parameters(shapes))
-        outs = walk.enter(closed, values, Turn(key), "")
+        outs = walk.enter(
+            closed, values, Turn(None if key is None else random.as_threefry(key)), ""
+        )
         sites = walk.engine.sites
         if not walk.multiplied:
             paths = ", ".join(dict.fromkeys(site.path for site in sites))

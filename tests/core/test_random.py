@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
+import photonjax as pj
 from photonjax.core import random
 
 
@@ -23,9 +24,7 @@ def test_normal_is_that_of_jax(shape):
 def test_normal_errors():
     with pytest.raises(ValueError, match=r"2\*\*32"):
         random.normal(jax.random.key(0), (65536, 65536))
-    with pytest.raises(ValueError, match="threefry"):
-        random.normal(jax.random.key(0, impl="rbg"), (2,))
-    with pytest.raises(ValueError, match="threefry"):
+    with pytest.raises(ValueError, match="expected one key"):
         random.mixed_normal(jax.random.split(jax.random.key(0)), 2, 2)
 
 
@@ -173,3 +172,54 @@ def test_the_fits_of_inverse_normal():
     assert error < 4e-5
     np.testing.assert_allclose(random._TOP, c[:4] * units, rtol=1e-3)
     np.testing.assert_allclose(random._BOTTOM[1:], c[4:] * units[1:], rtol=1e-3)
+
+
+def test_keys_of_every_kind_are_threefry_keys():
+    """Raw words as they are; further words count; the default implementation does not."""
+    typed = jax.random.key(5, impl="threefry2x32")
+    words = jax.random.key_data(typed)
+    for same in (typed, words, jax.random.wrap_key_data(words, impl="threefry2x32")):
+        assert (random.as_threefry(same) == typed).all()
+    seen = set()
+    for impl in ("rbg", "unsafe_rbg"):
+        for seed in range(4):
+            for child in (
+                jax.random.key(seed, impl=impl),
+                *jax.random.split(jax.random.key(seed, impl=impl)),
+            ):
+                made = random.as_threefry(child)
+                assert made.dtype == typed.dtype
+                assert (
+                    made == random.as_threefry(jax.random.key_data(child))
+                ).all()  # raw ones too
+                seen.add((impl, tuple(np.asarray(jax.random.key_data(made)).tolist())))
+    assert len(seen) == 2 * 4 * 3
+    last = jax.random.wrap_key_data(jnp.uint32([1, 2, 3, 4]), impl="rbg")
+    other = jax.random.wrap_key_data(jnp.uint32([1, 2, 3, 5]), impl="rbg")
+    assert (random.as_threefry(last) != random.as_threefry(other)).all()
+    before = jax.config.jax_default_prng_impl
+    try:
+        for impl in ("rbg", "unsafe_rbg"):
+            jax.config.update("jax_default_prng_impl", impl)
+            assert (random.new_key(5) == typed).all()
+    finally:
+        jax.config.update("jax_default_prng_impl", before)
+
+
+@pytest.mark.parametrize(
+    "key, error, text",
+    [
+        (3, TypeError, "key = 3 is not a key; make one with jax.random.key"),
+        (np.float32([1, 2]), TypeError, "is not a key"),
+        (np.uint32(1), TypeError, "is not a key"),
+        (np.uint32([1]), ValueError, "expected two words of 32 bits or more, got 1"),
+        (np.zeros((3, 2), np.uint32), ValueError, r"expected one key, got an array of shape \(3, 2\)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_key(key, error, text):
+    with pytest.raises(error, match=text):
+        random.as_threefry(key)
+    with pytest.raises(error, match=text):  # needed or not
+        pj.optical_matmul(
+            jnp.ones((2, 3)), jnp.ones((3, 2)), core=pj.OpticalCore(rows=4, cols=4), key=key
+        )

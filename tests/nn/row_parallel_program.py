@@ -1,0 +1,115 @@
+"""Run by test_row_parallel.py in a process of its own with 8 virtual devices; prints one JSON object.
+
+Products whose contracted axis is sharded over explicit axes of a mesh, against one device: largest
+difference of the result, and of the gradients in units of their largest value.
+"""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+
+import photonjax as pj
+
+# Three tiles whose boundaries are not the shards'; without the ADC, which would hide last bits.
+CORE = pj.OpticalCore(
+    rows=48,
+    cols=24,
+    photons=300.0,
+    input={"noise": 0.01},
+    array={"noise": 0.01},
+    adc={"bits": None},
+)
+X = np.asarray(jax.random.normal(jax.random.key(1), (32, 128)))
+W = np.asarray(jax.random.normal(jax.random.key(2), (128, 64)))
+KEY = jax.random.key(3)
+NUMBERS = (((1,), (0,)), ((), ()))
+BATCHED = (((2,), (1,)), ((0,), (0,)))
+
+
+def linear(x, w, out):
+    model = nnx.Linear(128, 64, use_bias=False, rngs=nnx.Rngs(0))
+    model.kernel.set_value(w)
+    optical, _ = pj.convert(model, [pj.Rule("*", CORE)])
+    return optical(x, out_sharding=out)
+
+
+def function(x, w, out):
+    f = lambda w, x: lax.dot_general(w, x, (((0,), (1,)), ((), ())), out_sharding=out)
+    return pj.optical(f, [pj.Rule("*", CORE)])(KEY, w, x)
+
+
+options = dict(core=CORE, key=KEY)
+CASES = {
+    "dot_general": lambda x, w, out: pj.optical_dot_general(x, w, NUMBERS, out_sharding=out, **options),
+    "matmul": lambda x, w, out: pj.optical_matmul(x, w, out_sharding=out, **options),
+    "einsum": lambda x, w, out: pj.optical_einsum("tk,kn->nt", x, w, out_sharding=out, **options),
+    "batched": lambda x, w, out: pj.optical_dot_general(
+        x.reshape(4, 8, 128), jnp.stack([w] * 4), BATCHED, out_sharding=out, **options
+    ),
+    "linear": linear,
+    "function, weight first": function,
+}  # fmt: skip
+SHARDED = {
+    "rows": (P(None, "i"), P("i", None), P(None, None)),
+    "rows and columns": (P(None, "i"), P("i", "j"), P(None, "j")),
+    "all": (P(None, ("i", "j")), P(("i", "j"), None), P("i", None)),
+}
+
+
+def compare(case, x_spec, w_spec, out) -> list[float]:
+    product = CASES[case]
+    turned = case in ("einsum", "function, weight first")
+    out = P(*reversed(out)) if turned else P(None, *out) if case == "batched" else out
+
+    def loss(x, w, out):
+        y = product(x, w, out)
+        return (y * y).sum(), y
+
+    run = jax.jit(jax.grad(loss, (0, 1), has_aux=True), static_argnums=2)
+    slopes, one = run(X, W, None)
+    with jax.set_mesh(MESH):
+        x, w = jax.device_put(X, x_spec), jax.device_put(W, w_spec)
+        found, y = run(x, w, out)
+        assert y.sharding.spec == out, (case, y.sharding)
+        assert [g.sharding.spec for g in found] == [x_spec, w_spec], case
+    far = lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max())
+    off = [far(a, b) / float(np.abs(b).max()) for a, b in zip(found, slopes, strict=True)]
+    return [far(y, one), max(off)]
+
+
+def ranges() -> float:
+    """Calibrated, measured and programmed in shards: the ranges and the SNR of one device."""
+
+    def seen(x, w, out):
+        model = nnx.Linear(128, 64, use_bias=False, rngs=nnx.Rngs(0))
+        model.kernel.set_value(w)
+        optical, _ = pj.convert(model, [pj.Rule("*", CORE.replace(adc={"bits": 8}))])
+        pj.calibrate(optical, x, out_sharding=out)
+        pj.program_weights(optical)
+        pj.nnx.start_measuring(optical)
+        y = optical(x, out_sharding=out)
+        (measured,) = pj.nnx.stop_measuring(optical).values()
+        (dot,) = (dot for _, dot in pj.nnx.optical_dots(optical))
+        return np.asarray(y), float(dot.adc_range[...]), float(measured.snr_db)
+
+    one = seen(X, W, None)
+    with jax.set_mesh(MESH):
+        found = seen(jax.device_put(X, P(None, "i")), jax.device_put(W, P("i", None)), P(None, "j"))
+    return max(float(np.abs(a - b).max()) for a, b in zip(one, found, strict=True))
+
+
+if __name__ == "__main__":
+    assert jax.device_count() == 8
+    MESH = jax.make_mesh((4, 2), ("i", "j"), axis_types=(AxisType.Explicit,) * 2)
+    found = {
+        f"{case}, {name}": compare(case, *specs)
+        for case in CASES
+        for name, specs in SHARDED.items()
+    }
+    print(json.dumps({"products": found, "ranges": ranges()}))
