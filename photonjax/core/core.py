@@ -15,6 +15,7 @@ import numpy as np
 from photonjax.core.adc import ADC
 from photonjax.core.array import Array
 from photonjax.core.costs import CoreCosts
+from photonjax.core.custom import Custom
 from photonjax.core.encoding import Encoding
 from photonjax.core.fields import set_fields
 from photonjax.core.modulator import Input
@@ -63,6 +64,7 @@ class OpticalCore:
       array: cells that hold the weights (:class:`~photonjax.core.array.Array`).
       receiver: detectors and amplifiers (:class:`~photonjax.core.receiver.Receiver`).
       adc: converters (:class:`~photonjax.core.adc.ADC`).
+      custom: functions of your own (:class:`~photonjax.core.custom.Custom`).
       photons: mean *detected* photo-electrons per multiply at full scale (``|a| = |b| = 1``), summed
         over the detectors involved. ``None``: no shot noise, and a receiver without noise.
       symbol_rate_hz: vector-matrix products per second; the detector integrates for its inverse.
@@ -96,6 +98,7 @@ class OpticalCore:
     array: Array = child(Array)
     receiver: Receiver = child(Receiver)
     adc: ADC = child(ADC)
+    custom: Custom = child(Custom)
     photons: Scalar = leaf(None, above=0.0)
     symbol_rate_hz: Scalar = leaf(1e9, above=0.0)
     averages: int = static(1, low=1, high=1 << 12)
@@ -115,6 +118,7 @@ class OpticalCore:
             array: Array | Mapping[str, Any] = ...,
             receiver: Receiver | Mapping[str, Any] = ...,
             adc: ADC | Mapping[str, Any] = ...,
+            custom: Custom | Mapping[str, Any] = ...,
             photons: Scalar = ...,
             symbol_rate_hz: Scalar = ...,
             averages: int = ...,
@@ -199,7 +203,8 @@ class OpticalCore:
         """Whether any noise is drawn again at each call, so that a ``key`` makes a difference."""
         stages = (self.source, self.input, self.receiver, self.adc)
         drawn = any(present(stage, "input", "symbol", "output") for stage in stages)
-        return drawn or self.photons is not None or self.input.extinction == "dither"
+        dithered = self.input.extinction == "dither"
+        return drawn or self.photons is not None or dithered or bool(self.custom)
 
 
 def check_core(where: str, core: Any) -> None:

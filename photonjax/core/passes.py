@@ -128,6 +128,7 @@ def draw(core: OpticalCore, key: jax.Array | None, m: int, n: int, tiles: int) -
         "source": core.source.draw(core, key, m, n, tiles),
         "encoding": core.encoding.draw(core, key, m, n, tiles),
         "receiver": core.receiver.draw(core, key, m, n, tiles),
+        "custom": core.custom.draw(key, tiles),
     }
     if shot or present(core.receiver, "output") or present(core.adc, "output"):
         found["output"] = random.draws(core.sampler, random.stream(key, "output"), m, n, tiles)
@@ -168,7 +169,10 @@ def detect(product: Any, core: OpticalCore, tile: Tile) -> jax.Array:
     variance = variance + receiver.relative_variance(p)
     if "output" in tile.draws:
         raw = raw + no_fma(safe_sqrt(variance) * random.deviates(tile.draws["output"]))
-    return receiver.amplify(core, raw, tile.full, tile.die["receiver"], tile.draws.get("receiver"))
+    raw = core.custom.apply("detected", core, raw, tile.draws.get("custom"))
+    drawn = tile.draws.get("receiver")
+    raw = receiver.amplify(core, raw, tile.full, tile.die["receiver"], drawn)
+    return core.custom.apply("amplified", core, raw, tile.draws.get("custom"))
 
 
 def sum_of(core: OpticalCore, product: Any) -> jax.Array:

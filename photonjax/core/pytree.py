@@ -47,6 +47,11 @@ def static(default: Any, **limits: Any) -> Any:
     return dataclasses.field(default=default, metadata={"static": True, **limits})
 
 
+def function() -> Any:
+    """A field that holds a function, part of a compiled program, or None."""
+    return dataclasses.field(default=None, metadata={"function": True})
+
+
 def static_or_leaf(default: Any) -> Any:
     """A field that is static while it is a plain Python value, and a leaf once it is an array."""
     return dataclasses.field(default=default, metadata={"either": True})
@@ -78,19 +83,32 @@ def stage(cls: T) -> T:
 
 
 def register(cls: T) -> T:
-    """Register a frozen dataclass as a pytree whose leaves are the fields made by :func:`leaf`."""
-    names = [f.name for f in dataclasses.fields(cls)]
-    leaves = tuple(f.name for f in dataclasses.fields(cls) if f.metadata.get("leaf"))
-    either = tuple(f.name for f in dataclasses.fields(cls) if f.metadata.get("either"))
-    static = tuple(n for n in names if n not in leaves and n not in either)
+    """Register a frozen dataclass, and whatever is derived from it, as a pytree whose leaves are the fields
+    made by :func:`leaf`."""
 
+    @classmethod  # type: ignore[misc]
+    def derived(sub: Any, **options: Any) -> None:
+        super(cls, sub).__init_subclass__(**options)
+        _register(sub)
+
+    cls.__init_subclass__ = derived  # type: ignore[assignment]
+    if cls not in _registered:
+        _register(cls)
+    return cls
+
+
+_registered: set[type] = set()
+
+
+def _register(cls: type) -> None:
     def flatten_with_keys(obj: Any):
         values, aux = flatten(obj)
-        keys = [jax.tree_util.GetAttrKey(n) for n in (*leaves, *aux[0])]
+        keys = [jax.tree_util.GetAttrKey(n) for n in (*_layout(cls)[0], *aux[0])]
         return list(zip(keys, values, strict=True)), aux
 
     def flatten(obj: Any):
         """Children, and (fields of ``either`` among them, the static rest)."""
+        leaves, either, static = _layout(cls)
         arrays = tuple(n for n in either if not isinstance(getattr(obj, n), (int, float, str)))
         fixed = (*static, *(n for n in either if n not in arrays))
         children = [getattr(obj, n) for n in (*leaves, *arrays)]
@@ -99,14 +117,23 @@ def register(cls: T) -> T:
     def unflatten(aux: Any, children: Any):
         obj: Any = object.__new__(cls)
         arrays, fixed = aux
-        for name, value in zip((*leaves, *arrays), children, strict=True):
+        for name, value in zip((*_layout(cls)[0], *arrays), children, strict=True):
             object.__setattr__(obj, name, value)
         for name, value in fixed:
             object.__setattr__(obj, name, value)
         return obj
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-    return cls
+    _registered.add(cls)
+
+
+@functools.cache
+def _layout(cls: type) -> tuple[tuple[str, ...], ...]:
+    """Names of the leaves, of what is either, of the rest; asked for once a derived class has its fields."""
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    leaves = tuple(f.name for f in fields if f.metadata.get("leaf"))
+    either = tuple(f.name for f in fields if f.metadata.get("either"))
+    return leaves, either, tuple(f.name for f in fields if f.name not in (*leaves, *either))
 
 
 def refuse_unknown(cls: T) -> T:
@@ -115,7 +142,7 @@ def refuse_unknown(cls: T) -> T:
 
     @functools.wraps(build)
     def init(self: Any, *args: Any, **values: Any) -> None:
-        known = [f.name for f in dataclasses.fields(cls)]
+        known = [f.name for f in dataclasses.fields(self)]
         for name in values:
             if name not in known:
                 head, _, rest = name.partition(".")
@@ -158,11 +185,24 @@ def check_fields(obj: Any) -> None:
     """Raise for a field of :func:`static` or :func:`leaf` that its annotation and limits do not allow."""
     hints = _hints(type(obj))  # type: ignore[arg-type]
     for field in dataclasses.fields(obj):
+        if field.metadata.get("function"):
+            _check_function(f"{title_of(obj)}.{field.name}", getattr(obj, field.name))
         if field.metadata.get("static"):
             if isinstance(getattr(obj, field.name), np.integer):
                 object.__setattr__(obj, field.name, int(getattr(obj, field.name)))
             _check_static(f"{title_of(obj)}.{field.name}", getattr(obj, field.name), field, hints)
     check_leaves(obj)
+
+
+def _check_function(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not callable(value) or isinstance(value, type):
+        raise TypeError(f"{name} = {brief(value)} is not a function, or None")
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(f"{name} = {brief(value)} has no hash; give a function") from None
 
 
 @functools.cache

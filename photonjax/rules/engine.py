@@ -63,7 +63,7 @@ class Engine:
             if problem is None:
                 core = rule.core
                 dynamic = "" if site.stationary else ", dynamic: written again at every call"
-                reason = f"{rule}{dynamic}"
+                reason = f"{rule}{dynamic}{_custom(core)}"
             else:
                 raise ValueError(
                     f"{site.path or 'the model'}: {problem}, which {rule} would put on a core; arrays "
@@ -128,6 +128,13 @@ def _refusal(rule: Rule | None, site: Site) -> str:
     if not site.stationary and not rule.dynamic:
         return f"dynamic product, and {rule} is for stationary weights (dynamic=True takes both)"
     return ""
+
+
+def _custom(core: OpticalCore | None) -> str:
+    """The functions of one's own that a core has."""
+    names = {} if core is None else core.custom.names
+    found = ", ".join(f"{place} {name}" for place, name in names.items())
+    return f", custom: {found}" if found else ""
 
 
 def _uncarried(dtypes: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from photonjax.core.core import OpticalCore
+from photonjax.core.custom import name_of
 from photonjax.rules.rule import Site
 from photonjax.workload.jaxprs import site_of
 from photonjax.workload.sites import MatmulSite, Workload
@@ -163,6 +164,8 @@ def _plain(value: Any) -> Any:
         return {name: _plain(v) for name, v in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(v) for v in value]
+    if callable(value):
+        return name_of(value)
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         return np.asarray(value).tolist()
     return value

@@ -15,9 +15,17 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 import photonjax as pj
+from photonjax.core import random
+from photonjax.core.rounding import no_fma
+
+
+def hum(core, p, key):
+    return p if key is None else p + no_fma(0.1 * random.mixed_normal(key, *p.shape)[0])
+
 
 # Three tiles whose boundaries are not the shards'; without the ADC, which would hide last bits.
 CORE = pj.OpticalCore(
+    custom={"detected": hum},
     rows=48,
     cols=24,
     photons=300.0,
