@@ -65,6 +65,7 @@ MEANT = {
     for name, field in FIELDS.items()
     if field.default is None or name in ("adc.bits", "input.bits", "array.bits")
 }
+MEANT |= {(name, "function") for name, field in FIELDS.items() if field.metadata.get("function")}
 MEANT |= {(name, "truth") for name in FIELDS if isinstance(get_field(CORE, name), bool)}
 
 
