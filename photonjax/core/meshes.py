@@ -52,7 +52,8 @@ def automatic(function: Callable[..., Any], sharding: Any, *args: Any) -> Any:
     arrays = {i: leaf for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)}
 
     def run(arrays: dict[int, jax.Array]) -> Any:
-        return function(*tree.unflatten([arrays.get(i, leaf) for i, leaf in enumerate(leaves)]))
+        whole = [arrays.get(i, leaf) for i, leaf in enumerate(leaves)]
+        return function(*jax.tree.unflatten(tree, whole))
 
     return jax.sharding.auto_axes(run, out_sharding=sharding)(arrays)
 

@@ -88,7 +88,7 @@ def register(cls: T) -> T:
 
     @classmethod  # type: ignore[misc]
     def derived(sub: Any, **options: Any) -> None:
-        super(cls, sub).__init_subclass__(**options)
+        super(cls, sub).__init_subclass__(**options)  # type: ignore[arg-type]
         _register(sub)
 
     cls.__init_subclass__ = derived  # type: ignore[assignment]
