@@ -64,9 +64,9 @@ def _from_file(
     name = pathlib.Path(file).stem
     table = {field: machines.Number(value, "", file) for field, value in own.fields.items()}
     if own.base is None:
-        return cost.UncertainMachine(name, machine, {}, table=table)
+        return cost.UncertainMachine(name, machine, {}, table=table, quoted=own.machine)
     known = cost.UncertainMachine.named(own.base, machine, fixed={*fixed, *own.fields})
-    return dataclasses.replace(known, name=name, table=known.table | table)
+    return dataclasses.replace(known, name=name, table=known.table | table, quoted=own.machine)
 
 
 def check_names(*found: cost.UncertainMachine) -> None:

@@ -263,10 +263,12 @@ def _numbers(u: UncertainMachine) -> dict[str, dict[str, Any]]:
     for field, number in u.table.items():
         line = dataclasses.asdict(u.ranges.get(field, number))
         try:
-            value = get_field(u.machine, field)
+            value, quoted = get_field(u.machine, field), get_field(u.quoted, field)
         except ValueError:  # a number of a part
-            value = number.value
-        if value != line["value"]:
+            value = quoted = None
+        if field in u.ranges:  # carried over to other bits, perhaps
+            quoted = line["value"]
+        if value != quoted:
             line |= {"value": value, "source": "set", "low": None, "high": None, "assumed": False}
         table[field] = line
     return table

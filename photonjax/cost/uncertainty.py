@@ -48,7 +48,8 @@ class UncertainMachine:
       machine: an OpticalCore or a DigitalAccelerator, as set.
       ranges: numbers with a range, by field.
       notes: what was made of its table's numbers.
-      table: every number with its source, by field.
+      table: every number with its source, by field, or by part of a machine of parts.
+      quoted: the machine that the table is of.
     """
 
     name: str
@@ -56,6 +57,7 @@ class UncertainMachine:
     ranges: dict[str, Number]
     notes: tuple[str, ...] = ()
     table: dict[str, Number] = dataclasses.field(default_factory=dict)
+    quoted: Any = None
 
     @classmethod
     def named(cls, name: str, machine: Any = None, fixed: Iterable[str] = ()) -> UncertainMachine:
@@ -86,7 +88,7 @@ class UncertainMachine:
             for field, number in sources(name).items()
             if number.low is not None and field not in fixed and _continuous(machine, field)
         }
-        found = cls(name, machine, ranges, table=sources(name))
+        found = cls(name, machine, ranges, table=sources(name), quoted=published)
         return found.at_its_bits(published, fixed) if isinstance(machine, OpticalCore) else found
 
     def at_its_bits(self, published: OpticalCore, fixed: Collection[str] = ()) -> UncertainMachine:
