@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 import photonjax as pj
@@ -19,7 +20,7 @@ STATEMENT = (
 
 
 def load_fractions(core: OpticalCore, vectors: int) -> tuple[float, float]:
-    """Shares of time waiting for weights and of energy writing them: one array, ``vectors`` a load."""
+    """Fractions of time waiting for weights and of energy writing them: one array, ``vectors`` a load."""
     site = MatmulSite("array", 1, vectors, core.rows, core.cols, 1, "int8", True)
     cost = pj.cost.estimate(Workload([site], []), core)
     seconds, joules = cost.by_component("seconds"), cost.by_component()
@@ -29,19 +30,13 @@ def load_fractions(core: OpticalCore, vectors: int) -> tuple[float, float]:
 def break_even(
     core: OpticalCore, what: int, fraction: float = 0.5, most: int = 1 << 34
 ) -> int | None:
-    """Fewest vectors at which the load's fraction of time (0) or energy (1) is this or less, by bisection.
+    """Fewest vectors at which the load's fraction of time (0) or energy (1) is this or less.
 
     None: not up to ``most``.
     """
-    if load_fractions(core, most)[what] > fraction:
-        return None
-    low, high = 0, most
-    while high - low > max(1, low // 1000):
-        middle = (low + high) // 2
-        low, high = (
-            (low, middle) if load_fractions(core, middle)[what] <= fraction else (middle, high)
-        )
-    return high
+    counts = range(1, most + 1)
+    found = bisect_left(counts, True, key=lambda n: load_fractions(core, n)[what] <= fraction)
+    return counts[found] if found < most else None
 
 
 def audit(config: Claims) -> Verdict:

@@ -7,23 +7,23 @@
 Nothing is measured here but through cost estimates and traced programs; light comes from a run of
 experiments.photons and perplexities from one of experiments.evaluate, where the config names them.
 Numbers of others are in claims/published.toml, with sources. Writes ``results/claims/<run>/``: report.txt,
-verdicts.csv, a CSV and a PNG for each claim, metrics.json, config and versions.
+verdicts.csv, a CSV and a PNG for each claim, metrics.json, config and versions. An
+interrupted run goes on when started again with the same ``run=NAME``.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import textwrap
 import time
 from typing import Any
 
-from tqdm import tqdm
-
 from experiments.claims.config import Claims
-from experiments.claims.verdict import Verdict
-from experiments.harness import RunDirectory, user_errors
+from experiments.harness import Parts, Progress, RunDirectory, user_errors
 from photonjax.tables import text_table
 
+Row = dict[str, Any]
 MODULES = {
     1: "experiments.claims.intensity",
     2: "experiments.claims.context",
@@ -39,51 +39,64 @@ MODULES = {
 def claims(config: Claims) -> None:
     """The whole audit."""
     with RunDirectory("claims", config) as run:
-        verdicts: list[Verdict] = []
-        seconds = {}
-        for number in tqdm(config.which, desc="claims", unit="claim", disable=None):
-            start = time.perf_counter()
-            with user_errors(ValueError, prefix=f"claim {number}: "):
-                found = importlib.import_module(MODULES[number]).audit(config)
-            seconds[found.name] = time.perf_counter() - start
-            run.write_csv(f"{number}-{found.name}.csv", found.rows)
-            run.write_plot(f"{number}-{found.name}.png", found.figure)
-            verdicts.append(found)
+        parts = Parts(run)
+        with Progress("claims", len(config.which), "claims") as progress:
+            verdicts = [
+                parts.get(
+                    f"claim {number}", functools.partial(audit, number, config, run), progress
+                )
+                for number in config.which
+            ]
         run.write_csv("verdicts.csv", [summary(v) for v in verdicts])
         text = report(verdicts)
         run.write("report.txt", text + "\n")
-        kept = {f"{v.number}-{v.name}": {**summary(v), **v.numbers} for v in verdicts}
+        kept = {_file(v): {**summary(v), **v["numbers"]} for v in verdicts}
+        seconds = {v["name"]: v["seconds"] for v in verdicts}
         run.write_json("metrics.json", {"claims": kept, "seconds": seconds, "seed": config.seed})
         print(f"\n{text}\n\nwritten to {run.path}")
 
 
-def summary(v: Verdict) -> dict[str, Any]:
+def audit(number: int, config: Claims, run: RunDirectory) -> Row:
+    """Audit one claim and write its table and its figure; returns the rest of its verdict."""
+    start = time.perf_counter()
+    with user_errors(ValueError, prefix=f"claim {number}: "):
+        found = importlib.import_module(MODULES[number]).audit(config)
+    verdict = vars(found) | {"seconds": time.perf_counter() - start}
+    run.write_csv(f"{_file(verdict)}.csv", verdict.pop("rows"))
+    run.write_plot(f"{_file(verdict)}.png", verdict.pop("figure"))
+    return verdict
+
+
+def summary(verdict: Row) -> Row:
     """One line of the table."""
+    kept = {k: verdict[k] for k in ("statement", "verdict", "because")}
     return {
-        "claim": v.number,
-        "statement": v.statement,
-        "verdict": v.verdict,
-        "because": v.because,
-        "unpublished": "; ".join(v.unpublished),
+        "claim": verdict["number"],
+        **kept,
+        "unpublished": "; ".join(verdict["unpublished"]),
     }
 
 
-def report(verdicts: list[Verdict]) -> str:
+def report(verdicts: list[Row]) -> str:
     """Each claim in full, and all verdicts in one table."""
     parts = []
     for v in verdicts:
         lines = [
-            textwrap.fill(f"{v.number}. {v.statement}", 110, subsequent_indent="   "),
-            _wrap("verdict", f"{v.verdict.upper()}: {v.because}"),
+            textwrap.fill(f"{v['number']}. {v['statement']}", 110, subsequent_indent="   "),
+            _wrap("verdict", f"{v['verdict'].upper()}: {v['because']}"),
         ]
-        lines.append(_wrap("computed", v.computed))
-        lines += [_wrap("assumed", a) for a in v.assumptions]
-        if v.unpublished:
-            lines.append(_wrap("not published", "; ".join(v.unpublished)))
-        lines.append(f"  see            {v.number}-{v.name}.csv, {v.number}-{v.name}.png")
+        lines.append(_wrap("computed", v["computed"]))
+        lines += [_wrap("assumed", a) for a in v["assumptions"]]
+        if v["unpublished"]:
+            lines.append(_wrap("not published", "; ".join(v["unpublished"])))
+        lines.append(f"  see            {_file(v)}.csv, {_file(v)}.png")
         parts.append("\n".join(lines))
-    rows = [{"claim": f"{v.number} {v.name}", "verdict": v.verdict} for v in verdicts]
+    rows = [{"claim": f"{v['number']} {v['name']}", "verdict": v["verdict"]} for v in verdicts]
     return "\n\n".join([*parts, text_table(rows)])
+
+
+def _file(verdict: Row) -> str:
+    return f"{verdict['number']}-{verdict['name']}"
 
 
 def _wrap(label: str, text: str) -> str:

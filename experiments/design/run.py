@@ -9,11 +9,12 @@ cost (:mod:`experiments.design.search`), for several quality floors and prices o
 a grid over everything. Quality is a surrogate fitted to a measured small model
 (:mod:`experiments.design.quality`), checked against what it was not fitted to. Writes
 ``results/design/<run>/``: front.csv, grid_front.csv, checks.csv, design.png, report.txt, metrics.json,
-config and versions.
+config and versions. An interrupted run goes on when started again with the same ``run=NAME``.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from typing import Any
@@ -25,9 +26,17 @@ from experiments.design.config import Design
 from experiments.design.machine import Choice, Machine
 from experiments.design.plots import draw
 from experiments.design.report import report
-from experiments.design.search import Box, best_of_grid, by_gradient, by_grid, excess, non_dominated
-from experiments.energy.machines import make_accelerator, make_core
-from experiments.harness import Progress, RunDirectory, UserError
+from experiments.design.search import (
+    Box,
+    best_designs,
+    best_of_grid,
+    by_gradient,
+    by_grid,
+    excess,
+    non_dominated,
+)
+from experiments.harness import Parts, Progress, RunDirectory, UserError
+from experiments.harness.machines import make_accelerator, make_core
 from photonjax import cost
 from photonjax.models import prefill_workload
 
@@ -43,18 +52,36 @@ def design(config: Design) -> None:
     (slow, fast), (coarse, fine) = config.clock_hz, config.enob
     box = Box((math.log(slow), math.log(fast)), (coarse, fine))
     with RunDirectory("design", config) as run:
-        start = time.perf_counter()
-        with Progress("search by gradient", len(choices), "choices") as progress:
-            front, gradient_estimates = by_gradient(
-                machine, choices, rises, config.prices, box, config.tolerance, progress.advance
+        parts = Parts(run)
+
+        def searched(choice: Choice) -> dict[str, Any]:
+            start = time.perf_counter()
+            rows, estimates = by_gradient(
+                machine, choice, rises, config.prices, box, config.tolerance
             )
-        middle = time.perf_counter()
+            return {
+                "rows": rows,
+                "estimates": estimates,
+                "seconds": time.perf_counter() - start,
+            }
+
+        with Progress("search by gradient", len(choices), "choices") as progress:
+            found = [
+                parts.get(f"{c.size} rows, {c.bits} bits", functools.partial(searched, c), progress)
+                for c in choices
+            ]
+        front = best_designs(row for part in found for row in part["rows"])
+        gradient_estimates = sum(part["estimates"] for part in found)
+        start = time.perf_counter()
         points = config.grid
         photons = np.geomspace(*config.photons, points.photons)
         with Progress("search by grid", len(choices), "choices") as progress:
             axes = points.clock, points.enob
             grid, grid_estimates = by_grid(machine, choices, box, photons, axes, progress.advance)
-        seconds = {"gradient": middle - start, "grid": time.perf_counter() - middle}
+        seconds = {
+            "gradient": sum(part["seconds"] for part in found),
+            "grid": time.perf_counter() - start,
+        }
         if not front:
             raise UserError(
                 "floors_percent: no design keeps any of these floors; raise one, or add bits"

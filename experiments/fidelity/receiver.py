@@ -39,28 +39,28 @@ def receiver_rows(samples: int, seed: int) -> list[Row]:
     rows = []
     # White noise over B = symbol rate instead of half of it: twice the variance.
     whole = DETECTOR.replace(receiver={"noise_a_per_rthz": math.sqrt(2) * NOISE_A_PER_RTHZ})
-    for bits in BITS:
-        electrons = needed_electrons(whole, bits)
-        rows.append(
-            row(
-                f"receiver energy, {bits} bits, B = symbol rate",
-                f"receiver_{bits}bit",
-                1e15 * energy_j(electrons),
-                f"{electrons:.4g} electrons for an SNR of 1.5 x 4^{bits}; receiver_variance with the noise "
-                "density times sqrt(2), which is B = symbol rate",
+    conventions = {
+        "B = symbol rate": (
+            whole,
+            "for an SNR of 1.5 x 4^{bits}; receiver_variance with the noise density times sqrt(2), "
+            "which is B = symbol rate",
+        ),
+        "integrate and dump": (
+            DETECTOR,
+            "by this project's convention, B = 1/(2 tau) = half the symbol rate: sqrt(2) less",
+        ),
+    }
+    for convention, (core, note) in conventions.items():
+        for bits in BITS:
+            electrons = needed_electrons(core, bits)
+            rows.append(
+                row(
+                    f"receiver energy, {bits} bits, {convention}",
+                    f"receiver_{bits}bit",
+                    1e15 * energy_j(electrons),
+                    f"{electrons:.4g} electrons {note.format(bits=bits)}",
+                )
             )
-        )
-    for bits in BITS:
-        electrons = needed_electrons(DETECTOR, bits)
-        rows.append(
-            row(
-                f"receiver energy, {bits} bits, integrate and dump",
-                f"receiver_{bits}bit",
-                1e15 * energy_j(electrons),
-                f"{electrons:.4g} electrons; this project's convention, B = 1/(2 tau) = half the symbol "
-                "rate: sqrt(2) less",
-            )
-        )
     for bits in BITS:
         electrons = needed_electrons(DETECTOR, bits, shot=True)
         found = measured_snr(electrons, samples, jax.random.fold_in(jax.random.key(seed), bits))

@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tqdm import tqdm
-
 from experiments.fidelity import plots
 from experiments.fidelity.config import Fidelity
 from experiments.fidelity.converters import converter_rows
@@ -25,7 +23,7 @@ from experiments.fidelity.noise import law_rows
 from experiments.fidelity.receiver import receiver_rows
 from experiments.fidelity.rows import KEYS, Row, failed_row
 from experiments.fidelity.snr import snr_rows
-from experiments.harness import RunDirectory, UserError
+from experiments.harness import RunDirectory, UserError, note
 from photonjax.tables import text_table
 
 # Groups whose lines another experiment works out: module and function, imported when asked for.
@@ -44,7 +42,8 @@ def fidelity(config: Fidelity) -> None:
         rows: list[Row] = []
         curves: Curves = {}
         seconds = {}
-        for group in tqdm(config.groups, desc="groups", disable=None):
+        for group in config.groups:
+            note(f"group: {group}")
             start = time.perf_counter()
             rows += [{"group": group, **line} for line in group_rows(group, config, curves)]
             seconds[group] = time.perf_counter() - start

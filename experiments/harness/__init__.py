@@ -22,7 +22,8 @@ To add an experiment, say ``colours``:
        wavelengths: 8
 
 3. ``experiments/colours/run.py``: ``def colours(config: Colours) -> None``, which checks what only
-   building shows (cores, before anything is loaded), opens a :class:`RunDirectory`, works, and
+   building shows (cores, before anything is loaded), opens a :class:`RunDirectory`, works part by
+   part (:class:`Parts` keeps what is done, so that a run that is interrupted can be resumed), and
    writes ``metrics.json`` last, since that marks the run as finished.
 
 4. ``experiments/colours/__main__.py``::
@@ -42,11 +43,13 @@ cluster (``pip install hydra-ray-launcher``, ``ray start``, ``hydra.launcher.ray
 
 from experiments.harness.errors import UserError, user_errors
 from experiments.harness.launch import ROOT, load_config, main, widen_vectors
+from experiments.harness.parts import Parts
 from experiments.harness.progress import Progress, Stages, note, track
 from experiments.harness.run_directory import RunDirectory, peak_memory_bytes, versions
 
 __all__ = [
     "ROOT",
+    "Parts",
     "Progress",
     "RunDirectory",
     "Stages",

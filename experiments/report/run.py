@@ -66,7 +66,10 @@ def page(directory: pathlib.Path) -> str:
     first, _, rest = _docstring(experiment).partition("\n")
     facts = {"experiment": experiment, "run": place.name, "seed": config.get("seed")}
     facts |= {name: versions.get(name) for name in ("written", "photonjax", "jax", "python")}
-    tables = sorted(directory.glob("*.csv"), key=lambda f: (f.stem != experiment, f.stat().st_size))
+    first_of_all = {experiment, "verdicts"}
+    tables = sorted(
+        directory.glob("*.csv"), key=lambda f: (f.stem not in first_of_all, f.stat().st_size)
+    )
     found = {
         "asked": list(paragraphs(rest)),
         "numbers": dict(_numbers({k: v for k, v in metrics.items() if k != "title"})),

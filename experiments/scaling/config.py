@@ -6,15 +6,15 @@ import dataclasses
 from typing import Any
 
 import photonjax as pj
-from experiments.energy.machines import (
+from experiments.harness import settings
+from experiments.harness.errors import UserError, user_errors
+from experiments.harness.machines import (
     LIGHT,
     check_context,
     check_model,
     make_accelerator,
     make_core,
 )
-from experiments.harness import settings
-from experiments.harness.errors import UserError, user_errors
 from experiments.harness.schema import setting
 from photonjax import models
 from photonjax.machines.accelerator import DTYPE_BITS
@@ -58,7 +58,7 @@ class Scaling(settings.Experiment):
     """How the cost of a prefill grows."""
 
     transformer: str = setting()
-    machine: Any = setting()  # a name, or a mapping: experiments.energy.machines.make_core
+    machine: Any = setting()  # a name, or a mapping: experiments.harness.machines.make_core
     accelerator: str = setting()
     dtype: str = setting(choices=list(DTYPE_BITS))
     attention_dtype: str = setting(choices=list(DTYPE_BITS))

@@ -14,14 +14,22 @@ from photonjax.plotting import PALETTE, colors, figure
 Row = dict[str, Any]
 Style = tuple[str, str, str]  # label, colour, line
 BLUE, RED, GREEN, PINK, SKY, ORANGE, BLACK = PALETTE
+
+
+def _both(unit: str) -> dict[str, Style]:
+    return {
+        f"optical_{unit}": ("light and accelerator beside", BLACK, "-"),
+        f"light_{unit}": ("light", BLUE, "-"),
+        f"light_{unit}_no_memory": ("light, memory free", SKY, "--"),
+        f"light_{unit}_no_loading": ("light, loading free", GREEN, "-"),
+        f"light_{unit}_neither": ("light, both free", ORANGE, "--"),
+        f"digital_{unit}": ("digital accelerator", RED, "-"),
+    }
+
+
 ENERGY: dict[str, Style] = {
-    "optical_j": ("light and accelerator beside", BLACK, "-"),
-    "light_j": ("light", BLUE, "-"),
-    "light_j_no_memory": ("light, memory free", SKY, "--"),
-    "light_j_no_loading": ("light, loading free", GREEN, "-"),
-    "light_j_neither": ("light, both free", ORANGE, "--"),
+    **_both("j"),
     "light_j_optics": ("light, converters free too", PINK, ":"),
-    "digital_j": ("digital accelerator", RED, "-"),
     "floor_j": ("its arithmetic floor", RED, "-."),
 }
 COUNTS: dict[str, Style] = {
@@ -32,14 +40,7 @@ COUNTS: dict[str, Style] = {
     "symbols": ("symbols", BLUE, "--"),
     "weight_loads": ("arrays written", PINK, "-"),
 }
-TIME: dict[str, Style] = {
-    "optical_s": ("light and accelerator beside", BLACK, "-"),
-    "light_s": ("light", BLUE, "-"),
-    "light_s_no_memory": ("light, memory free", SKY, "--"),
-    "light_s_no_loading": ("light, loading free", GREEN, "-"),
-    "light_s_neither": ("light, both free", ORANGE, "--"),
-    "digital_s": ("digital accelerator", RED, "-"),
-}
+TIME = _both("s")
 MOST_COMPONENTS = 12
 
 

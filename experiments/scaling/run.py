@@ -12,7 +12,8 @@ error, and the local slopes at both ends, since a sum of powers has no single on
 repeated with memory, with weight loading, with both, and with converters too, for nothing. Crossovers say
 where one quantity, or one component of the cost, overtakes another. Writes ``results/scaling/<run>/``:
 rows.csv, exponents.csv, crossovers.csv, metrics.json, report.txt, energy.png, components.png,
-counts.png, time.png, report.html, config and versions.
+counts.png, time.png, report.html, config and versions. An
+interrupted run goes on when started again with the same ``run=NAME``.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from experiments.energy.machines import LIGHT, make_accelerator, make_core
-from experiments.harness import Progress, RunDirectory, user_errors
+from experiments.harness import Parts, Progress, RunDirectory, user_errors
+from experiments.harness.machines import LIGHT, make_accelerator, make_core
 from experiments.report import run as html_report
 from experiments.scaling import plots as scaling_plots
 from experiments.scaling import report as scaling_report
@@ -40,21 +41,19 @@ def scaling(config: Scaling) -> None:
     """The whole experiment."""
     sweeps = make_sweeps(config)
     with RunDirectory("scaling", config) as run:
-        rows: dict[str, list[Row]] = run.read_json("sweeps.json") or {}
+        parts = Parts(run)
+        rows: dict[str, list[Row]] = {over: [] for over, *_ in sweeps}
         contexts: dict[str, Row] = {}
         steps = sum(len(values) for _, values, *_ in sweeps) + len(config.crossover.models)
         with Progress("trace programs", steps, "sizes") as progress:
             for over, values, program, machines in sweeps:
-                done = rows.setdefault(over, [])
-                progress.advance(len(done), already=True)
-                for value in values[len(done) :]:
+                for value in values:
+                    work = functools.partial(sweep, over, [value], program, machines)
                     with user_errors(ValueError, prefix=f"{over} = {value}: "):
-                        done += sweep(over, [value], program, machines)
-                    run.write_json("sweeps.json", rows)
-                    progress.advance()
+                        rows[over] += parts.get(f"{over} = {value}", work, progress)
             for model in config.crossover.models:
-                contexts[model] = attention_overtakes(model, config.crossover)
-                progress.advance()
+                work = functools.partial(attention_overtakes, model, config.crossover)
+                contexts[model] = parts.get(f"attention overtakes: {model}", work, progress)
         write(run, config, rows, contexts)
 
 

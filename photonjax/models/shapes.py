@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 from typing import Any
 
@@ -18,13 +19,13 @@ from photonjax.models.gpt2 import GPT2Config
 
 __all__ = ["named", "names", "widened"]
 
-_LLAMA_3_1 = dict(
+_LLAMA_3_1: dict[str, Any] = dict(
     vocab_size=128_256,
     num_kv_heads=8,
     rope_theta=500_000.0,
     rope_scaling=RopeScaling(factor=8.0, low=1.0, high=4.0, original_length=8192),
 )
-_QWEN_3 = dict(
+_QWEN_3: dict[str, Any] = dict(
     vocab_size=151_936,
     num_kv_heads=8,
     head_dim=128,
@@ -33,7 +34,7 @@ _QWEN_3 = dict(
     qk_norm=True,
     max_length=40_960,
 )
-_GEMMA_3 = dict(
+_GEMMA_3: dict[str, Any] = dict(
     head_dim=256,
     rope_theta=1_000_000.0,
     norm_eps=1e-6,
@@ -57,19 +58,11 @@ _MISTRAL = dict(
 )
 
 
-def _llama(hidden: int, inner: int, layers: int, heads: int) -> DecoderConfig:
+def _decoder(
+    family: dict[str, Any], hidden: int, inner: int, layers: int, heads: int, **changes: Any
+) -> DecoderConfig:
     sizes = dict(hidden_size=hidden, intermediate_size=inner, num_layers=layers, num_heads=heads)
-    return DecoderConfig(**_LLAMA_3_1, **sizes)  # type: ignore[arg-type]
-
-
-def _qwen(hidden: int, inner: int, layers: int, heads: int, **changes: Any) -> DecoderConfig:
-    sizes = dict(hidden_size=hidden, intermediate_size=inner, num_layers=layers, num_heads=heads)
-    return DecoderConfig(**{**_QWEN_3, **sizes, **changes})  # type: ignore[arg-type]
-
-
-def _gemma(hidden: int, inner: int, layers: int, heads: int, **changes: Any) -> DecoderConfig:
-    sizes = dict(hidden_size=hidden, intermediate_size=inner, num_layers=layers, num_heads=heads)
-    return DecoderConfig(**{**_GEMMA_3, **sizes, **changes})  # type: ignore[arg-type]
+    return DecoderConfig(**{**family, **sizes, **changes})  # type: ignore[arg-type]
 
 
 def _pythia(
@@ -93,7 +86,17 @@ def _pythia(
     )
 
 
-_LONG = RopeScaling(factor=8.0)
+_llama, _qwen, _gemma = (functools.partial(_decoder, f) for f in (_LLAMA_3_1, _QWEN_3, _GEMMA_3))
+_SMALL_GEMMA: dict[str, Any] = dict(
+    num_kv_heads=1,
+    vocab_size=262_144,
+    sliding_window=512,
+    query_scale=256**-0.5,
+    max_length=32_768,
+)
+_LARGE_GEMMA: dict[str, Any] = dict(
+    vocab_size=262_208, sliding_window=1024, rope_scaling=RopeScaling(factor=8.0)
+)
 _SHAPES: dict[str, ModelConfig] = {
     # meta-llama/Llama-3.1-{8B,70B,405B}; arXiv 2407.21783, table 3
     "llama-3-8b": _llama(4096, 14_336, 32, 32),
@@ -105,50 +108,13 @@ _SHAPES: dict[str, ModelConfig] = {
     "qwen3-32b": _qwen(5120, 25_600, 64, 64),
     "qwen3-30b-a3b": _qwen(2048, 768, 48, 32, num_kv_heads=4, num_experts=128, experts_per_token=8),
     # google/gemma-3-{270m,1b,4b,27b}-pt, of the larger two the text tower; arXiv 2503.19786, table 1
-    "gemma-3-270m": _gemma(
-        640,
-        2048,
-        18,
-        4,
-        num_kv_heads=1,
-        vocab_size=262_144,
-        sliding_window=512,
-        query_scale=256**-0.5,
-        max_length=32_768,
-    ),
-    "gemma-3-1b": _gemma(
-        1152,
-        6912,
-        26,
-        4,
-        num_kv_heads=1,
-        vocab_size=262_144,
-        sliding_window=512,
-        query_scale=256**-0.5,
-        max_length=32_768,
-    ),
+    "gemma-3-270m": _gemma(640, 2048, 18, 4, **_SMALL_GEMMA),
+    "gemma-3-1b": _gemma(1152, 6912, 26, 4, **_SMALL_GEMMA),
     "gemma-3-4b": _gemma(
-        2560,
-        10_240,
-        34,
-        8,
-        num_kv_heads=4,
-        vocab_size=262_208,
-        sliding_window=1024,
-        query_scale=256**-0.5,
-        rope_scaling=_LONG,
+        2560, 10_240, 34, 8, num_kv_heads=4, query_scale=256**-0.5, **_LARGE_GEMMA
     ),
     "gemma-3-27b": _gemma(
-        5376,
-        21_504,
-        62,
-        32,
-        num_kv_heads=16,
-        head_dim=128,
-        vocab_size=262_208,
-        sliding_window=1024,
-        query_scale=168**-0.5,
-        rope_scaling=_LONG,
+        5376, 21_504, 62, 32, num_kv_heads=16, head_dim=128, query_scale=168**-0.5, **_LARGE_GEMMA
     ),
     # mistralai/Mistral-7B-v0.1, Mixtral-8x7B-v0.1; arXiv 2310.06825, 2401.04088, tables 1
     "mistral-7b": DecoderConfig(**_MISTRAL, sliding_window=4096),  # type: ignore[arg-type]

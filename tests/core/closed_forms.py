@@ -88,3 +88,25 @@ def estimate_of(encoding, counts, a, b, m, h=0.0):
         return (counts[0] - counts[1]) / m
     c = 1 + 2 * h
     return 4 * counts[0] / m - c**2 * len(a) - c * (a.sum() + b.sum(0))
+
+
+def operands(K, N=3, size=1.0, seed=0):
+    """A token and a matrix of full scale 1, all but one element of each column within ``size``."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.uniform(-size, size, K), rng.uniform(-1, 1, (K, N))
+    a[0], b[0] = 1, (-1) ** np.arange(N)
+    return a, b
+
+
+def assert_moments(found, mean, covariance):
+    """Sample means and normalised covariances within five standard errors."""
+    sigma = np.sqrt(np.diag(covariance))
+    assert (np.abs(found.mean(0) - mean) < 5 * sigma / np.sqrt(len(found)) + 1e-5).all()
+    scale = np.outer(sigma, sigma)
+    np.testing.assert_allclose(np.cov(found.T) / scale, covariance / scale, atol=CLOSE)
+
+
+def shot(encoding, a, b, m, h=0.0):
+    """Variance of ``p`` from counts on every detector."""
+    gain = 4 if encoding == "offset" else 1
+    return gain**2 * counts_of(encoding, a, b, m, h).sum(0) / m**2

@@ -3,31 +3,10 @@
 import jax
 import numpy as np
 import pytest
+from columns import ANALOG, CLOSE, COLUMNS, product
 from scipy import stats
 
-import photonjax as pj
-
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
-
-
-NUMBERS = (((1,), (0,)), ((), ()))
-
-
-COLUMNS = 100_000
-
-
-# A variance estimated from n normal draws scatters by sqrt(2/n): five of these, 2.2 %.
-CLOSE = 5 * np.sqrt(2 / COLUMNS)
-
-
-ANALOG = pj.OpticalCore(
-    rows=64, cols=64, input={"bits": None}, array={"bits": None}, adc={"bits": None}
-)
-
-
-@jax.jit
-def product(core, x, w, key=None, adc_range=None):
-    return pj.optical_dot_general(x, w, NUMBERS, core=core, key=key, adc_range=adc_range)
 
 
 def converted(p, full, bits, bend=0.0):

@@ -4,38 +4,19 @@ import numpy as np
 import pytest
 from closed_forms import (
     ANALOG,
-    CLOSE,
     ENCODINGS,
     SAMPLES,
+    assert_moments,
     counts_of,
     estimate_of,
     leak_of,
+    operands,
     outputs,
+    shot,
 )
 from scipy import stats
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
-
-
-def operands(K, N=3, size=1.0, seed=0):
-    """A token and a matrix of full scale 1, all but one element of each column within ``size``."""
-    rng = np.random.default_rng(seed)
-    a, b = rng.uniform(-size, size, K), rng.uniform(-1, 1, (K, N))
-    a[0], b[0] = 1, (-1) ** np.arange(N)
-    return a, b
-
-
-def assert_moments(found, mean, covariance):
-    """Sample means and normalised covariances within five standard errors."""
-    sigma = np.sqrt(np.diag(covariance))
-    assert (np.abs(found.mean(0) - mean) < 5 * sigma / np.sqrt(len(found)) + 1e-5).all()
-    scale = np.outer(sigma, sigma)
-    np.testing.assert_allclose(np.cov(found.T) / scale, covariance / scale, atol=CLOSE)
-
-
-def shot(encoding, a, b, m, h=0.0):
-    gain = 4 if encoding == "offset" else 1
-    return gain**2 * counts_of(encoding, a, b, m, h).sum(0) / m**2
 
 
 @pytest.mark.parametrize("K", [6, 48])

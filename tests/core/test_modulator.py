@@ -1,22 +1,16 @@
 """Inputs against closed forms: noise common to the columns, memory, floor and dither, a fixed range."""
 
-import functools
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from closed_forms import CLOSE, NUMBERS, outputs
 from scipy import integrate
 
 import photonjax as pj
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 
-NUMBERS = (((1,), (0,)), ((), ()))
 ENCODINGS = ["differential", "offset", "homodyne", "quadrature"]
-SAMPLES = 100_000
-# A variance estimated from n normal draws scatters by sqrt(2/n): five of these, 2.2 %.
-CLOSE = 5 * np.sqrt(2 / SAMPLES)
 # Off their levels, values are carried to 1/8128 (8 bits) or 1/7168 (4 bits) of full scale.
 HALF_STEP = 0.5 / 7168
 ANALOG = pj.OpticalCore(
@@ -24,22 +18,9 @@ ANALOG = pj.OpticalCore(
 )
 
 
-@functools.partial(jax.jit, static_argnames="samples")
-def repeated(core, a, b, key, samples=SAMPLES):
-    x = jnp.broadcast_to(a, (samples, a.size))
-    return pj.optical_dot_general(x, b, NUMBERS, core=core, key=key)
-
-
 @jax.jit
 def product(core, x, w, key=None):
     return pj.optical_dot_general(x, w, NUMBERS, core=core, key=key)
-
-
-def outputs(core, a, b, seed=0):
-    """``[SAMPLES, N]`` outputs of one token, all scales 1."""
-    assert np.abs(a).max() == 1 and (np.abs(b).max(0) == 1).all()
-    a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
-    return np.asarray(repeated(core, a, b, jax.random.key(seed)), np.float64)
 
 
 def operands(K, N=4, bits=None, seed=0):

@@ -1,11 +1,11 @@
 """Bit slices and repeated symbols: digits, recomposition, and what noise makes of both."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from closed_forms import CLOSE, ENCODINGS, NUMBERS
+from closed_forms import product as repeated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,11 +14,6 @@ from photonjax.core import levels
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 
-NUMBERS = (((1,), (0,)), ((), ()))
-ENCODINGS = ["differential", "offset", "homodyne"]
-SAMPLES = 100_000
-# A variance estimated from n normal draws scatters by sqrt(2/n): five of these, 2.2 %.
-CLOSE = 5 * np.sqrt(2 / SAMPLES)
 DIGITAL = pj.OpticalCore(
     rows=32,
     cols=32,
@@ -27,12 +22,6 @@ DIGITAL = pj.OpticalCore(
     adc={"bits": None},
     encoding={"shot_estimate": "exact"},
 )
-
-
-@functools.partial(jax.jit, static_argnames="samples")
-def repeated(core, a, b, key, samples=SAMPLES):
-    x = jnp.broadcast_to(a, (samples, a.size))
-    return pj.optical_dot_general(x, b, NUMBERS, core=core, key=key)
 
 
 @jax.jit

@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import jax
@@ -221,6 +221,61 @@ def evaluate_process(arguments: list[str], compiled_once: pathlib.Path) -> Run:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def resumes(harness: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Interrupt a run after its first part, repeat it, and hold its files against an unbroken run's.
+
+    Takes the module of the experiment, its function, and what makes a config of a run's name; returns
+    the parts that were kept at the interruption. Nothing takes time.
+    """
+
+    def check(
+        module: ModuleType, experiment: Callable[[Any], None], config: Callable[[str], Any]
+    ) -> list[str]:
+        if hasattr(module, "time"):
+            monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: 0.0))
+        get, given = harness.Parts.get, []
+
+        def interrupted(self: Any, name: str, work: Callable[[], Any], *progress: Any) -> Any:
+            if given:
+                raise KeyboardInterrupt
+            given.append(name)
+            return get(self, name, work, *progress)
+
+        broken, whole = config("broken"), config("whole")
+        monkeypatch.setattr(harness.Parts, "get", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            experiment(broken)
+        asked = []
+
+        def counted(self: Any, name: str, work: Callable[[], Any], *progress: Any) -> Any:
+            if name not in self.known:
+                asked.append(name)
+            return get(self, name, work, *progress)
+
+        monkeypatch.setattr(harness.Parts, "get", counted)
+        experiment(broken)
+        rest = list(asked)
+        asked.clear()
+        experiment(whole)
+        assert asked == [*given, *rest] and rest
+        files = [
+            {
+                file.name: file.read_bytes()
+                for file in (
+                    pathlib.Path(c.results_dir) / module.__name__.split(".")[1] / c.run
+                ).iterdir()
+                if file.name not in ("config.yaml", "versions.json", "report.html", ".lock")
+            }
+            for c in (broken, whole)
+        ]
+        assert files[0].keys() == files[1].keys() and "metrics.json" in files[0]
+        assert [name for name in files[0] if files[0][name] != files[1][name]] == []
+        return given
+
+    return check
 
 
 @pytest.fixture

@@ -53,6 +53,16 @@ def claims(in_process, tmp_path):
     return lambda *o: in_process("claims", Claims, run.claims, settings, *o)
 
 
+def test_an_interrupted_run_goes_on(load, resumes, harness, tmp_path):
+    settings = [*SMALL, f"results_dir={tmp_path}", "which=[2,6]"]
+    first = resumes(
+        run,
+        run.claims,
+        lambda name: harness.load_config("claims", Claims, [*settings, f"run={name}"]),
+    )
+    assert first == ["claim 2"]
+
+
 # Claim 1 -----------------------------------------------------------------------------------------
 
 

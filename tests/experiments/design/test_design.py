@@ -125,7 +125,7 @@ def test_gradient_finds_what_a_fine_grid_finds(load, machine, box):
     )
     grid, _ = search.by_grid(machine, [choice], box, np.geomspace(1e3, 1e8, 120), (40, 40))
     for price in (0.0, 1.0):
-        rows, estimates = search.by_gradient(machine, [choice], [0.05], [price], box, 0.01)
+        rows, estimates = search.by_gradient(machine, choice, [0.05], [price], box, 0.01)
         best = search.best_of_grid(grid, 0.05, price)
         assert rows[0]["objective"] <= best["objective"] + 1e-3
         assert rows[0]["objective"] >= best["objective"] - 0.1  # the grid's own step
@@ -138,9 +138,7 @@ def test_gradient_finds_what_a_fine_grid_finds(load, machine, box):
 def test_no_light_helps_where_rounding_takes_more_than_the_floor(load, machine, box):
     choice = load("experiments.design.machine").Choice(1024, 6)
     assert (
-        load("experiments.design.search").by_gradient(machine, [choice], [0.01], [0.0], box, 0.02)[
-            0
-        ]
+        load("experiments.design.search").by_gradient(machine, choice, [0.01], [0.0], box, 0.02)[0]
         == []
     )
 
@@ -196,6 +194,18 @@ def test_surrogate_gets_back_the_constants_that_made_a_result(load):
     assert [c["predicted_over_measured"] for c in found] == pytest.approx([1.0] * 3)
     noisy = dataclasses.replace(law, sensitivity=2 * k)
     assert quality.checks(noisy, results)[1]["predicted_over_measured"] > 1.9
+
+
+def test_an_interrupted_run_goes_on(load, resumes, tmp_path):
+    module, config = load("experiments.design.run"), load("experiments.design.config").Design
+    settings = [*SMALL, f"results_dir={tmp_path}"]
+    harness = load("experiments.harness")
+    first = resumes(
+        module,
+        module.design,
+        lambda run: harness.load_config("design", config, [*settings, f"run={run}"]),
+    )
+    assert first == ["256 rows, 8 bits"]
 
 
 def test_the_experiment_writes_a_front_and_says_what_it_is_worth(design, tmp_path):

@@ -13,12 +13,14 @@ import pickle
 import zipfile
 from types import SimpleNamespace
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.digits.config import Digits as Settings
+from experiments.digits.config import Training
 from photonjax.data.digits import Digits
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
@@ -35,6 +37,7 @@ RECIPE = dict(
     activation_levels=16,
     distorted=0,
 )
+TRAINING = Training(folds=2, digits=None, **RECIPE)
 IDX = {"train": 512, "t10k": 256}
 
 
@@ -72,8 +75,7 @@ def network(modules, core, learnt):
     """Trained for a few seconds on the patterns."""
     if not learnt:
         networks = modules.networks
-        recipe = networks.Recipe(**RECIPE)
-        learnt["network"] = networks.train(core, patterns(512, seed=1), recipe, seed=0)
+        learnt["network"] = networks.train(core, patterns(512, seed=1), TRAINING, seed=0)
     return learnt["network"]
 
 
@@ -286,6 +288,35 @@ def test_a_run_and_its_lines(run, modules, tmp_path):
         }  # fmt: skip
     again = rows(*run.base, f"weights={kept[0]}", quick=True)
     assert [line["ours"] for line in again] == [line["ours"] for line in lines]
+
+
+def test_an_interrupted_run_goes_on(run, modules, resumes, tmp_path):
+    def config(name):
+        return modules.harness.load_config("digits", Settings, [*run.base, f"run={name}"])
+
+    assert resumes(modules.run, modules.run.digits, config) == ["0.1 photons"]
+
+
+def test_an_interrupted_training_goes_on(modules, core, network, tmp_path, monkeypatch):
+    networks, begun = modules.networks, tmp_path / "begun.npz"
+    train = lambda: networks.train(core, patterns(512, seed=1), TRAINING, 0, begun)
+    epoch, done = networks._epoch, []
+
+    def interrupted(*arguments):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(1)
+        return epoch(*arguments)
+
+    monkeypatch.setattr(networks, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    monkeypatch.setattr(networks, "_epoch", lambda *a: (done.append(1), epoch(*a))[1])
+    chex.assert_trees_all_equal(train(), network)
+    assert len(done) == RECIPE["epochs"]
+    begun.write_bytes(b"something else")
+    with pytest.raises(modules.harness.UserError, match="is no training that was begun"):
+        train()
 
 
 def test_weights_out_of_a_checkpoint(modules, network, tmp_path):

@@ -124,26 +124,12 @@ def test_the_page_has_the_figures(done):
     assert "Energy of a prefill on light and on digital accelerators" in page
 
 
-def test_an_interrupted_run_goes_on(energy, load, done, place, monkeypatch, capsys):
-    copy = place / "energy" / "again"
-    copy.mkdir()
-    points = json.loads((done / "points.json").read_text())
-    (copy / "points.json").write_text(json.dumps(dict(list(points.items())[:-1])))
-    config = (done / "config.yaml").read_text()
-    config = config.replace("run: tiny", "run: again").replace("html: true", "html: false")
-    (copy / "config.yaml").write_text(config)
-    asked = []
-
-    def point(config, model, context, core, accelerators):
-        asked.append((context, core.name))
-        return points[f"{model}, {context}, {core.name}"]
-
-    monkeypatch.setattr(energy, "point", point)
-    energy.energy(load("energy", Energy, TINY, f"results_dir={place}", "run=again", "html=false"))
-    assert asked == [(256, "dim")]
-    assert (copy / "energy.csv").read_text() == (done / "energy.csv").read_text()
-    assert not (copy / "report.html").exists()
-    assert (copy / "report.txt").read_text().strip() in capsys.readouterr().out
+def test_an_interrupted_run_goes_on(energy, load, resumes, tmp_path):
+    settings = [*TINY, f"results_dir={tmp_path}", "html=false"]
+    first = resumes(
+        energy, energy.energy, lambda run: load("energy", Energy, settings, f"run={run}")
+    )
+    assert first == ["smollm2-135m, 64, display-1024"]
 
 
 REFUSED = {

@@ -87,25 +87,11 @@ def test_what_is_written_agrees_with_itself(done):
     assert page.count("data:image/png;base64,") == len(list(done.glob("*.png"))) == 4
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(
-    scaling, settings, done, tmp_path, monkeypatch
-):
-    trace, count = scaling.sweep, []
-
-    def interrupted(*arguments):
-        count.append(1)
-        if len(count) == 5:
-            raise KeyboardInterrupt
-        return trace(*arguments)
-
-    config = settings(f"results_dir={tmp_path}")
-    monkeypatch.setattr(scaling, "sweep", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        scaling.scaling(config)
-    scaling.scaling(config)
-    assert len(count) == 12 + 1  # the one that was cut off is done again, no other
-    again = json.loads((tmp_path / "scaling" / "tiny" / "metrics.json").read_text())
-    assert again == json.loads((done / "metrics.json").read_text())
+def test_an_interrupted_run_goes_on(scaling, settings, resumes, tmp_path):
+    first = resumes(
+        scaling, scaling.scaling, lambda run: settings(f"results_dir={tmp_path}", f"run={run}")
+    )
+    assert first == [f"{scaling.scaling_report.ARRAY} = 64"]
 
 
 def test_sentences_follow_from_the_fits(report):

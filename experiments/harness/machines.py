@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import photonjax as pj
-from experiments.harness import UserError, cores, user_errors
-from experiments.harness.errors import in_config
+from experiments.harness import cores
+from experiments.harness.errors import UserError, in_config, user_errors
 from photonjax import cost, models
 from photonjax.workload import MatmulSite
 
