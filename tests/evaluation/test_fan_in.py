@@ -11,7 +11,8 @@ import pytest
 from flax import nnx
 
 import photonjax.evaluation.fan_in as fan_in
-from photonjax.models import Decoder, DecoderConfig
+from photonjax.models import Decoder
+from tests.tiny import tiny_decoder
 
 
 def test_laws_of_fan_in():
@@ -50,16 +51,7 @@ def test_random_signs_tell_correlation_from_large_channels():
 @pytest.mark.parametrize("scan", [True, False])
 def test_captured_products_are_the_models(scan):
     """Layer 0 sees the normalised embedding; the captured weights are the layers' own."""
-    config = DecoderConfig(
-        vocab_size=64,
-        hidden_size=16,
-        intermediate_size=24,
-        num_layers=2,
-        num_heads=2,
-        num_kv_heads=1,
-        tie_embeddings=True,
-        max_length=32,
-    )
+    config = tiny_decoder(intermediate_size=24, num_kv_heads=1)
     model = Decoder(config, rngs=nnx.Rngs(0), scan_layers=scan)
     tokens = np.arange(8)
     found = {(site, layer): (x, w) for site, layer, x, w in fan_in.capture(model, tokens, 2)}

@@ -14,18 +14,10 @@ from flax import nnx
 import photonjax as pj
 from photonjax import evaluation
 from photonjax.evaluation import programs
-from photonjax.models import Decoder, DecoderConfig
+from photonjax.models import Decoder
+from tests.tiny import tiny_decoder
 
-CONFIG = DecoderConfig(
-    vocab_size=64,
-    hidden_size=16,
-    intermediate_size=32,
-    num_layers=2,
-    num_heads=2,
-    num_kv_heads=2,
-    tie_embeddings=True,
-    max_length=32,
-)
+CONFIG = tiny_decoder()
 NOISY = pj.OpticalCore(
     rows=16, cols=16, photons=1e3, adc={"enob": 7.0}, source={"rin_db_hz": -130.0}
 )

@@ -21,7 +21,8 @@ from jax.experimental.compilation_cache import compilation_cache
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from experiments.evaluate.config import Evaluate
-from photonjax.models import Decoder, DecoderConfig, save_huggingface
+from photonjax.models import Decoder, save_huggingface
+from tests.tiny import tiny_decoder
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOISE_FREE = "photons: null, receiver: {noise_a_per_rthz: null}, source: {rin_db_hz: null}"
@@ -79,15 +80,8 @@ def load(harness: ModuleType) -> Callable[..., Any]:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A Hugging Face directory of a random two-layer decoder whose tokens are bytes."""
     directory = tmp_path_factory.mktemp("tiny")
-    config = DecoderConfig(
-        vocab_size=256,
-        hidden_size=32,
-        intermediate_size=64,
-        num_layers=2,
-        num_heads=4,
-        num_kv_heads=2,
-        tie_embeddings=True,
-        max_length=128,
+    config = tiny_decoder(
+        vocab_size=256, hidden_size=32, intermediate_size=64, num_heads=4, max_length=128
     )
     save_huggingface(Decoder(config, rngs=nnx.Rngs(0)), directory)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

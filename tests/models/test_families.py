@@ -12,156 +12,8 @@ from safetensors import numpy as safetensors
 from photonjax.models import CheckpointError, load_config, load_huggingface, named, names
 from photonjax.models.config_json import read_config
 
-QWEN_3 = dict(
-    model_type="qwen3",
-    architectures=["Qwen3ForCausalLM"],
-    hidden_act="silu",
-    head_dim=128,
-    attention_bias=False,
-    vocab_size=151_936,
-    max_position_embeddings=40_960,
-    max_window_layers=36,
-    rms_norm_eps=1e-6,
-    rope_scaling=None,
-    rope_theta=1_000_000,
-    sliding_window=None,
-    use_sliding_window=False,
-)
-GEMMA_3 = dict(
-    model_type="gemma3_text",
-    architectures=["Gemma3ForCausalLM"],
-    attention_bias=False,
-    attn_logit_softcapping=None,
-    final_logit_softcapping=None,
-    head_dim=256,
-    hidden_activation="gelu_pytorch_tanh",
-    hidden_size=1152,
-    intermediate_size=6912,
-    max_position_embeddings=32_768,
-    num_attention_heads=4,
-    num_hidden_layers=26,
-    num_key_value_heads=1,
-    query_pre_attn_scalar=256,
-    rms_norm_eps=1e-6,
-    rope_local_base_freq=10_000,
-    rope_scaling=None,
-    rope_theta=1_000_000,
-    sliding_window=512,
-    sliding_window_pattern=6,
-    vocab_size=262_144,
-)
-MISTRAL = dict(
-    hidden_act="silu",
-    hidden_size=4096,
-    intermediate_size=14_336,
-    max_position_embeddings=32_768,
-    num_attention_heads=32,
-    num_hidden_layers=32,
-    num_key_value_heads=8,
-    rms_norm_eps=1e-5,
-    tie_word_embeddings=False,
-    vocab_size=32_000,
-)
 # The keys that matter of the files on the Hugging Face hub, in the form they were published in.
-PUBLISHED = {
-    "llama-3-8b": dict(
-        model_type="llama",
-        architectures=["LlamaForCausalLM"],
-        attention_bias=False,
-        hidden_act="silu",
-        hidden_size=4096,
-        intermediate_size=14_336,
-        max_position_embeddings=131_072,
-        mlp_bias=False,
-        num_attention_heads=32,
-        num_hidden_layers=32,
-        num_key_value_heads=8,
-        pretraining_tp=1,
-        rms_norm_eps=1e-5,
-        rope_scaling=dict(
-            factor=8.0,
-            low_freq_factor=1.0,
-            high_freq_factor=4.0,
-            original_max_position_embeddings=8192,
-            rope_type="llama3",
-        ),
-        rope_theta=500_000.0,
-        tie_word_embeddings=False,
-        vocab_size=128_256,
-    ),
-    "qwen3-8b": dict(
-        QWEN_3,
-        hidden_size=4096,
-        intermediate_size=12_288,
-        num_attention_heads=32,
-        num_hidden_layers=36,
-        num_key_value_heads=8,
-        tie_word_embeddings=False,
-    ),
-    "qwen3-30b-a3b": dict(
-        QWEN_3,
-        model_type="qwen3_moe",
-        architectures=["Qwen3MoeForCausalLM"],
-        decoder_sparse_step=1,
-        hidden_size=2048,
-        intermediate_size=6144,
-        mlp_only_layers=[],
-        moe_intermediate_size=768,
-        norm_topk_prob=True,
-        num_attention_heads=32,
-        num_experts=128,
-        num_experts_per_tok=8,
-        num_hidden_layers=48,
-        num_key_value_heads=4,
-        tie_word_embeddings=False,
-    ),
-    "gemma-3-1b": GEMMA_3,
-    "mistral-7b": dict(
-        MISTRAL,
-        model_type="mistral",
-        architectures=["MistralForCausalLM"],
-        rope_theta=10_000.0,
-        sliding_window=4096,
-    ),
-    "mixtral-8x7b": dict(
-        MISTRAL,
-        model_type="mixtral",
-        architectures=["MixtralForCausalLM"],
-        num_experts_per_tok=2,
-        num_local_experts=8,
-        rope_theta=1e6,
-        sliding_window=None,
-    ),
-    "pythia-160m": dict(
-        model_type="gpt_neox",
-        architectures=["GPTNeoXForCausalLM"],
-        attention_bias=True,
-        hidden_act="gelu",
-        hidden_size=768,
-        intermediate_size=3072,
-        layer_norm_eps=1e-5,
-        max_position_embeddings=2048,
-        num_attention_heads=12,
-        num_hidden_layers=12,
-        rotary_emb_base=10_000,
-        rotary_pct=0.25,
-        tie_word_embeddings=False,
-        use_parallel_residual=True,
-        vocab_size=50_304,
-    ),
-    "gpt2": dict(
-        model_type="gpt2",
-        architectures=["GPT2LMHeadModel"],
-        activation_function="gelu_new",
-        layer_norm_epsilon=1e-5,
-        n_ctx=1024,
-        n_embd=768,
-        n_head=12,
-        n_layer=12,
-        n_positions=1024,
-        vocab_size=50_257,
-    ),
-}
+PUBLISHED = json.loads(pathlib.Path(__file__).with_name("published.json").read_text())
 TINY = dict(
     vocab_size=10,
     hidden_size=8,
@@ -189,7 +41,9 @@ def test_published_configurations_are_the_named_shapes(tmp_path, name):
 
 
 def test_the_form_of_transformers_5_says_the_same(tmp_path):
-    newer = {k: v for k, v in GEMMA_3.items() if "rope" not in k and "pattern" not in k}
+    newer = {
+        k: v for k, v in PUBLISHED["gemma-3-1b"].items() if "rope" not in k and "pattern" not in k
+    }
     newer["rope_parameters"] = {
         "full_attention": {"rope_type": "default", "rope_theta": 1e6},
         "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
@@ -283,7 +137,7 @@ OTHERS = {  # what no published configuration above has
             factor=2.0,
         ),
     ),
-    "gemma3_text": GEMMA_3
+    "gemma3_text": PUBLISHED["gemma-3-1b"]
     | dict(
         layer_types=(["sliding_attention"] * 5 + ["full_attention"]) * 4
         + ["sliding_attention"] * 2,

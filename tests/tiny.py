@@ -1,0 +1,21 @@
+"""A decoder small enough to run in milliseconds."""
+
+from typing import Any
+
+from photonjax.models import DecoderConfig
+
+SIZES: dict[str, Any] = dict(
+    vocab_size=64,
+    hidden_size=16,
+    intermediate_size=32,
+    num_layers=2,
+    num_heads=2,
+    num_kv_heads=2,
+    tie_embeddings=True,
+    max_length=32,
+)
+
+
+def tiny_decoder(**changes: Any) -> DecoderConfig:
+    """Two layers of width 16 and tied embeddings, but for the ``changes``."""
+    return DecoderConfig(**{**SIZES, **changes})
