@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import photonjax as pj
-from experiments.energy.machines import check_context, check_model
 from experiments.harness import settings
 from experiments.harness.errors import UserError, user_errors
+from experiments.harness.machines import check_context, check_model
 from experiments.harness.schema import setting
 from photonjax.cost import MOST_SAMPLES
 from photonjax.machines.accelerator import DTYPE_BITS

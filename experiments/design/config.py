@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.energy.machines import check_context, check_model, make_accelerator, make_core
 from experiments.harness import settings
 from experiments.harness.errors import UserError
+from experiments.harness.machines import check_context, check_model, make_accelerator, make_core
 from experiments.harness.schema import setting
 
 MOST_ARRAYS = 1 << 20  # what OpticalCore.costs.cores can be

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import photonjax as pj
-from experiments.energy.machines import make_accelerator
 from experiments.harness import settings
 from experiments.harness.cores import change_core, make_core
 from experiments.harness.errors import UserError, user_errors
+from experiments.harness.machines import make_accelerator
 from experiments.harness.schema import setting
 from photonjax.cost import MOST_SAMPLES
 from photonjax.evaluation import DIGITAL
