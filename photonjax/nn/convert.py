@@ -67,7 +67,8 @@ def convert(
 
     Raises:
       ValueError: a rule that matches nothing or is never reached; rules that decide differently on
-        two paths of one module; a weight whose dtype a core cannot carry; a model without sites.
+        two paths of one module; a weight whose dtype a core cannot carry; a model without sites, or
+        quantized by qwix.
       TypeError: a model that is no NNX module, a rule that is none.
 
     Example:
@@ -81,6 +82,7 @@ def convert(
       layers/1  16 x 4  1       digital  no rule matches
     """
     check_module(model)
+    _refuse_qwix(model)
     engine = Engine(rules)
     model = nnx.clone(model)
     products = products_of(model)
@@ -162,6 +164,17 @@ def _convert_one(product: Product, engine: Engine) -> None:
         dot = OpticalDot(site.core, site=product.number, stack=product.stack)
         dot.unrolled, dot.named = product.unrolled, product.named
         hooks.replace(product.module, product.name, dot)
+
+
+def _refuse_qwix(model: nnx.Module) -> None:
+    """Qwix takes every ``lax.dot_general`` in a call of its models, those of a core too."""
+    for path, module in nnx.iter_modules(model):
+        if hasattr(module, "qwix_path"):
+            where = "/".join(map(str, path)) or "the model"
+            raise ValueError(
+                f"{where} was quantized by qwix, which replaces every product of a call by its own: "
+                "convert the model as it was before; a core's input.bits, array.bits and adc.bits quantize"
+            )
 
 
 def _fail_without_products(model: nnx.Module, products: Sequence[Product]) -> None:

@@ -11,7 +11,7 @@ from jax import lax
 from photonjax.core import optical_einsum
 from photonjax.core.convolution import optical_conv
 from photonjax.core.core import OpticalCore
-from photonjax.nn.optical_dot import OpticalDot
+from photonjax.nn.optical_dot import OpticalDot, scope_of
 from photonjax.nn.own import multiplied_by
 
 
@@ -117,7 +117,7 @@ class ConvOp(nnx.Module):
     ) -> jax.Array:
         """``lax.conv_general_dilated(x, kernel, window_strides, padding, ...)``."""
         dot = self.dot_general
-        with dot.scope():
+        with scope_of(dot):
             y = optical_conv(x, kernel, window_strides, padding, dot_general=dot, **kwargs)
         return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 

@@ -104,10 +104,6 @@ class OpticalDot(nnx.Module):
         self.replaced: Any = None
         """The hook that this product took the place of, to be put back."""
 
-    def scope(self) -> Any:
-        """The named scope of all that computes this product."""
-        return jax.named_scope(on_light(self.label or ""))
-
     def layer_paths(self, path: str) -> list[str]:
         """``path`` of this product; of a stack, the paths that its layers would have by themselves."""
         stack = self.site[...].shape
@@ -188,7 +184,7 @@ class OpticalDot(nnx.Module):
         sharding = result_sharding(x, w, dimension_numbers, out_sharding)
         gauge = self.gauge
         if gauge is None or self.measurement is None:
-            with self.scope():
+            with scope_of(self):
                 return optical_dot_general(
                     x, loaded, dimension_numbers, out_sharding=sharding, **options
                 )
@@ -200,6 +196,11 @@ class OpticalDot(nnx.Module):
         y, seen = automatic(product, both, x, loaded, w, options)
         self.measurement[...] = gauge.pool(self.measurement[...], seen)
         return y
+
+
+def scope_of(dot: OpticalDot) -> Any:
+    """The named scope of all that computes a product. (No method: ``nnx.tabulate`` compiles those.)"""
+    return jax.named_scope(on_light(dot.label or ""))
 
 
 def _known(range_: HardwareParam | None) -> jax.Array | None:

@@ -14,7 +14,7 @@ from flax import nnx
 from jax import lax
 
 from photonjax.nn.interpreter import Interpreter
-from photonjax.nn.optical_dot import OpticalDot
+from photonjax.nn.optical_dot import OpticalDot, scope_of
 from photonjax.nn.products import product_of
 from photonjax.nn.values import Turn, Value
 from photonjax.workload.origin import COMPUTED, Origin
@@ -154,8 +154,7 @@ class _Walk(Interpreter):
             self.others.append(f"{eqn.primitive.name} of {which}")
             return self.bind(eqn, ins)[0]
         self.multiplied += 1
-        on_light = isinstance(self.dot, OpticalDot)
-        with self.dot.scope() if on_light else contextlib.nullcontext():  # type: ignore[attr-defined]
+        with scope_of(self.dot) if isinstance(self.dot, OpticalDot) else contextlib.nullcontext():
             out = product_of(eqn, x.value, w.value, side == 0, self.dot)
         return self.results(eqn, ins, [out.astype(eqn.outvars[0].aval.dtype)])[0]
 

@@ -218,3 +218,15 @@ def test_dynamic_products():
     assert (a != b).any()
     # 8-bit scores and values are close to the digital ones
     assert jnp.abs(b - digital).max() < 0.2 * jnp.abs(digital).max()
+
+
+def test_models_quantized_by_qwix_are_refused():
+    qwix = pytest.importorskip("qwix")
+    model, x = nnx.Sequential(nnx.Linear(6, 4, rngs=nnx.Rngs(0))), jnp.ones((3, 6))
+    rule = qwix.QuantizationRule(module_path=".*", weight_qtype=jnp.int8)
+    for provider in (qwix.PtqProvider, qwix.QtProvider):
+        quantized = qwix.quantize_model(model, provider([rule]), x)
+        with pytest.raises(
+            ValueError, match="was quantized by qwix, .* convert the model as it was"
+        ):
+            pj.convert(quantized, [pj.Rule("*", CORE)])
