@@ -209,7 +209,10 @@ def _write(path: pathlib.Path, **arrays: np.ndarray) -> None:
         np.savez(content, **arrays)
         write_whole(path, content.getvalue())
     except OSError as error:
-        raise UserError(f"results_dir: cannot write {path} ({error.strerror})") from None
+        raise UserError(
+            f"results_dir: cannot write {path} ({error.strerror}); free space, or choose another with "
+            "results_dir=PATH"
+        ) from None
 
 
 def load(path: pathlib.Path) -> list[Network]:

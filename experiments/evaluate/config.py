@@ -48,6 +48,8 @@ class Evaluate(settings.Experiment):
     seed: int = setting(low=0, high=2**32 - 1)
     windows: int = setting(low=1, high=settings.MOST_WINDOWS)
     measure_windows: int = setting(low=1, high=settings.MOST_WINDOWS)
+    dies: int = setting(low=1, high=1000)
+    draws: int = setting(low=1, high=1000)
     at_once: int = setting(low=1, high=1000)
     model: settings.Model = setting()
     data: settings.Data = setting()

@@ -20,6 +20,8 @@ def row(result: Result, joules: Mapping[str, float | None] | None) -> dict[str, 
         found |= {name: value, f"{name}_low": low, f"{name}_high": high}
     worst = result.worst_site
     found |= {
+        "dies": result.dies,
+        "draws": result.draws,
         "prefill_tokens_per_s": result.tokens_per_s,
         "photons_per_multiply": result.photons_per_multiply,
         "worst_site": worst,
@@ -65,11 +67,21 @@ def table(found: Evaluation, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def intervals(result: Result) -> str:
     """What the intervals mean, in a line."""
-    count = len(result.windows)
-    if count < 2:
-        return "intervals: none from a single window"
+    windows, dies = len(result.digital), result.dies
+    if windows < 2 and dies < 2:
+        return "intervals: none from a single window on a single die"
+    over = [f"{windows} windows paired with the digital model's"] if windows > 1 else []
+    over += [f"{dies} dies"] if dies > 1 else []
+    cover = ["the choice of text"] if windows > 1 else []
+    cover += ["the noise of each window"]
+    rest = ["the choice of text"] if windows == 1 else []
+    (rest if dies == 1 else cover).extend(["the die", "its calibration"])
+    draws = f", {result.draws} draws of noise each" if result.draws > 1 else ""
     return (
-        f"intervals: {result.confidence:.0%}, Student's t over {count} windows paired with the digital "
-        "model's; they cover the choice of text and\nthe noise of each window, not the die, its "
-        "calibration or the corpus"
+        f"intervals: {result.confidence:.0%}, Student's t over {_list(over, 'and')}{draws}; they cover "
+        f"{_list(cover, 'and')},\nnot {_list([*rest, 'the corpus'], 'or')}"
     )
+
+
+def _list(words: Sequence[str], last: str) -> str:
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -24,6 +24,7 @@ from experiments.evaluate.costs import Costs
 from experiments.harness import (
     RunDirectory,
     Stages,
+    UserError,
     note,
     peak_memory_bytes,
     track,
@@ -80,6 +81,8 @@ def climb(
             margin=config.calibration.margin,
             measure_windows=config.measure_windows,
             seed=config.seed,
+            dies=config.dies,
+            draws=config.draws,
             at_once=config.at_once,
             known=kept.windows,
             keep=kept,
@@ -107,13 +110,19 @@ class Kept:
         self.run = run
         rows = run.read_json("windows.json") or {}
         sites = run.read_json("measured.json") or {}
-        self.windows = [
-            {
-                name: Window(**row, sites=_measurements(sites.get(str(i), {}).get(name)))
-                for name, row in rows.get(str(i), {}).items()
-            }
-            for i in range(count)
-        ]
+        try:
+            self.windows = [
+                {
+                    name: Window(**row, sites=_measurements(sites.get(str(i), {}).get(name)))
+                    for name, row in rows.get(str(i), {}).items()
+                }
+                for i in range(count)
+            ]
+        except (AttributeError, TypeError, ValueError):
+            raise UserError(
+                f"run: {run.path / 'windows.json'} and measured.json do not hold windows any more; delete "
+                "both to start again, or choose another name with run=NAME"
+            ) from None
 
     def __call__(self, number: int, rows: Mapping[str, Window]) -> None:
         """Keep one window."""

@@ -45,7 +45,9 @@ def write(directory: pathlib.Path) -> pathlib.Path:
     try:
         write_whole(target, text.encode())
     except OSError as error:
-        raise UserError(f"report: cannot write {target} ({error.strerror})") from None
+        raise UserError(
+            f"report: cannot write {target} ({error.strerror}); free space, or make it writable, and repeat"
+        ) from None
     return target
 
 

@@ -9,7 +9,8 @@ How good: :func:`evaluate` does it all and prints as a table::
 
 Its parts can be used by themselves: :class:`Prefill` (compiled programs that models of equal structure
 share), :func:`compare` (scores of one window), :func:`measure` (light, SNR and clipping of every site),
-:func:`prepare` (many optical versions of one model), :func:`mean_interval` and :func:`ratio_percent`.
+:func:`prepare` (many optical versions of one model), :func:`mean_interval`, :func:`crossed_interval` and
+:func:`ratio_percent`.
 
 What light a model needs: :class:`LightCurve` with :func:`solve_threshold`, and :func:`photons_needed` for
 single products. How costs grow: :func:`sweep` traces programs and estimates their costs size by size,
@@ -36,7 +37,12 @@ from photonjax.evaluation.fan_in import (
     random_products,
     series_exponents,
 )
-from photonjax.evaluation.intervals import Interval, mean_interval, ratio_percent
+from photonjax.evaluation.intervals import (
+    Interval,
+    crossed_interval,
+    mean_interval,
+    ratio_percent,
+)
 from photonjax.evaluation.ladder import DIGITAL, Evaluation, Result, Window, evaluate, shown
 from photonjax.evaluation.light_curve import LightCurve, scale_light
 from photonjax.evaluation.programs import Prefill, measure, pool
@@ -69,6 +75,7 @@ __all__ = [
     "Window",
     "compare",
     "component_columns",
+    "crossed_interval",
     "crossings",
     "evaluate",
     "exponent_table",

@@ -17,6 +17,7 @@ from flax import nnx
 from photonjax.core import random
 from photonjax.core.measure import Measurement
 from photonjax.evaluation import intervals
+from photonjax.evaluation.dies import Sample, on_dies, samples
 from photonjax.evaluation.intervals import Interval
 from photonjax.evaluation.programs import Prefill, Watch, compile_all, pool
 from photonjax.evaluation.rungs import Rung, prepare, report_of
@@ -52,10 +53,11 @@ class Result:
 
     Attributes:
       name: of the rung.
-      windows: what it made of each window.
-      digital: what the digital model made of them.
+      windows: what it made of each window; on each die, with each draw of noise, one after the other.
+      digital: what the digital model made of each window.
       report: which products are on light; None for the digital model.
       confidence: of the intervals.
+      dies, draws: how many there were.
     """
 
     name: str
@@ -63,10 +65,12 @@ class Result:
     digital: Sequence[Window]
     report: ConversionReport | None = None
     confidence: float = intervals.CONFIDENCE
+    dies: int = 1
+    draws: int = 1
 
     @property
     def predictions(self) -> int:
-        """Predicted tokens."""
+        """Predicted tokens, on all dies with all draws."""
         return sum(w.predictions for w in self.windows)
 
     @property
@@ -77,10 +81,9 @@ class Result:
     @functools.cached_property
     def perplexity_change_percent(self) -> Interval:
         """Against the digital model, window by window."""
-        pairs = zip(self.windows, self.digital, strict=True)
-        return intervals.ratio_percent(
-            [w.nll / w.predictions - d.nll / d.predictions for w, d in pairs], self.confidence
-        )
+        ours = self._crossed([w.nll / w.predictions for w in self.windows])
+        theirs = np.array([d.nll / d.predictions for d in self.digital])
+        return intervals.ratio_percent(ours - theirs[:, None, None], self.confidence)
 
     @functools.cached_property
     def kl_nats(self) -> Interval:
@@ -100,7 +103,7 @@ class Result:
 
     @functools.cached_property
     def sites(self) -> dict[str, Measurement]:
-        """What was measured at every optical product, pooled over the measured windows."""
+        """What was measured at every optical product, pooled over the measured windows, on the first die."""
         return functools.reduce(pool, [w.sites for w in self.windows if w.sites], {})
 
     @property
@@ -123,8 +126,11 @@ class Result:
     def _pooled(self) -> Measurement | None:
         return functools.reduce(Measurement.pool, self.sites.values()) if self.sites else None
 
+    def _crossed(self, values: Sequence[float]) -> np.ndarray:
+        return np.reshape(values, (-1, self.dies, self.draws))
+
     def _mean(self, values: Sequence[float]) -> Interval:
-        return intervals.mean_interval(values, self.confidence)
+        return intervals.crossed_interval(self._crossed(values), self.confidence)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +180,8 @@ def evaluate(
     margin: float = 1.1,
     measure_windows: int = 1,
     seed: int = 0,
+    dies: int = 1,
+    draws: int = 1,
     confidence: float = intervals.CONFIDENCE,
     at_once: int = 16,
     known: Sequence[Mapping[str, Window]] = (),
@@ -193,10 +201,15 @@ def evaluate(
       margin: of the ranges, see :func:`photonjax.calibrate`.
       measure_windows: on how many windows SNR, photons and clipping are measured.
       seed: of the dynamic noise; every window has its own, the same for all rungs.
-      confidence: of the intervals, which cover windows and their noise, not dies.
-      at_once: how many rungs are held in memory and take turns.
+      dies: on how many dies each rung runs, each calibrated for itself: those with the cores' ``chip_seed``
+        and the numbers that follow it. More than one, and the intervals cover which dies they are
+        (:mod:`photonjax.evaluation.intervals`).
+      draws: how many draws of noise each window has on each die.
+      confidence: of the intervals.
+      at_once: how many models, a rung on one die each, are held in memory and take turns.
       known: of an earlier, interrupted call, for each window what its rungs gave; not done again.
-      keep: told each window's number and what its rungs gave, as it is done.
+      keep: told each window's number and what its rungs gave, as it is done: by the rung's name, and
+        where there are several dies or draws as ``"rung, die 1, draw 2"``, counted from 0, which is left out.
       watch: told what is being done, how much of it is done, and of how much.
 
     Raises:
@@ -215,14 +228,21 @@ def evaluate(
         raise ValueError(f"tokens: {tokens.shape} is not [windows, length] with two tokens or more")
     if DIGITAL in rungs:
         raise ValueError(f"rungs: {DIGITAL!r} is the name of the baseline; choose another")
-    done: list[dict[str, Window]] = [dict(w) for w in known] + [{}] * (len(tokens) - len(known))
-    done = [dict(rows) for rows in done]
+    for what, number in (("dies", dies), ("draws", draws)):
+        if number < 1:
+            raise ValueError(f"{what}: {number} is less than 1")
+    done: list[dict[str, Window]] = [dict(w) for w in known]
+    done += [{} for _ in range(len(tokens) - len(known))]
     keys = jax.random.split(random.new_key(seed), len(tokens))
-    names = list(rungs)
+    models = on_dies(rungs, dies)
+    every = [sample for name in rungs for sample in samples(name, dies, draws)]
+    if clash := [name for name in rungs if [str(s) for s in every].count(name) > 1]:
+        raise ValueError(f"rungs: {clash[0]!r} is also the name of a die or draw; choose another")
     reports: dict[str, ConversionReport] = {}
-    for start in range(0, len(names), at_once):
-        group = {name: rungs[name] for name in names[start : start + at_once]}
-        if all(group.keys() | {DIGITAL} <= rows.keys() for rows in done):
+    for start in range(0, len(models), at_once):
+        group = dict(list(models.items())[start : start + at_once])
+        turns = [s for s in every if s.model in group]
+        if all({DIGITAL, *map(str, turns)} <= rows.keys() for rows in done):
             reports |= {name: report_of(model, name, rung) for name, rung in group.items()}
             continue
         prepared = prepare(model, group, calibration, margin=margin, watch=watch)
@@ -230,40 +250,50 @@ def evaluate(
         programs = {DIGITAL: Prefill(model)}
         programs |= {name: Prefill(found.model) for name, found in prepared.items()}
         del prepared
-        kinds = {i < measure_windows for i in range(len(tokens))}  # measured windows, and others
-        wanted = [(programs[name], kind) for name in group for kind in kinds]
-        compile_all([(programs[DIGITAL], False), *wanted], tokens.shape[1], watch)
-        _climb(programs, tokens, keys, measure_windows, done, keep, watch)
-    rows = {name: [window[name] for window in done] for name in [DIGITAL, *names]}
-    return Evaluation(
-        {
-            name: Result(name, found, rows[DIGITAL], reports.get(name), confidence)
-            for name, found in rows.items()
+        wanted = {
+            (programs[s.model], _measured(s, i, measure_windows))
+            for s in turns
+            for i in range(len(tokens))
         }
-    )
+        compile_all([(programs[DIGITAL], False), *wanted], tokens.shape[1], watch)
+        _climb(programs, turns, tokens, keys, measure_windows, done, keep, watch)
+    digital = [window[DIGITAL] for window in done]
+    results = {DIGITAL: Result(DIGITAL, digital, digital, None, confidence)}
+    for name in rungs:
+        found = [window[str(s)] for window in done for s in samples(name, dies, draws)]
+        results[name] = Result(name, found, digital, reports[name], confidence, dies, draws)
+    return Evaluation(results)
+
+
+def _measured(sample: Sample, window: int, measure_windows: int) -> bool:
+    """Sites are measured on the first die, with its first draw."""
+    return window < measure_windows and not sample.die and not sample.draw
 
 
 def _climb(
     programs: Mapping[str, Prefill],
+    turns: Sequence[Sample],
     tokens: jax.Array,
     keys: jax.Array,
-    measure: int,
+    measure_windows: int,
     done: list[dict[str, Window]],
     keep: Callable[[int, Mapping[str, Window]], None] | None,
     watch: Watch | None,
 ) -> None:
     """Every window through all programs in turn, so that a drift of the machine meets all alike."""
-    todo = [i for i, rows in enumerate(done) if not programs.keys() <= rows.keys()]
+    order = [Sample(DIGITAL, 0, 0), *turns]
+    todo = [i for i, rows in enumerate(done) if not {str(s) for s in order} <= rows.keys()]
     for step, i in enumerate(todo):
         reference = None
-        for turn, (name, prefill) in enumerate(programs.items()):
+        for turn, sample in enumerate(order):
             if watch is not None:
-                watch("prefill", step * len(programs) + turn, len(todo) * len(programs))
+                watch("prefill", step * len(order) + turn, len(todo) * len(order))
+            prefill, name, key = programs[sample.model], str(sample), sample.key(keys[i])
             start, sites = time.perf_counter(), None
-            if i < measure and name != DIGITAL:
-                logits, sites = prefill.measured(tokens[i], keys[i])
+            if name != DIGITAL and _measured(sample, i, measure_windows):
+                logits, sites = prefill.measured(tokens[i], key)
             else:
-                logits = jax.block_until_ready(prefill(tokens[i], keys[i]))
+                logits = jax.block_until_ready(prefill(tokens[i], key))
             seconds = None if sites is not None else time.perf_counter() - start
             reference = logits if reference is None else reference
             nll, kl, agree = (float(x) for x in compare(logits, reference, tokens[i]))
@@ -277,4 +307,4 @@ def _climb(
         if keep is not None:
             keep(i, done[i])
     if watch is not None:
-        watch("prefill", len(todo) * len(programs), len(todo) * len(programs))
+        watch("prefill", len(todo) * len(order), len(todo) * len(order))

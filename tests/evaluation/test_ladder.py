@@ -14,6 +14,7 @@ from flax import nnx
 import photonjax as pj
 from photonjax import evaluation
 from photonjax.evaluation import programs
+from photonjax.evaluation.dies import on_dies
 from photonjax.models import Decoder
 from tests.tiny import tiny_decoder
 
@@ -152,12 +153,104 @@ def test_groups_of_rungs_give_the_same(model, tokens, found):
         assert again[name].perplexity == pytest.approx(found[name].perplexity, rel=1e-6)
 
 
+DIES = dataclasses.replace(NOISY, array=dataclasses.replace(NOISY.array, noise=0.05))
+
+
+@pytest.fixture(scope="module")
+def over_dies(model, tokens):
+    """Two rungs that differ in light, on two dies, two draws of noise; and what was kept after each step."""
+    kept: list[list[dict]] = []
+    done: list[dict] = [{}, {}]
+
+    def keep(i, rows):
+        done[i] = dict(rows)
+        kept.append([dict(rows) for rows in done])
+
+    programs._compile.cache_clear()
+    rungs = {"dim": DIES.replace(photons=50.0), "lit": DIES}
+    settings = dict(calibration=tokens[3:], dies=2, draws=2, at_once=2)
+    found = evaluation.evaluate(model, tokens[:2], rungs, keep=keep, **settings)
+    return found, kept, rungs, settings
+
+
+@pytest.mark.slow
+def test_each_die_and_draw_is_as_if_it_were_alone(over_dies, model, tokens):
+    found, kept, _, _ = over_dies
+    assert (
+        programs._compile.cache_info().currsize == 3
+    )  # digital; all dies; and the first, measured
+    assert list(kept[-1][0]) == [
+        *("digital", "dim", "dim, draw 1", "dim, die 1", "dim, die 1, draw 1"),
+        *("lit", "lit, draw 1", "lit, die 1", "lit, die 1, draw 1"),
+    ]
+    rows = iter(found["lit"].windows)
+    keys = jax.random.split(jax.random.key(0), 2)
+    for window, key in zip(tokens[:2], keys, strict=True):
+        for die in range(2):
+            optical, _ = pj.convert(model, [pj.Rule("*", DIES.replace(chip_seed=die))])
+            pj.calibrate(optical, jnp.asarray(tokens[3:]))
+            pj.program_weights(optical)
+            for draw in range(2):
+                noise = jax.random.fold_in(jax.random.fold_in(key, die), draw)
+                optics = evaluation.Prefill(optical)
+                logits = optics(jnp.asarray(window), noise if die or draw else key)
+                nll = float(evaluation.compare(logits, logits, window).nll)
+                assert next(rows).nll == pytest.approx(nll, rel=1e-5)
+    assert next(rows, None) is None
+    assert set(found["lit"].windows[0].sites) and found["lit"].windows[1].sites is None
+
+
+def test_intervals_are_over_windows_dies_and_draws():
+    rng = np.random.default_rng(3)
+    nll, kl = rng.uniform(20, 30, (3, 2, 4)), rng.uniform(0, 1, (3, 2, 4))
+    digital = [evaluation.Window(x, 0.0, 11, 11, None) for x in (20.0, 22.0, 25.0)]
+    rows = [evaluation.Window(*x, 9, 11, None) for x in zip(nll.ravel(), kl.ravel(), strict=True)]
+    found = evaluation.Result("dim", rows, digital, dies=2, draws=4)
+    change = (nll - np.reshape([20.0, 22.0, 25.0], (3, 1, 1))) / 11
+    assert found.perplexity_change_percent == pytest.approx(evaluation.ratio_percent(change))
+    assert found.kl_nats == pytest.approx(evaluation.crossed_interval(kl / 11))
+    assert found.argmax_agreement == pytest.approx((9 / 11,) * 3)
+    assert found.perplexity == pytest.approx(np.exp(nll.mean() / 11))
+    assert found.predictions == 24 * 11
+
+
+def test_dies_share_their_seeds_between_rungs():
+    """The seeds are arrays, of which equal ones are one, so that rungs that differ in photons stay alike."""
+    found = on_dies({"a": NOISY.replace(chip_seed=7), "b": DIM.replace(chip_seed=7)}, 2)
+    assert list(found) == ["a", "a, die 1", "b", "b, die 1"]
+    seeds = [rules[0].core.chip_seed for rules in found.values()]
+    assert [int(s) for s in seeds] == [7, 8, 7, 8]
+    assert seeds[0] is seeds[2] and seeds[1] is seeds[3]
+    assert on_dies({"a": NOISY}, 1) == {"a": NOISY}  # as it is
+
+
+@pytest.mark.slow
+def test_what_was_kept_goes_on_from_every_step(over_dies, model, tokens):
+    found, kept, rungs, settings = over_dies
+    assert len(kept) == 2 * 2  # groups of two models, two windows
+    for known in ([{}, {}], *kept):
+        again = evaluation.evaluate(model, tokens[:2], rungs, known=known, **settings)
+        for name in found.results:
+            ours, theirs = (
+                [dataclasses.replace(w, seconds=None, sites=None) for w in e[name].windows]
+                for e in (again, found)
+            )
+            assert ours == theirs
+            assert str(again[name].report) == str(found[name].report)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"tokens": np.zeros(4, np.int32)}, r"tokens: \(4,\) is not \[windows, length\]"),
         ({"rungs": {"digital": NOISY}}, "'digital' is the name of the baseline"),
         ({"rungs": {"a": [pj.Rule("*/nothing", NOISY)]}}, "a: .*matches no product"),
+        ({"dies": 0}, "dies: 0 is less than 1"),
+        ({"draws": 0}, "draws: 0 is less than 1"),
+        (
+            {"dies": 2, "rungs": {"a": NOISY, "a, die 1": DIM}},
+            "'a, die 1' is also the name of a die",
+        ),
     ],
 )
 def test_bad_input(model, tokens, change, message):

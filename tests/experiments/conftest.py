@@ -192,13 +192,15 @@ def evaluate(
 
 @pytest.fixture
 def evaluate_process(arguments: list[str], compiled_once: pathlib.Path) -> Run:
-    """The same as a process of its own."""
+    """The same as a process of its own; ``watch`` is given it while it runs."""
 
-    def run(*overrides: str, base: bool = True) -> Outcome:
+    def run(
+        *overrides: str, base: bool = True, watch: Callable[[subprocess.Popen], None] | None = None
+    ) -> Outcome:
         keys = {override.partition("=")[0] for override in overrides}
         chosen = [a for a in arguments if base and a.partition("=")[0] not in keys]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        done = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-m", "experiments.evaluate", *chosen, *overrides],
             env=os.environ
             | {
@@ -207,12 +209,17 @@ def evaluate_process(arguments: list[str], compiled_once: pathlib.Path) -> Run:
                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
                 "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             },
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
-            check=False,
         )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        try:
+            if watch is not None:
+                watch(process)
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+        return Outcome(process.returncode, out, err)
 
     return run
 

@@ -159,10 +159,14 @@ def test_an_unwritable_place(evaluate, tmp_path):
 def test_windows_that_are_no_json(evaluate, results, stop_after):
     stop_after(4)
     assert evaluate("run=torn").status == 1
-    (results / "torn" / "windows.json").write_text('{"0": {"dig')
-    error = evaluate("run=torn").error
-    assert "windows.json" in error
-    assert "delete it" in error
+    for text, remedy in (
+        ('{"0": {"dig', "delete it"),
+        ('{"0": {"noisy": {"nll": 1}}}', "delete both"),
+    ):
+        (results / "torn" / "windows.json").write_text(text)
+        error = evaluate("run=torn").error
+        assert "windows.json" in error
+        assert remedy in error
 
 
 def test_a_platform_without_modules_of_unix(tmp_path):
