@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import itertools
 import json
 import os
@@ -57,31 +56,6 @@ def kill(monkeypatch: pytest.MonkeyPatch):
         return written
 
     return at
-
-
-@pytest.fixture
-def photons(checkpoint, corpus, in_process):
-    """Run experiments.photons on the tiny model in this process; later overrides win."""
-    schema = importlib.import_module("experiments.photons.config").Photons
-    experiment = importlib.import_module("experiments.photons.run").photons
-
-    def run(results: pathlib.Path, *overrides: str):
-        settings = [
-            "model=local",
-            f"model.path={checkpoint}",
-            f"data.corpus=file:{corpus}",
-            "data.length=24",
-            "windows=2",
-            "noise_seeds=2",
-            "targets_percent=[0.2,1]",
-            "solver.start=1e3",
-            "controls={terms: [32, 64], tokens: 24, columns: 16, layers: 2, orders: 2}",
-            f"results_dir={results}",
-            "ladder={all: {}, head: {only: head}, rows-16: {rows: 16}, equal-snr: {equal_snr: true}}",
-        ]
-        return in_process("photons", schema, experiment, settings, *overrides)
-
-    return run
 
 
 @pytest.fixture
@@ -142,16 +116,6 @@ def test_an_evaluation_goes_on_from_every_point(evaluate, results, kill, one_tim
 
 
 @pytest.mark.slow
-def test_a_photon_study_goes_on_from_every_point(photons, tmp_path, kill):
-    settings = ("ladder={all: {}, head: {only: head}}", "targets_percent=[1]", "solver.most=3")
-    points = from_every_point(
-        lambda name: photons(tmp_path, f"run={name}", *settings), tmp_path / "photons", kill, False
-    )
-    assert points.count("points.csv") >= 2 * 3
-    assert points[-2:] == ["report.txt", "metrics.json"]
-
-
-@pytest.mark.slow
 def test_a_process_that_is_killed_again_and_again(evaluate_process, results):
     """By the system, at random moments after a random number of windows: wherever it stands then."""
     settings = ("at_once=1", "dies=2", LADDER)
@@ -163,20 +127,19 @@ def test_a_process_that_is_killed_again_and_again(evaluate_process, results):
         return sum(map(len, json.loads(file.read_text()).values())) if file.exists() else 0
 
     def kill(process: subprocess.Popen) -> None:
-        more = chance.choice((0, 1, 1, 2))
-        goal = rows() + more
+        goal = rows() + chance.choice((0, 1, 1, 2, 3))
         while process.poll() is None and rows() < goal:
-            time.sleep(0.002)
+            time.sleep(0.01)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(chance.uniform(0, 0.1 if more else 8))
+            process.wait(chance.uniform(0, 4 if goal == rows() else 0.5))
         process.kill()
 
     while not (run / "metrics.json").exists():
-        assert kills < 40
+        assert kills < 30
         outcome = evaluate_process("run=killed-process", *settings, watch=kill)
         assert outcome.status in (0, -signal.SIGKILL), outcome.err
         kills += outcome.status != 0
-    assert kills >= 3
+    assert kills
     print(f"killed {kills} times")
     for name in ("metrics.json", "windows.json", "measured.json"):
         ours, theirs = (
