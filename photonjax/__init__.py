@@ -26,6 +26,7 @@ from photonjax.core import (
 from photonjax.nn import nnx
 from photonjax.nn.calibrate import calibrate
 from photonjax.nn.convert import convert, program_weights, revert, unprogram_weights
+from photonjax.nn.ranges import UncalibratedWarning
 from photonjax.nn.transform import optical
 from photonjax.rules import ConversionReport, Rule
 from photonjax.workload import MatmulSite, Workload, matmuls, trace_workload
@@ -48,6 +49,7 @@ __all__ = [
     "ProgrammedWeight",
     "QuantizedArray",
     "Rule",
+    "UncalibratedWarning",
     "Workload",
     "calibrate",
     "characterize",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import warnings
@@ -15,12 +14,11 @@ import numpy as np
 from flax import nnx
 
 from photonjax.core.core import OpticalCore
+from photonjax.nn.arguments import Call, Fixed, is_array
 from photonjax.nn.gauges import RangeFinder
 from photonjax.nn.nnx import SiteMeasurement, optical_dots, set_ranges
 from photonjax.nn.ranges import KINDS, some
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]
-"""What a model is called with."""
+from photonjax.nn.transform import OpticalFunction
 
 
 def calibrate(
@@ -32,7 +30,7 @@ def calibrate(
     method: str | Callable[..., Any] | None = None,
     **kwargs: Any,
 ) -> dict[str, dict[str, float]]:
-    """Find the ranges that sample inputs ask for, of every optical product; an NNX model gets them.
+    """Find the ranges that sample inputs ask for, of every optical product; an NNX model is given them.
 
     Runs the model on the sample, without dynamic noise and without ADCs. A site's ADC range becomes
     ``margin`` times the largest magnitude that its ADC would have met; its tiles share a range. Where a
@@ -44,20 +42,24 @@ def calibrate(
     keeps what it has, and a warning names it.
 
     Args:
-      model: a converted NNX model, whose ranges are set in place.
-      args, kwargs: what to call it with: one batch.
+      model: a converted NNX model, whose ranges are set in place; what :func:`photonjax.optical` returned,
+        or a :class:`photonjax.linen.Optical`: ``model.with_ranges(ranges)`` is calibrated.
+      args, kwargs: what to call it with, but for a noise key: one batch. A Linen module is called as by
+        ``apply``, the variables first.
       batches: several batches instead, each called after ``args``: a tuple is its further positional
         arguments, a dict its keyword arguments (beside ``kwargs``), anything else is one argument.
       margin: head room, at least 1.
       quantile: instead of the largest (1), the level that this fraction of the magnitudes does not
         exceed: of n in ascending order, number ``ceil(quantile (n - 1))``, counted from zero, of each
         call at a site; over calls and batches, the largest such level.
-      method: of an NNX model, what to call in place of ``model(...)``: a method's name, or a function
-        that is given the model first (and so takes keywords that are parameters here).
+      method: what to call in place of ``model(...)``: of an NNX model, a method's name, or a function that
+        is given the model first (and so takes keywords that are parameters here); of a Linen module,
+        as ``apply`` takes it.
 
     Returns:
       the ranges, by path of the weight, ``{path: {"adc": r, "input": r}}``, as plain data: ``json`` makes a
-      file of it. :func:`photonjax.nnx.set_ranges` gives them to a fresh conversion.
+      file of it. The same weights have the same paths through every front end, so that a fresh conversion
+      of any kind takes them: :func:`photonjax.nnx.set_ranges`, ``with_ranges``.
 
     Raises:
       ValueError: a margin or quantile that is none; a model without optical products; no batch, or one
@@ -72,19 +74,31 @@ def calibrate(
       >>> ranges = pj.calibrate(optical, jnp.ones((2, 8)))
       >>> list(ranges)
       ['layers/0/kernel']
+      >>> g = pj.optical(lambda w, x: x @ w["up"], [pj.Rule("*", pj.OpticalCore())])
+      >>> ranges = pj.calibrate(g, {"up": jnp.ones((8, 4))}, jnp.ones((2, 8)))
+      >>> g.with_ranges(ranges)(None, {"up": jnp.ones((8, 4))}, jnp.ones((2, 8))).shape
+      (2, 4)
     """
     _check_number("margin", margin, 1.0, math.inf, "a finite number of 1 or more")
     _check_number("quantile", quantile, 0.0, 1.0, "a number above 0, up to 1")
-    if not isinstance(model, nnx.Module):
-        raise TypeError(
-            f"calibrate: {type(model).__name__} is no NNX model; give what pj.convert returned"
-        )
     finder = RangeFinder(float(quantile))
-    calls = _calls(args, kwargs, batches)
-    found, cores = _of_nnx(model, finder, method, calls)
-    ranges = _ranges(found, cores, float(margin))
-    set_ranges(model, ranges)
-    return ranges
+    if isinstance(model, nnx.Module):
+        calls = _calls(args, kwargs, batches, ())
+        ranges = _ranges(*_of_nnx(model, finder, method, calls), float(margin))
+        set_ranges(model, ranges)
+        return ranges
+    function = model.as_function() if hasattr(model, "as_function") else model
+    if not isinstance(function, OpticalFunction):
+        jitted = isinstance(getattr(model, "__wrapped__", None), OpticalFunction)
+        raise TypeError(
+            "calibrate: "
+            + ("a jitted function: give it before jax.jit" if jitted else f"{type(model).__name__}")
+            + ": give what pj.convert or pj.optical returned, or a pj.linen.Optical"
+        )
+    if method is not None:
+        kwargs["method"] = method
+    calls = _calls(args, kwargs, batches, function.params)
+    return _ranges(*_of_function(function, finder, calls), float(margin))
 
 
 def _check_number(name: str, value: Any, low: float, high: float, allowed: str) -> None:
@@ -94,10 +108,12 @@ def _check_number(name: str, value: Any, low: float, high: float, allowed: str) 
         raise ValueError(f"calibrate: {name} = {value!r:.60} is not {allowed}")
 
 
-def _calls(args: tuple[Any, ...], kwargs: dict[str, Any], batches: Any) -> Iterator[Call]:
-    """One call, or one for each batch; none without samples."""
+def _calls(
+    args: tuple[Any, ...], kwargs: dict[str, Any], batches: Any, params: tuple[int, ...]
+) -> Iterator[Call]:
+    """One call, or one for each batch; arguments that hold parameters are no samples."""
     if batches is None:
-        yield _checked(args, kwargs, "")
+        yield _checked(args, kwargs, "", params)
         return
     if not isinstance(batches, Iterable) or isinstance(batches, (str, bytes, Mapping)):
         raise ValueError(
@@ -108,50 +124,27 @@ def _calls(args: tuple[Any, ...], kwargs: dict[str, Any], batches: Any) -> Itera
     for number, batch in enumerate(batches):
         more = batch if isinstance(batch, tuple) else () if isinstance(batch, dict) else (batch,)
         named = batch if isinstance(batch, dict) else {}
-        yield _checked((*args, *more), {**kwargs, **named}, f"batch {number}, ")
+        yield _checked((*args, *more), {**kwargs, **named}, f"batch {number}, ", params)
     if number < 0:
         raise ValueError("calibrate: batches is empty: there is nothing to measure")
 
 
-def _checked(args: tuple[Any, ...], kwargs: dict[str, Any], where: str) -> Call:
+def _checked(
+    args: tuple[Any, ...], kwargs: dict[str, Any], where: str, params: tuple[int, ...]
+) -> Call:
     """Refuse what says nothing, or nothing that holds, about the signals to come."""
-    named = [*((f"argument {i}", a) for i, a in enumerate(args)), *kwargs.items()]
+    samples = [(f"argument {i}", a) for i, a in enumerate(args) if i not in params]
+    named = [*samples, *kwargs.items()]
     for name, value in named:
         for path, leaf in jax.tree_util.tree_leaves_with_path(value):
             place = f"calibrate: {where}{name}{jax.tree_util.keystr(path)}"
-            if not _is_array(leaf):
+            if not is_array(leaf):
                 continue
             if leaf.ndim and leaf.shape[0] == 0:
                 raise ValueError(f"{place} has no rows (shape {tuple(leaf.shape)})")
             if jnp.issubdtype(leaf.dtype, jnp.inexact) and not bool(jnp.isfinite(leaf).all()):
                 raise ValueError(f"{place} has NaN or infinity in it")
     return args, kwargs
-
-
-def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, (jax.Array, np.ndarray, np.generic))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Fixed:
-    """What of a call is no array: with the arrays, the call again."""
-
-    tree: Any
-    leaves: tuple[Any, ...]
-
-    @classmethod
-    def split(cls, call: Call) -> tuple[_Fixed, list[Any]]:
-        leaves, tree = jax.tree.flatten(call)
-        arrays = [leaf for leaf in leaves if _is_array(leaf)]
-        return cls(tree, tuple(_ARRAY if _is_array(leaf) else leaf for leaf in leaves)), arrays
-
-    def join(self, arrays: list[Any]) -> Call:
-        rest = iter(arrays)
-        leaves = [next(rest) if leaf is _ARRAY else leaf for leaf in self.leaves]
-        return jax.tree.unflatten(self.tree, leaves)
-
-
-_ARRAY = object()
 
 
 def _of_nnx(
@@ -165,7 +158,7 @@ def _of_nnx(
     for _, dot in dots:
         dot.start(finder)
     for call in calls:
-        fixed, arrays = _Fixed.split(call)
+        fixed, arrays = Fixed.split(call)
         graph, state = nnx.split(probe)
         nnx.update(probe, _run(graph, fixed, method, state, arrays))
     found: dict[str, np.ndarray] = {}
@@ -181,7 +174,7 @@ def _of_nnx(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _run(graph: Any, fixed: _Fixed, method: Any, state: Any, arrays: list[Any]) -> Any:
+def _run(graph: Any, fixed: Fixed, method: Any, state: Any, arrays: list[Any]) -> Any:
     model = nnx.merge(graph, state)
     args, kwargs = fixed.join(arrays)
     if method is None:
@@ -191,6 +184,25 @@ def _run(graph: Any, fixed: _Fixed, method: Any, state: Any, arrays: list[Any]) 
     else:
         getattr(model, method)(*args, **kwargs)
     return nnx.state(model, SiteMeasurement)
+
+
+def _of_function(
+    g: OpticalFunction, finder: RangeFinder, calls: Iterable[Call]
+) -> tuple[dict[str, np.ndarray], dict[str, OpticalCore]]:
+    """As :func:`_of_nnx`."""
+    found: dict[str, np.ndarray] = {}
+    cores: dict[str, OpticalCore] = {}
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def run(fixed: Fixed, arrays: list[Any]) -> dict[str, jax.Array]:
+        _, seen, of_sites = g.gauged(finder, None, fixed.join(arrays))
+        cores.update(of_sites)
+        return seen
+
+    for call in calls:
+        for path, seen in jax.device_get(run(*Fixed.split(call))).items():
+            found[path] = np.maximum(found.get(path, seen), seen)
+    return found, cores
 
 
 def _ranges(

@@ -1,7 +1,7 @@
 """Control flow of a jaxpr, rebuilt around bodies that an interpreter runs.
 
 Each function takes the interpreter, the equation, its operands and the place, and returns the
-results' values.
+results' values. What is taken down at products (``walk.tape``; None: nothing) goes through with them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import PartitionSpec
 
 from photonjax.nn.values import Axis, Turn, Value, again, like
 from photonjax.workload.jaxprs import scan_parts
@@ -27,22 +28,22 @@ def scan(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[
     length = p["length"]
 
     def body(carry: Any, step: Any) -> tuple[Any, Any]:
-        index, xs = step
+        (carry, walk.tape), (index, xs) = carry, step
         rows = [v.part(x, index, length, loop) for x, v in zip(xs, sliced, strict=True)]
         inner = [*fixed, *like(carry, origins, state), *rows]
         outs = walk.enter(p["jaxpr"], inner, turn.within(loop, index, length), scope)
         values = [v.value for v in outs]
-        return values[:carried], values[carried:]
+        return (values[:carried], walk.tape), values[carried:]
 
     steps = (jnp.arange(length, dtype=jnp.uint32), [v.value for v in sliced])
-    carry, ys = lax.scan(
-        walk.once(body), [v.value for v in state], steps, length, p["reverse"], p.get("unroll", 1)
-    )
+    start = ([v.value for v in state], walk.tape)
+    run = walk.once(body)
+    (carry, walk.tape), ys = lax.scan(run, start, steps, length, p["reverse"], p.get("unroll", 1))
     return [*carry, *ys]
 
 
 def while_loop(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Any]:
-    """The test draws at even turns, the body at odd ones."""
+    """The test draws at even turns, the body at odd ones; what is taken down in the test is dropped."""
     p, loop = eqn.params, object()
     of_cond, of_body = p["cond_nconsts"], p["body_nconsts"]
     tests, fixed = ins[:of_cond], ins[of_cond : of_cond + of_body]
@@ -50,18 +51,19 @@ def while_loop(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) ->
     origins = walk.analysis.bodies(eqn, [v.origin for v in ins])[0].ins[of_cond:]
 
     def go_on(carry: Any) -> Any:
-        index, values = carry
+        index, values, walk.tape = carry
         inner = [*tests, *like(values, origins, state)]
         return walk.enter(p["cond_jaxpr"], inner, turn.within(loop, 2 * index), scope)[0].value
 
     def body(carry: Any) -> Any:
-        index, values = carry
+        index, values, walk.tape = carry
         inner = [*fixed, *like(values, origins, state)]
         outs = walk.enter(p["body_jaxpr"], inner, turn.within(loop, 2 * index + 1), scope)
-        return index + 1, [v.value for v in outs]
+        return index + 1, [v.value for v in outs], walk.tape
 
-    start = (jnp.uint32(0), [v.value for v in state])
-    return lax.while_loop(walk.once(go_on), walk.once(body), start)[1]
+    start = (jnp.uint32(0), [v.value for v in state], walk.tape)
+    _, values, walk.tape = lax.while_loop(walk.once(go_on), walk.once(body), start)
+    return values
 
 
 def cond(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Any]:
@@ -69,26 +71,31 @@ def cond(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[
     which, operands = ins[0], ins[1:]
 
     def run(branch: Any) -> Callable[..., Any]:
-        def one(*values: Any) -> list[Any]:
-            outs = walk.enter(branch, again(values, operands), turn, scope)
-            return [v.value for v in outs]
-
-        return walk.once(one)
+        return _taped(walk, lambda values: walk.enter(branch, again(values, operands), turn, scope))
 
     choices = [run(branch) for branch in eqn.params["branches"]]
-    return lax.switch(which.value, choices, *(v.value for v in operands))
+    outs, walk.tape = lax.switch(which.value, choices, walk.tape, *(v.value for v in operands))
+    return outs
 
 
 def remat(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Any]:
     """The same noise when it is run again: the keys are."""
+    body, policy, prevent_cse = (eqn.params[name] for name in ("jaxpr", "policy", "prevent_cse"))
+    run = _taped(walk, lambda values: walk.enter(body, again(values, ins), turn, scope))
+    repeated = jax.checkpoint(run, policy=policy, prevent_cse=prevent_cse)
+    outs, walk.tape = repeated(walk.tape, *(v.value for v in ins))
+    return outs
 
-    def run(*values: Any) -> list[Any]:
-        outs = walk.enter(eqn.params["jaxpr"], again(values, ins), turn, scope)
-        return [v.value for v in outs]
 
-    policy, prevent_cse = eqn.params["policy"], eqn.params["prevent_cse"]
-    repeated = jax.checkpoint(walk.once(run), policy=policy, prevent_cse=prevent_cse)
-    return repeated(*(v.value for v in ins))
+def _taped(walk: Any, enter: Callable[..., list[Value]]) -> Callable[..., Any]:
+    """A body as a function of the tape and its operands, that returns its results and the tape."""
+
+    def run(tape: Any, *values: Any) -> tuple[list[Any], Any]:
+        walk.tape = tape
+        outs = enter(values)
+        return [v.value for v in outs], walk.tape
+
+    return walk.once(run)
 
 
 def shard_map(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Any]:
@@ -96,19 +103,26 @@ def shard_map(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> 
     p = eqn.params
     manual = set(p["newly_manual_axes"])
 
-    def run(*values: Any) -> tuple[Any, ...]:
-        own = turn
+    def run(tape: Any, *values: Any) -> tuple[Any, Any]:
+        walk.tape, own = tape, turn
+        if tape is not None and p["check_vma"]:
+            walk.tape = lax.pcast(tape, tuple(manual), to="varying")
         for axis in sorted(manual):
             # Only with this check on does JAX know which values are copies.
             own = own.within(Axis(axis) if p["check_vma"] else object(), lax.axis_index(axis))
         outs = walk.enter(p["jaxpr"], again(values, ins), own, scope)
-        return tuple(v.value for v in outs)
+        tape = None if walk.tape is None else walk.gauge.over_devices(walk.tape, tuple(manual))
+        return tuple(v.value for v in outs), tape
 
     spread = jax.shard_map(
-        walk.once(run), mesh=p["mesh"], in_specs=tuple(p["in_specs"]),
-        out_specs=tuple(p["out_specs"]), axis_names=manual, check_vma=p["check_vma"],
+        walk.once(run), mesh=p["mesh"], in_specs=(PartitionSpec(), *p["in_specs"]),
+        out_specs=(tuple(p["out_specs"]), PartitionSpec()), axis_names=manual, check_vma=p["check_vma"],
     )  # fmt: skip
-    return list(spread(*(v.value for v in ins)))
+    before = walk.tape
+    blank = None if before is None else jnp.zeros_like(before)
+    outs, tape = spread(blank, *(v.value for v in ins))
+    walk.tape = None if before is None else walk.gauge.pool(before, tape)
+    return list(outs)
 
 
 CONTROL: dict[str, Callable[..., list[Any]]] = {

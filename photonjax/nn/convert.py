@@ -21,6 +21,7 @@ from photonjax.nn import hooks
 from photonjax.nn.checking import trace_model
 from photonjax.nn.module import check_module
 from photonjax.nn.nnx import OpticalDot, optical_dots, set_noise_key
+from photonjax.nn.ranges import Once
 from photonjax.nn.sites import Product, products_of
 from photonjax.rules import ConversionReport, Engine, Rule
 
@@ -88,8 +89,9 @@ def convert(
     products = products_of(model)
     if all(product.closed for product in products):
         _fail_without_products(model, products)
+    once = Once()
     for product in products:
-        _convert_one(product, engine)
+        _convert_one(product, engine, once)
     engine.check()
     if noise:
         set_noise_key(model, random.new_key(0) if key is None else key)
@@ -147,7 +149,7 @@ def unprogram_weights(model: nnx.Module) -> None:
         dot.unprogram()
 
 
-def _convert_one(product: Product, engine: Engine) -> None:
+def _convert_one(product: Product, engine: Engine, once: Once) -> None:
     """Decide a product, and replace it, put it back, or leave it as it is."""
     dot = hooks.read(product.module, product.name)
     present = None if dot is None else dot.core
@@ -162,7 +164,7 @@ def _convert_one(product: Product, engine: Engine) -> None:
         hooks.restore(product.module, product.name)
     elif site.core is not present:
         dot = OpticalDot(site.core, site=product.number, stack=product.stack)
-        dot.unrolled, dot.named = product.unrolled, product.named
+        dot.unrolled, dot.named, dot.once = product.unrolled, product.named, once
         hooks.replace(product.module, product.name, dot)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from photonjax.core.core import OpticalCore
 from photonjax.core.measure import Measurement, measured_dot_general
@@ -33,8 +34,22 @@ class Meter:
         return y, jnp.stack(measured)
 
     def pool(self, one: jax.Array, other: jax.Array) -> jax.Array:
-        """Both together."""
-        return jnp.stack(Measurement(*one).pool(Measurement(*other)))
+        """Both together; what was seen is along the last axis."""
+        return _joined(_parts(one).pool(_parts(other)))
+
+    def over_devices(self, seen: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+        """All devices together, under shard_map."""
+        sums, peaks = _parts(lax.psum(seen, axes)), _parts(lax.pmax(seen, axes))
+        peak = {"raw_peak": peaks.raw_peak, "input_peak": peaks.input_peak}
+        return _joined(sums._replace(**peak))
+
+
+def _parts(seen: jax.Array) -> Measurement:
+    return Measurement(*jnp.moveaxis(seen, -1, 0))
+
+
+def _joined(measured: Measurement) -> jax.Array:
+    return jnp.stack(measured, axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +81,10 @@ class RangeFinder:
     def pool(self, one: jax.Array, other: jax.Array) -> jax.Array:
         """Both together."""
         return jnp.maximum(one, other)
+
+    def over_devices(self, seen: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+        """All devices together, under shard_map."""
+        return lax.pmax(seen, axes)
 
     def _level(self, values: list[jax.Array]) -> jax.Array:
         sizes = [jnp.abs(v).astype(jnp.float32).ravel() for v in values if v.size]

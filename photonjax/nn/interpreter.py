@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend import core as jex
 
+from photonjax.core import OpticalCore, site_number
 from photonjax.core.product import optical_dot_general
 from photonjax.nn.control import CONTROL
+from photonjax.nn.gauges import Gauge
 from photonjax.nn.products import PRODUCTS, is_product, product_of
+from photonjax.nn.ranges import KINDS, Ranges
 from photonjax.nn.values import Turn, Value, like, part_of
 from photonjax.rules import Engine, Rule, Site
 from photonjax.workload.analysis import Analysis
@@ -27,10 +32,26 @@ _CUSTOM = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
 
 
 class Interpreter:
-    """Runs a jaxpr equation by equation, products through the cores that rules name."""
+    """Runs a jaxpr equation by equation, products through the cores that rules name.
 
-    def __init__(self, rules: Sequence[Rule], parameters: Parameters):
+    Attributes:
+      ranges: calibrated ones. cores: of every product on light, by the path that its ranges have.
+      gauge: takes down every product on light. tape: what it saw, a row for each of the cores; None:
+        nothing yet, as long as nobody knows how many there are.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        parameters: Parameters,
+        ranges: Ranges | None = None,
+        gauge: Gauge | None = None,
+        tape: jax.Array | None = None,
+    ):
         self.engine = Engine(rules)
+        self.ranges: Ranges = ranges or {}
+        self.gauge, self.tape = gauge, tape
+        self.cores: dict[str, OpticalCore] = {}
         self.analysis = Analysis()
         self.parameters = parameters
         self.multiplied = 0
@@ -123,10 +144,11 @@ class Interpreter:
                 f"{path}: what the array holds is {jnp.shape(w.value)}, a shape not known before the "
                 "program runs; export it for concrete shapes, or keep this product digital by a rule"
             )
-        site = w.site(path, self.parameters)
+        site = w.look_up(path, self.parameters, site_number)
         key = turn.key_at(site, self.number(path, w), x, w)
         try:
-            dot = functools.partial(optical_dot_general, core=core, key=key, site=jnp.uint32(site))
+            options = dict(core=core, key=key, site=jnp.uint32(site), **self.ranges_of(path, w))
+            dot = functools.partial(self.dot_of(path, w, core), **options)
             with jax.named_scope(on_light(known.label)):
                 more = [v.value for v in ins[2:]]
                 out = product_of(eqn, x.value, w.value, side == 0, dot, more)
@@ -135,6 +157,43 @@ class Interpreter:
                 raise
             raise type(error)(f"{path}: {error}") from error
         return self.results(eqn, ins, [out.astype(eqn.outvars[0].aval.dtype)])[0]
+
+    def ranges_of(self, path: str, w: Value) -> dict[str, Any]:
+        """The calibrated ranges of a product; NaN for a layer of a stack that has none."""
+        found = {}
+        for kind in KINDS:
+            known: list[bool] = []
+
+            def of(path: str, kind: str = kind, known: list[bool] = known) -> float:
+                known.append(kind in self.ranges.get(path, ()))
+                return self.ranges[path][kind] if known[-1] else math.nan
+
+            value = w.look_up(path, self.parameters, of, np.float32)
+            found[f"{kind}_range"] = value if any(known) else None
+        return found
+
+    def dot_of(self, path: str, w: Value, core: OpticalCore) -> Callable[..., jax.Array]:
+        """What does a product: ``optical_dot_general``, with a note of it where there is a gauge."""
+
+        def row_of(path: str) -> int:
+            self.cores[path] = core
+            return list(self.cores).index(path)
+
+        row = w.look_up(path, self.parameters, row_of)
+        if self.gauge is None:
+            return optical_dot_general
+        return functools.partial(self.taken_down, self.gauge, row)
+
+    def taken_down(
+        self, gauge: Gauge, row: Any, x: Any, w: Any, numbers: Any, precision: Any = None,
+        preferred_element_type: Any = None, out_sharding: Any = None, **options: Any,
+    ) -> jax.Array:  # fmt: skip
+        """``optical_dot_general``, and a note of it in a row of the tape."""
+        options |= dict(precision=precision, preferred_element_type=preferred_element_type)
+        y, seen = gauge.product(x, w, numbers, reference=w, **options)
+        if self.tape is not None:
+            self.tape = self.tape.at[row].set(gauge.pool(self.tape[row], seen))
+        return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
     def number(self, path: str, w: Value) -> int:
         """How often this weight (as far as can be told: this layer of it) was multiplied before."""

@@ -13,7 +13,8 @@ from photonjax.core.core import OpticalCore
 from photonjax.core.operands import DimensionNumbers
 from photonjax.core.product import optical_dot_general
 from photonjax.core.pytree import brief
-from photonjax.nn.transform import optical, workload_of_call
+from photonjax.nn.ranges import KINDS, Once, Ranges, check_ranges
+from photonjax.nn.transform import OpticalFunction, optical, workload_of_call
 from photonjax.rules import ConversionReport, Rule, as_rules
 from photonjax.workload.jaxprs import on_light
 from photonjax.workload.sites import Workload
@@ -35,8 +36,8 @@ class OpticalDot(nn.Module):
 
     Attributes:
       core: the machine.
-      adc_range: ADC full scale in units of the analog sum, if calibrated.
-      input_range: full scale of the input, for ``input.scale="static"``.
+      ranges: calibrated ones, of all layers that share this hook: :func:`photonjax.calibrate` finds them
+        for the same module in :class:`Optical`.
 
     Example:
       >>> import functools, jax, jax.numpy as jnp, photonjax as pj
@@ -49,8 +50,7 @@ class OpticalDot(nn.Module):
     """
 
     core: OpticalCore
-    adc_range: float | None = None
-    input_range: float | None = None
+    ranges: Ranges | None = None
 
     @nn.compact
     def __call__(
@@ -64,6 +64,10 @@ class OpticalDot(nn.Module):
         """``lax.dot_general(x, w, dimension_numbers, ...)`` on the core."""
         key = self.make_rng("noise") if self.has_rng("noise") else None
         site = "/".join([*self.path[:-1], "kernel"])
+        check_ranges(self.ranges or {})
+        found = (self.ranges or {}).get(site, {})
+        if self.core.adc.bits is not None and "adc" not in found:
+            Once().warn([site])
         with jax.named_scope(on_light(site)):
             return optical_dot_general(
                 x,
@@ -74,8 +78,7 @@ class OpticalDot(nn.Module):
                 core=self.core,
                 key=key,
                 site=site,
-                adc_range=self.adc_range,
-                input_range=self.input_range,
+                **{f"{kind}_range": found.get(kind) for kind in KINDS},
             )
 
 
@@ -92,6 +95,7 @@ class Optical(nn.Module):
 
     Attributes:
       module: the module. rules: the first that takes a product decides.
+      ranges: calibrated ones, see :meth:`with_ranges`.
 
     Raises:
       ValueError: (when called) a rule that matches nothing or is never reached.
@@ -112,6 +116,7 @@ class Optical(nn.Module):
 
     module: nn.Module
     rules: tuple[Rule, ...]
+    ranges: Ranges | None = None
 
     def setup(self) -> None:
         if not isinstance(self.module, nn.Module):
@@ -150,7 +155,8 @@ class Optical(nn.Module):
         path = scope.path
         run = self._run(scope.mutable, path, method)
         variables = _under(path, self.module.variables)
-        out, changed = optical(run, self.rules)(key, variables, rngs, args, kwargs)
+        g = optical(run, self.rules, ranges=self.ranges)
+        out, changed = g(key, variables, rngs, args, kwargs)
         for collection, tree in changed.items():
             for name, value in tree.items():
                 self.put_variable(collection, name, value)
@@ -167,6 +173,19 @@ class Optical(nn.Module):
         run = self._run(False, (), method)
         report = optical(run, self.rules).report(variables, {}, args, kwargs)
         return dataclasses.replace(report, trace=_trace)
+
+    def with_ranges(self, ranges: Ranges) -> Optical:
+        """The same with calibrated ranges: those of :func:`photonjax.calibrate`, or read from a file."""
+        check_ranges(ranges)
+        return self.clone(ranges=dict(ranges))
+
+    def as_function(self) -> OpticalFunction:
+        """``g(key, variables, *args, **kwargs)``, which applies the module; kwargs are those of ``apply``.
+
+        What :func:`photonjax.calibrate` calibrates, and ``as_function().measured`` measures.
+        """
+        apply = self.module.clone(parent=None).apply
+        return optical(apply, self.rules, ranges=self.ranges)
 
     def _run(self, mutable: Any, path: tuple[str, ...], method: Method) -> Callable[..., Any]:
         """The module's call as a function of its variables, as they stand in the whole tree."""

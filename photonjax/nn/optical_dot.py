@@ -15,7 +15,8 @@ from photonjax.core.core import OpticalCore, check_core
 from photonjax.core.fields import leaf_names
 from photonjax.core.meshes import automatic, result_sharding
 from photonjax.core.operands import DimensionNumbers, result_dtype
-from photonjax.nn.gauges import Gauge, Seen
+from photonjax.nn.gauges import Gauge, RangeFinder, Seen
+from photonjax.nn.ranges import Once
 from photonjax.workload.jaxprs import on_light
 from photonjax.workload.parameters import fill
 
@@ -88,6 +89,7 @@ class OpticalDot(nnx.Module):
         self.die: nnx.Data[SiteIndex | None] = nnx.data(own)
         self.programmed: nnx.Data[nnx.Dict | None] = nnx.data(None)
         self.programmed_structure: Any = None
+        self.once = Once()
         self.gauge: Gauge | None = None
         self.measurement: nnx.Data[SiteMeasurement | None] = nnx.data(None)
         if isinstance(rngs, nnx.Rngs):
@@ -169,6 +171,9 @@ class OpticalDot(nnx.Module):
                 + " was called as one layer: map all of its variables along axis 0, as in nnx.scan(..., "
                 "in_axes=(0, nnx.Carry)), not nnx.Param alone: nnx.StateAxes({nnx.Param: 0, ...: 0})"
             )
+        ranged = self.adc_range is not None or self.structure.adc.bits is None
+        if not ranged and not isinstance(self.gauge, RangeFinder):
+            self.once.warn([self.named or "an OpticalDot"])
         options = dict(
             precision=precision,
             preferred_element_type=result_dtype(x, w, preferred_element_type),

@@ -9,6 +9,7 @@ for ``input.scale = "static"``. As JSON they are a file.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,7 +19,29 @@ KINDS = ("adc", "input")
 
 
 class UncalibratedWarning(UserWarning):
-    """A converter runs on its core's own ``adc.range``: wide for most sites, and narrow for some."""
+    """A converter runs on its core's own ``adc.range``, wide for most sites; once for a conversion."""
+
+
+class Once:
+    """Whether a conversion has warned. All are equal: models compare by what they compute."""
+
+    done = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Once)
+
+    def __hash__(self) -> int:
+        return hash(Once)
+
+    def warn(self, paths: Collection[str], stacklevel: int = 3) -> None:
+        """Of uncalibrated sites, the first time."""
+        if paths and not self.done:
+            self.done = True
+            text = (
+                f"uncalibrated ADC at {some(paths)}: its full scale is the core's own adc.range x "
+                "sqrt(rows used); pj.calibrate finds the range of each site"
+            )
+            warnings.warn(text, UncalibratedWarning, stacklevel=stacklevel)
 
 
 def check_ranges(ranges: Ranges, sites: Collection[str] | None = None) -> None:
@@ -37,14 +60,6 @@ def check_ranges(ranges: Ranges, sites: Collection[str] | None = None) -> None:
                 )
         if sites is not None and path not in sites:
             raise ValueError(f"{name} is no optical product; there are {some(sites)}")
-
-
-def uncalibrated(paths: Collection[str]) -> str:
-    """What the warning says."""
-    return (
-        f"uncalibrated ADC at {some(paths)}: full scale is the core's own adc.range x sqrt(rows used); "
-        "pj.calibrate finds each site's range"
-    )
 
 
 def some(paths: Collection[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import traceback
@@ -12,21 +13,27 @@ import jax
 import jax.numpy as jnp
 
 from photonjax.core import random
+from photonjax.core.core import OpticalCore
+from photonjax.core.measure import Measurement
 from photonjax.core.pytree import brief
+from photonjax.nn.arguments import Call, Fixed, is_array
+from photonjax.nn.gauges import Gauge, Meter
 from photonjax.nn.interpreter import Interpreter
+from photonjax.nn.ranges import Once, Ranges, check_ranges
 from photonjax.nn.values import Turn, Value
-from photonjax.rules import ConversionReport, Rule, Site, as_rules
+from photonjax.rules import ConversionReport, Rule, as_rules
 from photonjax.workload.parameters import Parameters, leaves_of
 from photonjax.workload.sites import Workload
 from photonjax.workload.walk import workload_of
 
-Call = tuple[tuple[Any, ...], dict[str, Any]]
-"""Arguments and keyword arguments."""
-
 
 def optical(
-    f: Callable[..., Any], rules: Sequence[Rule], *, params: int | str | Sequence[int | str] = 0
-) -> Any:
+    f: Callable[..., Any],
+    rules: Sequence[Rule],
+    *,
+    params: int | str | Sequence[int | str] = 0,
+    ranges: Ranges | None = None,
+) -> OpticalFunction:
     """Put matrix products of any JAX function on optical cores.
 
     The function is traced; products and convolutions are found in jit, scan, while, cond, remat,
@@ -58,12 +65,11 @@ def optical(
       f: a function that JAX can trace.
       rules: the first that takes a product decides.
       params: which arguments of f hold parameters, by position or keyword (:func:`photonjax.trace_workload`).
+      ranges: calibrated ones, from :func:`photonjax.calibrate`.
 
     Returns:
       ``g(key, *args, **kwargs)``, to be jitted, differentiated and mapped like ``f``; ``key=None``: no random
-      noise. It traces f at every call: jit it. ``g.report(*args, **kwargs)`` is the
-      :class:`~photonjax.ConversionReport` for such arguments (or their ``jax.ShapeDtypeStruct``), with
-      what could not be entered (kernels, callbacks, solvers); nothing is computed.
+      noise. It traces f at every call: jit it. See :class:`OpticalFunction` for its methods.
 
     Raises:
       TypeError: f is not a function, a rule is none; (when g is called) a function that cannot be
@@ -89,64 +95,129 @@ def optical(
             f"optical: {brief(f)} is not a function; give the one that multiplies, for a model "
             "lambda model, x: model(x)"
         )
-    rules = as_rules(rules)
-    name = getattr(f, "__name__", type(f).__name__)
+    if ranges is not None:
+        check_ranges(ranges)
+    return OpticalFunction(f, as_rules(rules), places, dict(ranges or {}))
 
-    def run(key: jax.Array | None, call: Call) -> tuple[Any, list[Site]]:
-        closed, shape = traced(f, name, call)
-        values = list(_values(call, places))
-        shapes = {v.origin.path: jnp.shape(v.value) for v in values if v.origin.path}
-        walk = Interpreter(rules, Parameters(shapes))
-        outs = walk.enter(
-            closed, values, Turn(None if key is None else random.as_threefry(key)), ""
-        )
-        sites = walk.engine.sites
-        if not walk.multiplied:
-            paths = ", ".join(dict.fromkeys(site.path for site in sites))
-            raise ValueError(
-                f"optical: {name} has no matrix product or convolution"
-                + (f", only what cannot be entered: {paths}" if paths else "")
-            )
-        walk.engine.check()
-        return jax.tree.unflatten(jax.tree.structure(shape), [v.value for v in outs]), sites
 
-    def check(key: Any, call: Call) -> None:
+@dataclasses.dataclass(frozen=True, eq=False)
+class OpticalFunction:
+    """A function with products on light, as :func:`photonjax.optical` returns it.
+
+    Attributes:
+      f, rules, params, ranges: as given to :func:`photonjax.optical`.
+
+    Raises:
+      ValueError: (when called) ranges for a path that is no product on light.
+    """
+
+    f: Callable[..., Any]
+    rules: tuple[Rule, ...]
+    params: tuple[int | str, ...]
+    ranges: Ranges
+    once: Once = dataclasses.field(default_factory=Once, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Of the function."""
+        return getattr(self.f, "__name__", type(self.f).__name__)
+
+    def __call__(self, key: jax.Array | None, /, *args: Any, **kwargs: Any) -> Any:
+        out, walk = self._run(key, (args, kwargs))
+        check_ranges(self.ranges, walk.cores)
+        missing = [
+            path
+            for path, core in walk.cores.items()
+            if core.adc.bits is not None and "adc" not in self.ranges.get(path, ())
+        ]
+        self.once.warn(missing)
+        return out
+
+    def with_ranges(self, ranges: Ranges) -> OpticalFunction:
+        """The same with calibrated ranges: those of :func:`photonjax.calibrate`, or read from a file."""
+        check_ranges(ranges)
+        return dataclasses.replace(self, ranges=dict(ranges), once=Once())
+
+    def report(self, *args: Any, **kwargs: Any) -> ConversionReport:
+        """What becomes of every product for such arguments (or their ``jax.ShapeDtypeStruct``).
+
+        With what could not be entered (kernels, callbacks, solvers). Nothing is computed.
+        """
+        return ConversionReport(tuple(self._walk((args, kwargs)).engine.sites), self._trace)
+
+    def measured(
+        self, key: jax.Array | None, /, *args: Any, **kwargs: Any
+    ) -> tuple[Any, dict[str, Measurement]]:
+        """The call's result, and a :class:`~photonjax.core.Measurement` of every product on light.
+
+        They are named as in the report, the layers of a stack one by one (a product that was never made
+        has ``outputs = 0``), and compare with floating point: about twice the time. What a ``while``
+        multiplies in its test is left out.
+        """
+        out, rows, _ = self.gauged(Meter(), key, (args, kwargs))
+        return out, {path: Measurement(*row) for path, row in rows.items()}
+
+    def gauged(
+        self, gauge: Gauge, key: jax.Array | None, call: Call
+    ) -> tuple[Any, dict[str, jax.Array], dict[str, OpticalCore]]:
+        """The call's result, what a gauge saw of every product on light, and their cores, by path."""
+        paths = self._walk(call, gauge).cores
+        tape = jnp.zeros((len(paths), gauge.width), jnp.float32)
+        out, walk = self._run(key, call, gauge, tape)
+        assert walk.tape is not None
+        return out, dict(zip(paths, walk.tape, strict=True)), paths
+
+    def _trace(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Workload:
+        """The workload of such a call of f, or of what :func:`optical` made of it."""
+        keyless = functools.partial(f, None) if isinstance(f, OpticalFunction) else f
+        return workload_of_call(keyless, self.name, (args, kwargs), self.params)
+
+    def _walk(self, call: Call, gauge: Gauge | None = None) -> Interpreter:
+        """What an interpreter knows after it went through; nothing is computed."""
+        found: list[Interpreter] = []
+        fixed, arrays = Fixed.split(call)
+
+        def trace(arrays: list[Any]) -> Any:
+            out, walk = self._run(None, fixed.join(arrays), gauge)
+            found.append(walk)
+            return out
+
+        jax.eval_shape(trace, arrays)
+        return found[-1]
+
+    def _run(
+        self,
+        key: jax.Array | None,
+        call: Call,
+        gauge: Gauge | None = None,
+        tape: jax.Array | None = None,
+    ) -> tuple[Any, Interpreter]:
         if key is not None and not _is_key(key):
             raise TypeError(
                 f"optical: the first argument is the noise key (jax.random.key(...) or None), not {key!r:.60}"
             )
         args, kwargs = call
-        for place in places:
+        for place in self.params:
             if not (0 <= place < len(args) if isinstance(place, int) else place in kwargs):
+                places = self.params[0] if len(self.params) == 1 else self.params
                 names = "".join(f", {word}" for word in kwargs)
                 raise ValueError(
-                    f"optical: params = {params!r}, but there are {len(args)} arguments{names}"
+                    f"optical: params = {places!r}, but there are {len(args)} arguments{names}"
                 )
-
-    def g(key: jax.Array | None, *args: Any, **kwargs: Any) -> Any:
-        check(key, (args, kwargs))
-        return run(key, (args, kwargs))[0]
-
-    def report(*args: Any, **kwargs: Any) -> ConversionReport:
-        check(None, (args, kwargs))
-        found: list[Site] = []
-        arrays, fixed = split((args, kwargs))
-
-        def once(arrays: list[Any]) -> Any:
-            out, sites = run(None, joined(arrays, fixed))
-            found.extend(sites)
-            return out
-
-        jax.eval_shape(once, arrays)
-        return ConversionReport(tuple(found), trace)
-
-    def trace(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Workload:
-        keyless = functools.partial(f, None) if hasattr(f, "report") else f
-        return workload_of_call(keyless, name, (args, kwargs), places)
-
-    g.__name__ = f"optical_{name}"
-    g.report = report  # type: ignore[attr-defined]
-    return g
+        closed, shape = traced(self.f, self.name, call)
+        values = list(_values(call, self.params))
+        shapes = {v.origin.path: jnp.shape(v.value) for v in values if v.origin.path}
+        walk = Interpreter(self.rules, Parameters(shapes), self.ranges, gauge, tape)
+        own = None if key is None else random.as_threefry(key)
+        outs = walk.enter(closed, values, Turn(own), "")
+        if not walk.multiplied:
+            paths = ", ".join(dict.fromkeys(site.path for site in walk.engine.sites))
+            raise ValueError(
+                f"optical: {self.name} has no matrix product or convolution"
+                + (f", only what cannot be entered: {paths}" if paths else "")
+            )
+        walk.engine.check()
+        return jax.tree.unflatten(jax.tree.structure(shape), [v.value for v in outs]), walk
 
 
 def workload_of_call(
@@ -165,7 +236,7 @@ def _values(call: Call, places: Sequence[int | str]) -> Iterator[Value]:
         place if isinstance(place, int) else len(args) + words.index(place) for place in places
     ]
     for leaf, origin in leaves_of([*args, *(kwargs[word] for word in words)], numbers):
-        if _is_number(leaf):
+        if is_array(leaf):
             yield Value(leaf, origin)
 
 
@@ -175,10 +246,10 @@ def traced(f: Callable[..., Any], name: str, call: Call) -> tuple[Any, Any]:
     Raises:
       TypeError: f looks at values that are not known before it runs.
     """
-    arrays, fixed = split(call)
+    fixed, arrays = Fixed.split(call)
 
     def run(arrays: list[Any]) -> Any:
-        args, kwargs = joined(arrays, fixed)
+        args, kwargs = fixed.join(arrays)
         return f(*args, **kwargs)
 
     try:
@@ -202,30 +273,9 @@ def _place(error: Exception) -> str:
     return f"{frame.filename}:{frame.lineno}"
 
 
-def split(call: Any) -> tuple[list[Any], Any]:
-    """Arrays, and all else (Python's numbers, functions, strings), with its place."""
-    leaves, tree = jax.tree.flatten(call)
-    numbers = [leaf for leaf in leaves if _is_number(leaf)]
-    return numbers, (tree, [_NUMBER if _is_number(leaf) else leaf for leaf in leaves])
-
-
-def joined(numbers: Sequence[Any], fixed: Any) -> Any:
-    """The arguments again."""
-    tree, leaves = fixed
-    rest = iter(numbers)
-    return jax.tree.unflatten(tree, [next(rest) if x is _NUMBER else x for x in leaves])
-
-
-_NUMBER = object()
-
-
 def _is_key(key: Any) -> bool:
     dtype = getattr(key, "dtype", None)
     if dtype is None:
         return False
     axes = 0 if jnp.issubdtype(dtype, jax.dtypes.prng_key) else 1 if dtype == jnp.uint32 else None
     return jnp.ndim(key) == axes
-
-
-def _is_number(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and hasattr(leaf, "shape") and not isinstance(leaf, type)

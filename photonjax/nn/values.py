@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from photonjax.core import site_number
 from photonjax.workload.origin import COMPUTED, Origin
 from photonjax.workload.parameters import Parameters, fill
 
@@ -65,18 +64,23 @@ class Value:
             levels = (*levels, Level(0, self.first, rows, rows).part(index, count))
         return Value(value, self.origin, levels, loops=self.loops.union(loops))
 
-    def site(self, path: str, parameters: Parameters) -> int | jax.Array:
-        """The number of the weight's path, or of the path that this layer of it would have by itself."""
+    def look_up(
+        self, path: str, parameters: Parameters, of: Callable[[str], Any], dtype: Any = np.uint32
+    ) -> Any:
+        """``of`` the weight's path, or of the path that this layer of it would have by itself.
+
+        Where the layer is only known as the program runs: an entry of a table, of ``dtype``.
+        """
         if not self.levels:
-            return site_number(path)
+            return of(path)
         template = parameters.template(path, self.origin.shape[0], len(self.levels))
         if all(isinstance(level.index, int) for level in self.levels):
-            return site_number(fill(template, [v.first + v.index for v in self.levels]))
+            return of(fill(template, [v.first + v.index for v in self.levels]))
         sizes = [level.size for level in self.levels]
         layers = (
             [v.first + i for v, i in zip(self.levels, n, strict=True)] for n in np.ndindex(*sizes)
         )
-        table = np.array([site_number(fill(template, layer)) for layer in layers], np.uint32)
+        table = np.array([of(fill(template, layer)) for layer in layers], dtype)
         where = tuple(jnp.asarray(level.index, jnp.uint32) for level in self.levels)
         return jnp.asarray(table.reshape(sizes))[where]
 
