@@ -109,7 +109,7 @@ def _check_number(name: str, value: Any, low: float, high: float, allowed: str) 
 
 
 def _calls(
-    args: tuple[Any, ...], kwargs: dict[str, Any], batches: Any, params: tuple[int, ...]
+    args: tuple[Any, ...], kwargs: dict[str, Any], batches: Any, params: tuple[int | str, ...]
 ) -> Iterator[Call]:
     """One call, or one for each batch; arguments that hold parameters are no samples."""
     if batches is None:
@@ -130,11 +130,11 @@ def _calls(
 
 
 def _checked(
-    args: tuple[Any, ...], kwargs: dict[str, Any], where: str, params: tuple[int, ...]
+    args: tuple[Any, ...], kwargs: dict[str, Any], where: str, params: tuple[int | str, ...]
 ) -> Call:
     """Refuse what says nothing, or nothing that holds, about the signals to come."""
     samples = [(f"argument {i}", a) for i, a in enumerate(args) if i not in params]
-    named = [*samples, *kwargs.items()]
+    named = [*samples, *((name, value) for name, value in kwargs.items() if name not in params)]
     for name, value in named:
         for path, leaf in jax.tree_util.tree_leaves_with_path(value):
             place = f"calibrate: {where}{name}{jax.tree_util.keystr(path)}"

@@ -9,10 +9,10 @@ import jax
 from flax import nnx
 
 from photonjax.nn import hooks
+from photonjax.nn.arguments import Fixed
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.nnx import optical_dots
 from photonjax.nn.sites import Product, products_of
-from photonjax.nn.transform import joined, split
 from photonjax.workload import Workload, trace_workload
 from photonjax.workload.jaxprs import digital
 
@@ -30,10 +30,10 @@ def trace_model(model: nnx.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
         if product.weight is None and hooks.read(product.module, product.name) is None:
             _mark(product)
     graph, state = nnx.split(model)
-    arrays, fixed = split((args, kwargs))
+    fixed, arrays = Fixed.split((args, kwargs))
 
     def call(state: Any, arrays: list[Any]) -> Any:
-        args, kwargs = joined(arrays, fixed)
+        args, kwargs = fixed.join(arrays)
         return nnx.merge(graph, state)(*args, **kwargs)
 
     return trace_workload(call, state, arrays)
