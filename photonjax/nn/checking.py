@@ -12,6 +12,7 @@ from photonjax.nn import hooks
 from photonjax.nn.arguments import Fixed
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.nnx import optical_dots
+from photonjax.nn.ranges import Once
 from photonjax.nn.sites import Product, products_of
 from photonjax.workload import Workload, trace_workload
 from photonjax.workload.jaxprs import digital
@@ -25,7 +26,7 @@ def trace_model(model: nnx.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     """
     model = nnx.clone(model)
     for path, dot in optical_dots(model):
-        dot.label = path
+        dot.label, dot.once = path, Once(done=True)
     for product in products_of(model):
         if product.weight is None and hooks.read(product.module, product.name) is None:
             _mark(product)

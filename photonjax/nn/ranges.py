@@ -25,7 +25,8 @@ class UncalibratedWarning(UserWarning):
 class Once:
     """Whether a conversion has warned. All are equal: models compare by what they compute."""
 
-    done = False
+    def __init__(self, done: bool = False):
+        self.done = done
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Once)

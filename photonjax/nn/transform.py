@@ -169,8 +169,9 @@ class OpticalFunction:
 
     def _trace(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Workload:
         """The workload of such a call of f, or of what :func:`optical` made of it."""
-        keyless = functools.partial(f, None) if isinstance(f, OpticalFunction) else f
-        return workload_of_call(keyless, self.name, (args, kwargs), self.params)
+        if isinstance(f, OpticalFunction):
+            f = functools.partial(dataclasses.replace(f, once=Once(done=True)), None)
+        return workload_of_call(f, self.name, (args, kwargs), self.params)
 
     def _walk(self, call: Call, gauge: Gauge | None = None) -> Interpreter:
         """What an interpreter knows after it went through; nothing is computed."""
