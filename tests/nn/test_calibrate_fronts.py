@@ -127,10 +127,9 @@ def test_a_calibrated_function_is_nearer_to_the_digital_one():
     g = pj.optical(listed, [pj.Rule("*", display)])
     calibrated = g.with_ranges(pj.calibrate(g, params, x))
     digital = np.asarray(listed(params, x))
-    for key in (None, KEY):
+    for key, at_most in ((None, 1.0), (KEY, 0.7)):
         errors = [np.linalg.norm(jax.jit(f)(key, params, x) - digital) for f in (calibrated, g)]
-        print(key, np.array(errors) / np.linalg.norm(digital))
-        assert errors[0] < 0.9 * errors[1]
+        assert errors[0] < at_most * errors[1]
 
 
 # Flax Linen ------------------------------------------------------------------------------------------
