@@ -91,9 +91,10 @@ def calibrate(
     if not isinstance(function, OpticalFunction):
         jitted = isinstance(getattr(model, "__wrapped__", None), OpticalFunction)
         raise TypeError(
-            "calibrate: "
-            + ("a jitted function: give it before jax.jit" if jitted else f"{type(model).__name__}")
-            + ": give what pj.convert or pj.optical returned, or a pj.linen.Optical"
+            "calibrate: a jitted function: give it before jax.jit"
+            if jitted
+            else f"calibrate: a {type(model).__name__} is not on light; give what pj.convert or pj.optical "
+            "returned, or a pj.linen.Optical"
         )
     if method is not None:
         kwargs["method"] = method

@@ -374,7 +374,7 @@ def test_what_is_not_finite_inside_names_its_site():
 def test_models_that_are_none():
     with pytest.raises(ValueError, match="no optical products"):
         pj.calibrate(nnx.Linear(8, 4, rngs=nnx.Rngs(0)), X)
-    with pytest.raises(TypeError, match="function is no NNX model"):
+    with pytest.raises(TypeError, match="a function is not on light; give what pj.convert"):
         pj.calibrate(lambda x: x, X)
 
 
