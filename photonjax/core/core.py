@@ -87,7 +87,7 @@ class OpticalCore:
       >>> pj.OpticalCore(adc={"bits": 99})
       Traceback (most recent call last):
       ...
-      ValueError: OpticalCore.adc.bits = 99 is outside 1 ... 16
+      ValueError: OpticalCore.adc.bits = 99 is outside 1 ... 16, or None
     """
 
     rows: int = static(1024, low=1, high=1 << 16)

@@ -68,6 +68,7 @@ def test_places():
     np.testing.assert_allclose(ones, 4.0 * 7 / 8)  # its last code: full scale is sqrt(16)
 
 
+@pytest.mark.slow
 def test_transforms():
     core = CORE.replace(photons=1e4, custom={"amplified": lit})
     run = lambda core, x=X: pj.optical_matmul(x, W, core=core).sum()

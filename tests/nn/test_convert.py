@@ -142,6 +142,7 @@ def test_scanned_is_unrolled():
     assert all(5 < m.snr_db < 60 for m in measured.values())
 
 
+@pytest.mark.slow
 def test_programmed_weights_are_the_same_product():
     optical, _ = pj.convert(decoder(scan_layers=True), EVERYTHING, key=jax.random.key(2))
     before = np.asarray(logits(optical, TOKENS))

@@ -79,6 +79,7 @@ def test_values_and_gradients(found, form):
     np.testing.assert_allclose(found[form], 0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["tensor", "data"])
 def test_each_shard_draws_its_own(found, form):
     assert found[f"{form} noise"] > 1e-2

@@ -77,6 +77,7 @@ def test_without_a_place_to_keep_them_they_are_cleaned_again(dump, cache, monkey
     assert not cache.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_the_wikipedia_sample(real_artifact):
     real_artifact(SAMPLE)

@@ -10,6 +10,7 @@ from experiments.claims import run
 from experiments.claims.config import Claims
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(small, resumes, harness, tmp_path):
     settings = [*small, f"results_dir={tmp_path}", "which=[2,6]"]
     first = resumes(
@@ -20,6 +21,7 @@ def test_an_interrupted_run_goes_on(small, resumes, harness, tmp_path):
     assert first == ["claim 2"]
 
 
+@pytest.mark.slow
 def test_the_audit_writes_everything_and_says_each_verdict(claims, tmp_path):
     done = claims()
     assert done.status == 0, done.err

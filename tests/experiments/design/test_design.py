@@ -196,6 +196,7 @@ def test_surrogate_gets_back_the_constants_that_made_a_result(load):
     assert quality.checks(noisy, results)[1]["predicted_over_measured"] > 1.9
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(load, resumes, tmp_path):
     module, config = load("experiments.design.run"), load("experiments.design.config").Design
     settings = [*SMALL, f"results_dir={tmp_path}"]

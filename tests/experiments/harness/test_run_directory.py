@@ -74,6 +74,7 @@ def stop_after(monkeypatch):
     return stop
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(evaluate, results, stop_after):
     assert evaluate("run=whole").status == 0
     calls = stop_after(4)  # in the second window of two, three rungs each
