@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import pathlib
 import re
@@ -91,6 +92,29 @@ def _setting_exists(experiment: str, setting: str) -> None:
     if group.is_dir():
         missing = [name for name in value.split(",") if not (group / f"{name}.yaml").exists()]
         assert not missing, f"{setting}: no such file"
+
+
+PLACEHOLDERS = re.compile(r"NAME|RUN|PATH|FILE|VALUE|\.\.\.|<|--|/|file:")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_settings_of_commands_are_accepted(page):
+    """Composed and checked as the command itself would; but for sweeps and what stands for something else."""
+    from experiments.harness import load_config
+
+    for words in _commands(page):
+        found = [word for word in words if word.startswith("experiments.")]
+        if not found or any(PLACEHOLDERS.search(word) for word in words[words.index(found[0]) :]):
+            continue
+        experiment = found[0].partition(".")[2]
+        if not (ROOT / "experiments" / experiment / "config.py").exists():
+            continue
+        config = importlib.import_module(f"experiments.{experiment}.config")
+        schema = next(
+            value for name, value in vars(config).items() if name.lower() == experiment.lower()
+        )
+        load_config(experiment, schema, words[words.index(found[0]) + 1 :])
 
 
 def test_experiments_that_code_and_configs_name_exist():

@@ -131,8 +131,8 @@ class Claims(settings.Experiment):
             ("fleet.model", ""): ([self.fleet.model], []),
         }
         for (key, lengths_key), (models, lengths) in asked.items():
-            for model in models:
-                check_model(key, model)
+            for i, model in enumerate(models):
+                check_model(key if key == "fleet.model" else f"{key}[{i}]", model)
                 for length in lengths:
                     check_context(lengths_key, model, length)
         within = {c for c in self.context.contexts if min(self.contexts) <= c <= max(self.contexts)}

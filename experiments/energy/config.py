@@ -44,8 +44,8 @@ class Energy(settings.Experiment):
             for i, value in enumerate(values):
                 if value in values[:i]:
                     raise UserError(f"{key}: {value!r} is there twice; leave one out")
-        for name in self.models:
-            check_model("models", name)
+        for i, name in enumerate(self.models):
+            check_model(f"models[{i}]", name)
             for context in self.contexts:
                 check_context("contexts", name, context)
         self.machines()

@@ -9,7 +9,7 @@
 Models are traced from their shapes: no weights are needed. Against each accelerator the core works beside it,
 and it does what the core does not. Every ratio is the core's energy (or time) over the baseline's:
 below one, light takes less. It is given as set, and as p10, p50 and p90 over the ranges of all numbers
-that have one, drawn independently. Writes ``results/energy/<run>/``: energy.csv, components.csv,
+that have one, drawn as a Latin hypercube. Writes ``results/energy/<run>/``: energy.csv, components.csv,
 metrics.json, report.txt, energy.png, components.png, report.html, config and versions. An interrupted run
 goes on when started again with the same ``run=NAME``.
 """

@@ -30,7 +30,7 @@ class Rule:
 
     pattern: str = setting()
     optical: bool = setting()
-    dynamic: bool = setting()
+    dynamic: bool = setting(default=False)
 
 
 @dataclasses.dataclass

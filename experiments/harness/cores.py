@@ -24,7 +24,9 @@ def make_core(group: Mapping[str, Any], where: str = "core") -> pj.OpticalCore:
     Raises:
       UserError: naming the dotted path, the value and what is allowed.
     """
-    name = group.get("name")
+    if "name" not in group:
+        raise UserError(f"{where}: 'name' is missing, of the machine that the fields differ from")
+    name = group["name"]
     if not isinstance(name, str):
         raise UserError(
             f"{where}.name: {in_config(repr(name))} is not the name of a machine; choose one of "

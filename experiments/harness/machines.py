@@ -44,6 +44,8 @@ def make_core(key: str, entry: Any) -> cost.UncertainMachine:
     Fields that are set are not varied any more.
     """
     if isinstance(entry, str):
+        with user_errors(ValueError, prefix=f"{key}: "):
+            pj.machines.optical(entry)
         entry = {"name": entry}
     if not isinstance(entry, Mapping):
         raise UserError(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ def setting(
     below: float | None = None,
     choices: Sequence[Any] | None = None,
     empty: bool = False,
+    name: bool = False,
+    default: Any = MISSING,
 ) -> Any:
     """A field of a schema, its value to come from YAML.
 
@@ -50,12 +53,20 @@ def setting(
       above, below: bounds that are not reached.
       choices: all that is allowed.
       empty: a list or mapping may be empty, and so may text.
+      name: text that is to name one file or directory: letters, digits, and ``. _ + -`` between them.
+      default: for the elements of lists, which no YAML file completes; everything else has none.
     """
     bounds = {"low": low, "high": high, "above": above, "below": below}
     rules = {name: bound for name, bound in bounds.items() if bound is not None}
     return dataclasses.field(
-        default=MISSING,
-        metadata=rules | {"choices": None if choices is None else tuple(choices), "empty": empty},
+        default=default,
+        metadata=rules
+        | {
+            "choices": None if choices is None else tuple(choices),
+            "empty": empty,
+            "name": name,
+            "default": default,
+        },
     )
 
 
@@ -93,6 +104,10 @@ def _check_value(value: Any, kind: Any, rules: Mapping[str, Any], where: str) ->
             raise UserError(f"{where}: {shown(value)} is not {allowed(whole, rules)}")
         if value == "" and not rules.get("empty", True):
             raise UserError(f"{where}: is empty; give some text")
+        if rules.get("name") and not re.fullmatch(r"\w([\w.+-]*\w)?", value):
+            raise UserError(
+                f"{where}: {shown(value)} is not a name; use letters and digits, and . _ + - between them"
+            )
         return
     if dataclasses.is_dataclass(kind) and isinstance(value, kind):
         check(value, where)
@@ -109,7 +124,7 @@ def _check_value(value: Any, kind: Any, rules: Mapping[str, Any], where: str) ->
             _check_value(part, *parts[name], _join(where, name))
         if where.endswith("]"):  # of a list: there is nothing that it could be merged into
             for name in parts:
-                if name not in value:
+                if name not in value and parts[name][1]["default"] is MISSING:
                     raise UserError(f"{where}.{name}: is not set; give it too")
         return
     if not value and not rules.get("empty", True):

@@ -18,7 +18,7 @@ class Experiment:
     """What every experiment has; a schema inherits from it."""
 
     results_dir: str = setting()
-    run: str = setting()  # name of the results directory
+    run: str = setting(name=True)  # of the results directory
 
 
 @dataclasses.dataclass

@@ -95,8 +95,8 @@ class Scaling(settings.Experiment):
         ):
             for length in lengths:
                 check_context(key, self.transformer, length)
-        for model in self.crossover.models:
-            check_model("crossover.models", model)
+        for i, model in enumerate(self.crossover.models):
+            check_model(f"crossover.models[{i}]", model)
             check_context("crossover.high", model, self.crossover.high)
         core = make_core("machine", self.machine).machine
         make_accelerator("accelerator", self.accelerator, [self.dtype, self.attention_dtype])

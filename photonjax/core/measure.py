@@ -61,7 +61,7 @@ class Measurement(NamedTuple):
 
     @property
     def clipped_fraction(self) -> jax.Array:
-        """Share of ADC samples that saturated."""
+        """Fraction of ADC samples that saturated."""
         return self.clipped / self.samples
 
     @property

@@ -246,3 +246,45 @@ def test_the_largest_that_is_accepted_can_be_done(experiment, tmp_path):
     config = load_config(experiment, _schema(experiment), overrides)
     getattr(importlib.import_module(f"experiments.{experiment}.run"), experiment)(config)
     assert (tmp_path / experiment / "largest" / "metrics.json").exists()
+
+
+LADDERS = sorted(file.stem for file in (ROOT / "configs" / "ladder").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", LADDERS)
+def test_every_ladder_that_comes_along_is_accepted(name):
+    experiment = "photons" if name == "shot-noise" else "evaluate"
+    load_config(experiment, _schema(experiment), [f"ladder={name}"])
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "/tmp/x", ".", "..", "", "x.", "a b", "a\nb"])
+def test_a_run_is_named_by_a_name(name):
+    with pytest.raises(UserError, match=r"^run: .* is not a name|^run: is empty"):
+        check_given(_schema("evaluate"), "run", name)
+
+
+@pytest.mark.parametrize("name", ["2026-11-28-001500", "a", "first_run.v2", "10"])
+def test_names_of_runs(name):
+    check_given(_schema("evaluate"), "run", name)
+
+
+@pytest.mark.parametrize(
+    "experiment, override, message",
+    [
+        ("design", "machine=nosuch", "machine: "),
+        ("scaling", "machine=nosuch", "machine: "),
+        ("energy", "cores=[nosuch]", r"cores\[0\]: "),
+        ("energy", "cores=[{preset: display-1024}]", r"cores\[0\]: 'name' is missing"),
+        ("energy", "models=[llama-3-8b,nosuch]", r"models\[1\]: "),
+        ("scaling", "crossover.models=[nosuch]", r"crossover\.models\[0\]: "),
+    ],
+)
+def test_the_path_is_that_of_the_setting(experiment, override, message):
+    with pytest.raises(UserError, match=f"^{message}"):
+        load_config(experiment, _schema(experiment), [override])
+
+
+def test_a_rule_needs_no_word_about_dynamic_products():
+    rules = 'rules=[{pattern: "*/up_proj", optical: true}]'
+    (rule,) = load_config("evaluate", _schema("evaluate"), [rules]).rules
+    assert rule.optical and not rule.dynamic
