@@ -94,7 +94,7 @@ def _setting_exists(experiment: str, setting: str) -> None:
         assert not missing, f"{setting}: no such file"
 
 
-PLACEHOLDERS = re.compile(r"NAME|RUN|PATH|FILE|VALUE|\.\.\.|<|--|/|file:")
+PLACEHOLDERS = re.compile(r"NAME|DIR|RUN|PATH|FILE|VALUE|\.\.\.|<|--|/|file:")
 
 
 @pytest.mark.slow
