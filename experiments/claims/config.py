@@ -97,7 +97,7 @@ class Fleet:
 class Rack:
     """Claim 8: the power of servers against what a rack loses to air."""
 
-    beside: str = setting()
+    accelerator: str = setting()
     cores: list[int] = setting(low=1, high=2**20, empty=False)  # as OpticalCore.costs.cores
     servers: list[int] = setting(low=1, high=2**20, empty=False)
     samples: int = setting(low=1, high=MOST_SAMPLES)
@@ -153,7 +153,7 @@ class Claims(settings.Experiment):
             "intensity.accelerators": self.intensity.accelerators,
             "context.accelerator": [self.context.accelerator],
             "fleet.accelerator": [self.fleet.accelerator],
-            "rack.beside": [self.rack.beside],
+            "rack.accelerator": [self.rack.accelerator],
             **{
                 f"energy.accelerators.{bits}": list(found)
                 for bits, found in self.energy.accelerators.items()

@@ -46,7 +46,7 @@ def audit(config: Claims) -> Verdict:
     settings = config.rack
     known = published("rack")
     limit, host = ranged(known["air_cooled_w"]), ranged(known["host_w"])
-    accelerator = pj.machines.digital(settings.beside)
+    accelerator = pj.machines.digital(settings.accelerator)
     # A seed apart from that of the core's numbers, with which these have nothing to do.
     drawn = pj.cost.draw(
         {"host": host, "limit": limit}, settings.samples, (config.seed + 1) % 2**32
@@ -87,7 +87,7 @@ def audit(config: Claims) -> Verdict:
         name="rack",
         statement=STATEMENT,
         computed=f"power of {config.machine} with every array at full rate, plus host and one "
-        f"{settings.beside} for what "
+        f"{settings.accelerator} for what "
         f"light does not do, times servers; {settings.samples:,} draws of all assumed numbers "
         "and of the limit",
         verdict=verdict,
@@ -95,7 +95,7 @@ def audit(config: Claims) -> Verdict:
         numbers={"rows": rows},
         assumptions=[
             *(f"{name}: {quoted(n)}" for name, n in known.items()),
-            f"{settings.beside}: {accelerator.power_w:g} W",
+            f"{settings.accelerator}: {accelerator.power_w:g} W",
             "weights are there: waiting for them lowers the power of modulators and converters, "
             "not of a laser that "
             "is not gated",

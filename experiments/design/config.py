@@ -46,7 +46,7 @@ class Design(settings.Experiment):
     context: int = setting(low=1, high=2**31 - 1)
     tokens_together: int = setting(low=1, high=2**31 - 1)
     machine: str = setting()
-    beside: str = setting()
+    accelerator: str = setting()
     sizes: list[int] = setting(low=2, high=65536)
     bits: list[int] = setting(low=2, high=16)
     clock_hz: list[float] = setting(above=0, high=1e15)
@@ -76,7 +76,7 @@ class Design(settings.Experiment):
                 )
         check_model("language_model", self.language_model)
         check_context("context", self.language_model, self.context)
-        make_accelerator("beside", self.beside, ["bfloat16"])
+        make_accelerator("accelerator", self.accelerator, ["bfloat16"])
         core = make_core("machine", self.machine).machine
         if core.adc.enob is None or core.input.bits is None:
             raise UserError(

@@ -62,16 +62,16 @@ class Machine:
         workload: Workload,
         tokens: int,
         base: OpticalCore,
-        beside: DigitalAccelerator,
+        accelerator: DigitalAccelerator,
         law: Surrogate,
         cells: int,
         corner_hz: float,
         corner_enob: float,
     ) -> Machine:
-        """With products that have weights on light, the rest on ``beside`` at bfloat16."""
+        """With products that have weights on light, the rest on ``accelerator`` at bfloat16."""
         light, rest = split(workload)
-        beside_cost = pj.cost.estimate(rest, beside, dtype="bfloat16")
-        joules, seconds = float(beside_cost.joules) / tokens, float(beside_cost.seconds) / tokens
+        digital_cost = pj.cost.estimate(rest, accelerator, dtype="bfloat16")
+        joules, seconds = float(digital_cost.joules) / tokens, float(digital_cost.seconds) / tokens
         return cls(light, tokens, joules, seconds, base, law, cells, corner_hz, corner_enob)
 
     def core(self, choice: Choice, log_clock: Any, enob: Any, photons: Any) -> OpticalCore:

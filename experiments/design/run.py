@@ -108,14 +108,14 @@ def design(config: Design) -> None:
 def make_machine(config: Design, law: quality.Surrogate) -> Machine:
     """The program and the numbers that stay."""
     base = make_core("machine", config.machine).machine
-    beside = make_accelerator("beside", config.beside, ["bfloat16"]).machine
+    accelerator = make_accelerator("accelerator", config.accelerator, ["bfloat16"]).machine
     batch = max(1, -(-config.tokens_together // config.context))
     workload = prefill_workload(config.language_model, tokens=config.context, batch=batch)
     return Machine.of(
         cost.group_sites(workload),
         batch * config.context,
         base,
-        beside,
+        accelerator,
         law,
         config.cells,
         config.corner_hz,

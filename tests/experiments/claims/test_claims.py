@@ -52,7 +52,7 @@ def test_the_audit_writes_everything_and_says_each_verdict(claims, tmp_path):
         ("sure=2", "sure"),
         ("energy.bits=[5]", "energy.bits"),
         ("array.slack=wide", "array.slack"),
-        ("rack.beside=h1000", "h1000"),
+        ("rack.accelerator=h1000", "h1000"),
     ],
 )
 def test_errors_are_one_line_that_names_the_setting(claims, override, named):

@@ -238,7 +238,7 @@ def test_the_experiment_writes_a_front_and_says_what_it_is_worth(design, tmp_pat
         ("corner_hz=null", "corner_hz"),
         ("photons=[1]", "photons: [1.0] is not [low, high]"),
         ("context=1e20", "context: 1e+20 is not an integer"),
-        ("beside=300-fJ-per-MAC", "beside: '300-fJ-per-MAC'"),
+        ("accelerator=300-fJ-per-MAC", "accelerator: '300-fJ-per-MAC'"),
         ("grid={photons: 1000, clock: 1000, enob: 1000}", "grid: 1000 x 1000 x 1000"),
     ],
 )
