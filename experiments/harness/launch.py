@@ -215,7 +215,11 @@ def _reason(error: Exception, schema: type) -> str:
         r" (full_key: |See https|Config search path|Set the environment variable).*", "", text
     )
     if override := getattr(error, "override", None):
-        return f"config: {override!r}: {text}; write key=value, and quote unusual values: \"key='a=b'\""
+        text = re.sub(r"^\w+Exception: .*", "cannot be read", text)
+        return (
+            f"config: {override.lstrip('+')!r}: {text}; write key=value, and quote unusual values: "
+            "\"key='a=b'\""
+        )
     return f"config: {text}"
 
 

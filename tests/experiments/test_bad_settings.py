@@ -276,6 +276,11 @@ def test_names_of_runs(name):
         ("energy", "cores=[nosuch]", r"cores\[0\]: "),
         ("energy", "cores=[{preset: display-1024}]", r"cores\[0\]: 'name' is missing"),
         ("energy", "models=[llama-3-8b,nosuch]", r"models\[1\]: "),
+        (
+            "evaluate",
+            "ladder.a%.photons=1",
+            r"config: 'ladder\.a%\.photons=1': cannot be read; write",
+        ),
         ("scaling", "crossover.models=[nosuch]", r"crossover\.models\[0\]: "),
     ],
 )
