@@ -46,7 +46,7 @@ CONFIG = {
     "rung without fields": (["ladder={a: 3}"], ["ladder.a: 3", "mapping"]),
     "unknown field": (["ladder={a: {photon: 3}}"], ["ladder.a", "'photon'", "photons"]),
     "photons that every rung overrides": (["core.photons=-1"], ["core.photons: -1 is outside"]),
-    "no machine": (["~core.name"], ["core.name: null is not the name of a machine; choose one of"]),
+    "no machine": (["~core.name"], ["core: 'name' is missing"]),
     "core that is no mapping": (["core.adc=3"], ["core.adc: 3; give an ADC or a mapping"]),
     "unknown core field": (["core.lasers=3"], ["core has no field 'lasers'", "known: rows"]),
     "bits": (
@@ -82,7 +82,7 @@ CONFIG = {
         ["rules=[{pattern: '*', optical: false, dynamic: false}]"],
         ["rules: none has optical: true", "ladder.NAME.only"],
     ),
-    "half a rule": (["rules=[{pattern: '*'}]"], ["rules[0].dynamic is not set"]),
+    "half a rule": (["rules=[{pattern: '*'}]"], ["rules[0].optical is not set"]),
     "rule that matches nothing": (
         ["ladder={a: {photons: 1e4, only: '*/q_prj'}}"],
         ["ladder.a", "'*/q_prj'", "matches no product", "q_proj"],
