@@ -145,7 +145,7 @@ def climb(
         )
         row = about | {"target_percent": percent, "light": light}
         if light is None:
-            note(f"{name}: +{percent} % {why_not(seen, target, config.solver.most)}")
+            note(f"{name}: +{percent:g} % {why_not(seen, target, config.solver.most)}")
             rows.append(row | dict.fromkeys(photon_report.MEASURED))
             continue
         sites = site_rows(name, percent, measured(curve.model, light, windows, config), dark)

@@ -133,13 +133,13 @@ class Net(nnx.Module):
 
 
 def converted(stacked):
-    optical, report = pj.convert(Net(stacked), RULES, noise=False)
+    optical, report = pj.convert(Net(stacked), RULES, noise=False, sample=X)
     assert len(report.optical) == (1 if stacked else LAYERS) + 2
     return nnx.jit(lambda m, x: m(x))(optical, X)
 
 
 def programmed(stacked):
-    optical, _ = pj.convert(Net(stacked), RULES, noise=False)
+    optical, _ = pj.convert(Net(stacked), RULES, noise=False, sample=X)
     pj.program_weights(optical)
     return nnx.jit(lambda m, x: m(x))(optical, X)
 

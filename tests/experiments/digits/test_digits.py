@@ -21,6 +21,7 @@ import pytest
 
 from experiments.digits.config import Digits as Settings
 from experiments.digits.config import Training
+from experiments.harness.cores import make_core
 from photonjax.data.digits import Digits
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
@@ -61,7 +62,7 @@ def modules(ours):
 @pytest.fixture
 def core(modules):
     """The machine of configs/digits.yaml."""
-    return modules.run.check(modules.harness.load_config("digits", Settings))
+    return make_core(modules.harness.load_config("digits", Settings).core)
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,8 @@ def from_every_point(
     writes = kill(None)
     assert run(f"unbroken-{full}").status == 0
     points, whole = list(writes), content(place / f"unbroken-{full}")
-    for number, file in enumerate(points):
+    # A full disk ends a run as a kill does, but for the message: a third of the points will do.
+    for number, file in list(enumerate(points))[:: 3 if full else 1]:
         name = f"broken-{full}-{number}"
         kill(number, full)
         if full:
