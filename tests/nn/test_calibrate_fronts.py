@@ -145,6 +145,7 @@ class Mlp(nn.Module):
         return self.dense(8, name="down")(nn.Dropout(0.5, deterministic=not train)(y))
 
 
+@pytest.mark.slow
 def test_linen():
     module = Mlp()
     variables = module.init(KEY, X)
@@ -262,6 +263,7 @@ def test_a_function_measures_what_a_model_measures(calibrated, params):
 # Calls and refusals ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_keywords_and_numbers_are_the_functions_own():
     def f(w, x, *, axis, power=1, act=None):
         y = jnp.sum(x @ w["w"], axis=axis) ** power
@@ -309,6 +311,7 @@ def told(call, *args, **kwargs):
     return [str(w.message) for w in caught if issubclass(w.category, pj.UncalibratedWarning)]
 
 
+@pytest.mark.slow
 def test_a_warning_once_for_a_conversion():
     mlp = lambda: nnx.Sequential(*(nnx.Linear(SIZE, SIZE, rngs=nnx.Rngs(i)) for i in range(2)))
     model, _ = pj.convert(mlp(), RULES)
