@@ -27,7 +27,7 @@ def _run(page: pathlib.Path, with_the_model: bool) -> None:
     namespace: dict[str, object] = {"__name__": page.stem}
     for code, needs_the_model in _blocks(page, "python"):
         if with_the_model or not needs_the_model:
-            exec(compile(code, str(page), "exec"), namespace)
+            exec(compile(code, str(page), "exec", dont_inherit=True), namespace)
 
 
 CODE = [page for page in PAGES if any(not needs for _, needs in _blocks(page, "python"))]

@@ -133,7 +133,7 @@ def test_an_interrupted_run_goes_on(energy, load, resumes, tmp_path):
 
 
 REFUSED = {
-    "model": (["models=[llama-3-9b]"], r"models: model 'llama-3-9b' is not known: did you mean"),
+    "model": (["models=[llama-3-9b]"], r"models\[0\]: model 'llama-3-9b\' is not known: did you mean"),
     "model as a mapping": (["models=[{a: 1}]"], r"models\[0\]: \{'a': 1\} is not text"),
     "accelerator as a number": (
         ["accelerators=[100]"],
@@ -147,7 +147,7 @@ REFUSED = {
     "positions": (["models=[gpt2]", "contexts=[2048]"], r"contexts: gpt2 has positions for 1024"),
     "core": (
         ["cores=[display-1023]"],
-        r"cores\[0\].name: unknown optical machine 'display-1023' \(did you mean",
+        r"cores\[0\]: unknown optical machine 'display-1023' \(did you mean",
     ),
     "core without costs": (
         ["cores=[mzi-mesh]"],
@@ -155,7 +155,7 @@ REFUSED = {
     ),
     "core of another form": (
         ["cores=[{photons: 3}]"],
-        r"cores\[0\].name: null is not the name of a machine; choose one of",
+        r"cores\[0\]: 'name' is missing, of the machine that the fields differ from",
     ),
     "field": (
         ["cores=[{name: display-1024, costs: {lasers: 3}}]"],

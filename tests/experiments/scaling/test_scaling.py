@@ -133,7 +133,7 @@ def test_tidy_numbers(report):
 
 REFUSED = {
     "transformer": (["transformer=llama"], r"transformer: model 'llama' is not known"),
-    "crossover's model": (["crossover.models=[x]"], r"crossover.models: model 'x' is not known"),
+    "crossover's model": (["crossover.models=[x]"], r"crossover.models\[0\]: model 'x' is not known"),
     "one size": (
         ["context=[64]"],
         r"context: \[64\]: an exponent takes two different sizes or more",
