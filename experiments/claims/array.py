@@ -77,7 +77,8 @@ def audit(config: Claims) -> Verdict:
     """Energy of one cycle against array size, the SNR held, for signed operands and for one sign."""
     settings = config.array
     light = need(config.photons_run)
-    base = pj.machines.optical(config.machine)
+    known = config.core()
+    base = known.machine
     sizes = [int(n) for n in settings.sizes]
     rows: list[Row] = []
     for operands in ("signed", "one sign"):
@@ -107,7 +108,7 @@ def audit(config: Claims) -> Verdict:
         number=3,
         name="array",
         statement=STATEMENT,
-        computed=f"cost of one matrix that fills an N x N {config.machine}, {settings.vectors:,} "
+        computed=f"cost of one matrix that fills an N x N {known.name}, {settings.vectors:,} "
         "vectors a load, per "
         "vector; photons per multiply held at what a model needs (signed operands), and as if "
         "operands had one "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import photonjax as pj
 from experiments.harness import settings
 from experiments.harness.errors import UserError, user_errors
-from experiments.harness.machines import check_context, check_model
+from experiments.harness.machines import check_context, check_model, make_core
 from experiments.harness.schema import setting
 from photonjax.cost import MOST_SAMPLES
 from photonjax.machines.accelerator import DTYPE_BITS
@@ -112,7 +113,7 @@ class Claims(settings.Experiment):
     sure: float = setting(above=0.5, below=1)
     models: list[str] = setting(empty=False)
     contexts: list[int] = setting(low=1, high=MOST, empty=False)
-    machine: str = setting()
+    machine: Any = setting()  # a name or a mapping: harness.machines.make_core
     photons_run: str | None = setting()
     intensity: Intensity = setting()
     context: Context = setting()
@@ -143,11 +144,12 @@ class Claims(settings.Experiment):
             )
         if 3 in self.which and len(set(self.array.sizes)) < 2:
             raise UserError(f"array.sizes: {self.array.sizes}: an exponent takes two sizes or more")
-        with user_errors(ValueError, prefix="machine: "):
-            core = pj.machines.optical(self.machine)
-        if core.costs is None or core.photons is None or core.input.bits is None:
+        known = self.core()
+        core = known.machine
+        if None in (core.symbol_rate_hz, core.photons, core.input.bits, core.adc.bits):
             raise UserError(
-                f"machine: {self.machine!r} lacks costs, photons or bits; take display-1024"
+                f"machine: {known.name!r} lacks symbol_rate_hz, photons, input.bits or adc.bits; take "
+                "display-1024"
             )
         names = {
             "intensity.accelerators": self.intensity.accelerators,
@@ -163,3 +165,7 @@ class Claims(settings.Experiment):
             with user_errors(ValueError, prefix=f"{key}: "):
                 for name in accelerators:
                     pj.machines.digital(name)
+
+    def core(self) -> pj.cost.UncertainMachine:
+        """The machine that is audited."""
+        return make_core("machine", self.machine)

@@ -44,19 +44,17 @@ def split(workload: Workload) -> tuple[Workload, Workload]:
     return Workload(light, []), dataclasses.replace(workload, matmuls=rest)
 
 
-def machine(name: str, bits: int) -> pj.cost.UncertainMachine:
+def at_bits(known: pj.cost.UncertainMachine, bits: int) -> pj.cost.UncertainMachine:
     """The core at a precision, ranges included.
 
     From the machine's 8 bits to fewer, read in favour of the claim: light for as many 6.02 dB less as
     bits are left out, and converters by their laws (:mod:`photonjax.cost.resolution`), the ADC with as
-    many bits less. Whether a model puts up
-    with that is claim 5.
+    many bits less. Whether a model puts up with that is claim 5.
 
-    >>> core = machine("display-1024", 4).machine
+    >>> core = at_bits(pj.cost.UncertainMachine.named("display-1024"), 4).machine
     >>> core.input.bits, round(core.photons)
     (4, 391)
     """
-    known = pj.cost.UncertainMachine.named(name)
     less = known.machine.input.bits - bits
     if less == 0:
         return known
@@ -68,9 +66,11 @@ def machine(name: str, bits: int) -> pj.cost.UncertainMachine:
         "adc.bits": core.adc.bits - less,
         "adc.enob": None if core.adc.enob is None else core.adc.enob - less,
     }
-    fewer = pj.cost.UncertainMachine.named(name, set_fields(core, changes), fixed=["adc.enob"])
-    ranges = fewer.ranges | {"photons": _scaled(fewer.ranges["photons"], darker)}
-    return dataclasses.replace(fewer, name=f"{name} at {bits} bits", ranges=ranges)
+    ranges = {field: number for field, number in known.ranges.items() if field != "adc.enob"}
+    if "photons" in ranges:
+        ranges["photons"] = _scaled(ranges["photons"], darker)
+    fewer = dataclasses.replace(known, machine=set_fields(core, changes), ranges=ranges)
+    return dataclasses.replace(fewer.at_its_bits(core), name=f"{known.name} at {bits} bits")
 
 
 def _scaled(number: Number, by: float) -> Number:
@@ -135,7 +135,7 @@ def audit(config: Claims) -> Verdict:
     rows: list[Row] = []
     draws: dict[str, np.ndarray] = {}
     for bits in settings.bits:
-        core = machine(config.machine, bits)
+        core = at_bits(config.core(), bits)
         accelerators = dict(settings.accelerators[f"int{bits}"])
         known = [core, *(pj.cost.UncertainMachine.named(name) for name in accelerators)]
         f = energies(programs, accelerators)
@@ -153,7 +153,7 @@ def audit(config: Claims) -> Verdict:
                 )
     verdict = by_fractions([r["fraction_of_draws"] for r in rows], config.sure)
     likely = max(rows, key=lambda r: r["fraction_of_draws"])
-    moved = decisive(programs[likely["program"]], likely, config.machine)
+    moved = decisive(programs[likely["program"]], likely, config.core())
     return Verdict(
         number=4,
         name="energy",
@@ -220,13 +220,15 @@ def _numbers(row: Any, best: Any, drawn: Any, against: str, wanted: float) -> Ro
     }
 
 
-def decisive(workload: Workload, case: Row, name: str, most: int = 6) -> list[Row]:
+def decisive(
+    workload: Workload, case: Row, core: pj.cost.UncertainMachine, most: int = 6
+) -> list[Row]:
     """The numbers that move a case's advantage most, from end to end of their ranges, one at a time."""
     against, dtype = case["against"].split()
     f = energies({"it": workload}, {against: dtype})
     found = pj.cost.swings(
         lambda core, accelerator: ratios(f(core, accelerator)["it"], against)["advantage"],
-        machine(name, case["bits"]),
+        at_bits(core, case["bits"]),
         pj.cost.UncertainMachine.named(against),
     )
     return [

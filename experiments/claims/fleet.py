@@ -117,7 +117,7 @@ def requests(config: Claims) -> list[Row]:
         batch = prompts(length, settings.tokens_together)
         workload = program(settings.model, length, settings.tokens_together)
         f = energies({"prefill": workload}, {settings.accelerator: settings.dtype})
-        joules = f(pj.machines.optical(config.machine), accelerator)["prefill"]
+        joules = f(config.core().machine, accelerator)["prefill"]
         whole, rest, light = (
             float(joules[settings.accelerator + part]) / batch for part in ("", " rest", " light")
         )

@@ -42,7 +42,8 @@ def break_even(
 def audit(config: Claims) -> Verdict:
     """Tokens a load must serve, for each load time, in time and in energy."""
     settings = config.loading
-    base = pj.machines.optical(config.machine)
+    known = config.core()
+    base = known.machine
     assert base.costs is not None
     rows: list[Row] = []
     for name, load_time in settings.load_times_s.items():
@@ -67,7 +68,7 @@ def audit(config: Claims) -> Verdict:
         number=6,
         name="loading",
         statement=STATEMENT,
-        computed=f"cost of one full array of {config.machine} at {base.symbol_rate_hz:.3g} vectors "
+        computed=f"cost of one full array of {known.name} at {base.symbol_rate_hz:.3g} vectors "
         "a second: fewest "
         "vectors a load at which waiting for weights is at most half of the time, and writing "
         "them at most half of "

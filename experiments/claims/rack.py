@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -54,10 +55,11 @@ def audit(config: Claims) -> Verdict:
     beside, limits = drawn["host"] + accelerator.power_w, drawn["limit"]
     rows: list[Row] = []
     draws = {}
-    core = pj.machines.optical(config.machine)
+    base = config.core()
+    core = base.machine
     for cores in settings.cores:
         machine = set_fields(core, {"costs.cores": int(cores)})
-        known_core = pj.cost.UncertainMachine.named(config.machine, machine)
+        known_core = dataclasses.replace(base, machine=machine)
         optics = np.asarray(
             pj.cost.monte_carlo(power_w, known_core, samples=settings.samples, seed=config.seed)
         )
@@ -86,7 +88,7 @@ def audit(config: Claims) -> Verdict:
         number=8,
         name="rack",
         statement=STATEMENT,
-        computed=f"power of {config.machine} with every array at full rate, plus host and one "
+        computed=f"power of {base.name} with every array at full rate, plus host and one "
         f"{settings.accelerator} for what "
         f"light does not do, times servers; {settings.samples:,} draws of all assumed numbers "
         "and of the limit",

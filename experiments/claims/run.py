@@ -78,7 +78,7 @@ def summary(verdict: Row) -> Row:
 
 
 def report(verdicts: list[Row]) -> str:
-    """Each claim in full, and all verdicts in one table."""
+    """All verdicts in one table, then each claim in full."""
     parts = []
     for v in verdicts:
         lines = [
@@ -92,7 +92,7 @@ def report(verdicts: list[Row]) -> str:
         lines.append(f"  see            {_file(v)}.csv, {_file(v)}.png")
         parts.append("\n".join(lines))
     rows = [{"claim": f"{v['number']} {v['name']}", "verdict": v["verdict"]} for v in verdicts]
-    return "\n\n".join([*parts, text_table(rows)])
+    return "\n\n".join([text_table(rows), *parts])
 
 
 def _file(verdict: Row) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from experiments.harness import settings
 from experiments.harness.errors import UserError
 from experiments.harness.machines import check_context, check_model, make_accelerator, make_core
 from experiments.harness.schema import setting
+from photonjax import cost
 
 MOST_ARRAYS = 1 << 20  # what OpticalCore.costs.cores can be
 MOST_POINTS = 1_000_000  # of the grid, for each array and number of bits
@@ -42,10 +44,10 @@ class Grid:
 class Design(settings.Experiment):
     """A machine for a model."""
 
-    language_model: str = setting()
+    model: settings.Shape = setting()
     context: int = setting(low=1, high=2**31 - 1)
     tokens_together: int = setting(low=1, high=2**31 - 1)
-    machine: str = setting()
+    machine: Any = setting()  # a name or a mapping: harness.machines.make_core
     accelerator: str = setting()
     sizes: list[int] = setting(low=2, high=65536)
     bits: list[int] = setting(low=2, high=16)
@@ -74,11 +76,15 @@ class Design(settings.Experiment):
                     f"cells: {self.cells} are {self.cells // size**2:,} arrays of {size} x {size}; a machine "
                     f"has at most {MOST_ARRAYS:,}: lower cells, or leave {size} out of sizes"
                 )
-        check_model("language_model", self.language_model)
-        check_context("context", self.language_model, self.context)
+        check_model("model.name", self.model.name)
+        check_context("context", self.model.name, self.context)
         make_accelerator("accelerator", self.accelerator, ["bfloat16"])
-        core = make_core("machine", self.machine).machine
-        if core.adc.enob is None or core.input.bits is None:
+        known = self.core()
+        if known.machine.adc.enob is None or known.machine.input.bits is None:
             raise UserError(
-                f"machine: {self.machine!r} has no adc.enob or no input.bits; take display-1024"
+                f"machine: {known.name!r} has no adc.enob or no input.bits; take display-1024"
             )
+
+    def core(self) -> cost.UncertainMachine:
+        """The machine that every number is taken from."""
+        return make_core("machine", self.machine)

@@ -38,7 +38,7 @@ def _front(axes: Axes, config: Design, results: dict[str, Any]) -> None:
             points = zip(*map(place, own), strict=True)
             axes.plot(*points, marker=marker, label=f"price of time {price:g}")
     axes.set(xscale="log", yscale="log", xlabel="rise of perplexity [%] (surrogate)")
-    axes.set_ylabel(f"{config.language_model}: energy [mJ/token]")
+    axes.set_ylabel(f"{config.model.name}: energy [mJ/token]")
     axes.legend(title="texts: tokens/s")
     speeds = [EngFormatter(places=2)(1 / r["seconds"]) for r in results["front"]]
     label_points(axes, [place(r) for r in results["front"]], speeds)

@@ -59,7 +59,7 @@ def report(
         "",
         f"quality is a SURROGATE ({source}): rise of log-perplexity in proportion to the mean "
         "relative error of "
-        f"products; of a 135M model, applied to {config.language_model}",
+        f"products; of a 135M model, applied to {config.model.name}",
     ]
     if checks:
         lines += _check_lines(checks)
@@ -68,7 +68,7 @@ def report(
         "",
         f"held: {config.cells:,} cells in all arrays; {config.tokens_together:,} tokens a load; "
         "everything else as "
-        f"{config.machine}. Assumed: converters' energy a sample doubles at {config.corner_hz:.3g} "
+        f"{config.core().name}. Assumed: converters' energy a sample doubles at {config.corner_hz:.3g} "
         f"Hz; an ADC of {config.corner_enob:g} bits takes twice what Walden's law says, and four "
         f"times a bit beyond; peak over rms at the ADC {config.quality.crest:g}",
     ]

@@ -1,7 +1,7 @@
 """Choose a machine for a model: array size, bits, clock, converters and light, for a floor of quality.
 
     python -m experiments.design                                   # Llama-3 8B at 8k
-    python -m experiments.design language_model=llama-3-70b context=32768   # overrides of configs/design.yaml
+    python -m experiments.design model.name=llama-3-70b context=32768   # overrides of configs/design.yaml
     python -m experiments.design --help
 
 The discrete numbers are enumerated; for each the continuous ones are found by gradients through the
@@ -36,7 +36,7 @@ from experiments.design.search import (
     non_dominated,
 )
 from experiments.harness import Parts, Progress, RunDirectory, UserError
-from experiments.harness.machines import make_accelerator, make_core
+from experiments.harness.machines import make_accelerator
 from photonjax import cost
 from photonjax.models import prefill_workload
 
@@ -107,10 +107,10 @@ def design(config: Design) -> None:
 
 def make_machine(config: Design, law: quality.Surrogate) -> Machine:
     """The program and the numbers that stay."""
-    base = make_core("machine", config.machine).machine
+    base = config.core().machine
     accelerator = make_accelerator("accelerator", config.accelerator, ["bfloat16"]).machine
     batch = max(1, -(-config.tokens_together // config.context))
-    workload = prefill_workload(config.language_model, tokens=config.context, batch=batch)
+    workload = prefill_workload(config.model.name, tokens=config.context, batch=batch)
     return Machine.of(
         cost.group_sites(workload),
         batch * config.context,

@@ -8,7 +8,7 @@ from typing import Any
 from experiments.harness import settings
 from experiments.harness.errors import UserError
 from experiments.harness.machines import (
-    LIGHT,
+    OPTICAL,
     check_context,
     check_model,
     make_accelerator,
@@ -35,7 +35,7 @@ class Energy(settings.Experiment):
     accelerators: list[str] = setting(empty=False)
     dtypes: list[str] = setting(choices=list(DTYPE_BITS), empty=False)
     attention_dtype: str = setting(choices=list(DTYPE_BITS))
-    light: str = setting(choices=list(LIGHT))
+    optical: str = setting(choices=list(OPTICAL))
     html: bool = setting()
 
     def check(self) -> None:

@@ -41,7 +41,7 @@ def component_rows(points: Sequence[Row]) -> list[Row]:
 def readable(points: Sequence[Row], config: Energy) -> str:
     """The report: energies, ratios core by core, components, what stands out, what is assumed."""
     batch = f", {config.batch} prompts at a time" if config.batch > 1 else ""
-    light = "products with weights" if config.light == "weights" else "all products"
+    light = "products with weights" if config.optical == "weights" else "all products"
     head = (
         f"Prefill{batch}; {light} on light, the rest on the baseline; {config.samples:,} draws over "
         "the ranges of all numbers that have one\nratio: the core's over the baseline's; below 1 light "

@@ -26,7 +26,7 @@ from experiments.energy import plots as energy_plots
 from experiments.energy import report as energy_report
 from experiments.energy.config import Energy
 from experiments.harness import Parts, Progress, RunDirectory, user_errors
-from experiments.harness.machines import LIGHT, precision
+from experiments.harness.machines import OPTICAL, precision
 from experiments.report import run as html_report
 from photonjax import cost, models
 from photonjax.workload import Workload
@@ -167,7 +167,11 @@ def swings(
 def on_light(config: Energy, workload: Workload, core: Any, accelerator: Any) -> cost.CostBreakdown:
     """The cost of the core with the accelerator beside it."""
     return cost.estimate(
-        workload, core, where=LIGHT[config.light], digital=accelerator, dtype=config.attention_dtype
+        workload,
+        core,
+        where=OPTICAL[config.optical],
+        digital=accelerator,
+        dtype=config.attention_dtype,
     )
 
 

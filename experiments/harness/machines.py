@@ -12,7 +12,7 @@ from experiments.harness.errors import UserError, in_config, user_errors
 from photonjax import cost, models
 from photonjax.workload import MatmulSite
 
-LIGHT: dict[str, Callable[[MatmulSite], bool] | None] = {
+OPTICAL: dict[str, Callable[[MatmulSite], bool] | None] = {
     "weights": None,  # stationary products, the default of cost.estimate
     "all": lambda site: True,
 }

@@ -48,6 +48,13 @@ class Model:
 
 
 @dataclasses.dataclass
+class Shape:
+    """A published model's sizes, without weights, by name: ``photonjax cost --list``."""
+
+    name: str = setting()
+
+
+@dataclasses.dataclass
 class Calibration:
     """Windows on which every site's ADC range is set, after the evaluated ones."""
 

@@ -9,14 +9,14 @@ import photonjax as pj
 from experiments.harness import settings
 from experiments.harness.errors import UserError, user_errors
 from experiments.harness.machines import (
-    LIGHT,
+    OPTICAL,
     check_context,
     check_model,
     make_accelerator,
     make_core,
 )
 from experiments.harness.schema import setting
-from photonjax import models
+from photonjax import cost, models
 from photonjax.machines.accelerator import DTYPE_BITS
 
 MOST = 2**31 - 1  # of tokens, prompts and sizes: what an array's axis can be
@@ -57,12 +57,12 @@ class Crossover:
 class Scaling(settings.Experiment):
     """How the cost of a prefill grows."""
 
-    transformer: str = setting()
-    machine: Any = setting()  # a name, or a mapping: experiments.harness.machines.make_core
+    model: settings.Shape = setting()
+    machine: Any = setting()  # a name or a mapping: harness.machines.make_core
     accelerator: str = setting()
     dtype: str = setting(choices=list(DTYPE_BITS))
     attention_dtype: str = setting(choices=list(DTYPE_BITS))
-    light: str = setting(choices=list(LIGHT))
+    optical: str = setting(choices=list(OPTICAL))
     matrix: Matrix = setting()
     width: Sizes = setting()
     context: list[int] = setting(low=1, high=MOST)
@@ -84,24 +84,28 @@ class Scaling(settings.Experiment):
                     f"{key}: {values}: an exponent takes two different sizes or more, each once"
                 )
             values.sort()
-        check_model("transformer", self.transformer)
+        check_model("model.name", self.model.name)
         for value in self.width.sizes:
             with user_errors(ValueError, prefix="width.sizes: "):
-                models.widened(models.named(self.transformer), value)
+                models.widened(models.named(self.model.name), value)
         for key, lengths in (
             ("context", self.context),
             ("width.context", [self.width.context]),
             ("batch.context", [self.batch.context]),
         ):
             for length in lengths:
-                check_context(key, self.transformer, length)
+                check_context(key, self.model.name, length)
         for i, model in enumerate(self.crossover.models):
             check_model(f"crossover.models[{i}]", model)
             check_context("crossover.high", model, self.crossover.high)
-        core = make_core("machine", self.machine).machine
+        core = self.core().machine
         make_accelerator("accelerator", self.accelerator, [self.dtype, self.attention_dtype])
         for n in self.matrix.array:
             self.grown(core, n)
+
+    def core(self) -> cost.UncertainMachine:
+        """The machine as it stands."""
+        return make_core("machine", self.machine)
 
     def grown(self, core: pj.OpticalCore, n: int) -> pj.OpticalCore:
         """The array n x n; its load time, losses and energies per part stay."""

@@ -86,12 +86,10 @@ def all_crossings(rows: Mapping[str, Sequence[Row]]) -> list[Row]:
 def readable(found: Mapping[str, Any], config: Scaling) -> str:
     """The report."""
     rows, fits = found["rows"], found["exponents"]
-    machine = config.machine
-    core = machine if isinstance(machine, str) else machine.get("label", machine["name"])
-    lit = "products with weights" if config.light == "weights" else "all products"
+    lit = "products with weights" if config.optical == "weights" else "all products"
     ranges = "; ".join(f"{k}: {r[0]['value']:,} ... {r[-1]['value']:,}" for k, r in rows.items())
     head = (
-        f"{config.transformer} and one matrix, {lit} on {core}, the rest on the baseline "
+        f"{config.model.name} and one matrix, {lit} on {config.core().name}, the rest on the baseline "
         f"{config.accelerator}\n{ranges}"
     )
     legend = (

@@ -1,7 +1,7 @@
 """How compute, energy, conversions, memory and time of a prefill grow: exponents and crossovers.
 
     python -m experiments.scaling                                     # configs/scaling.yaml
-    python -m experiments.scaling transformer=qwen3-8b accelerator=b200 machine=lightening-transformer-8bit
+    python -m experiments.scaling model.name=qwen3-8b accelerator=b200 machine=lightening-transformer-8bit
     python -m experiments.scaling 'machine={name: display-1024, costs: {load_time_s: 1e-6}}'
     python -m experiments.scaling --help
 
@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.harness import Parts, Progress, RunDirectory, user_errors
-from experiments.harness.machines import LIGHT, make_accelerator, make_core
+from experiments.harness.machines import OPTICAL, make_accelerator
 from experiments.report import run as html_report
 from experiments.scaling import plots as scaling_plots
 from experiments.scaling import report as scaling_report
@@ -59,14 +59,14 @@ def scaling(config: Scaling) -> None:
 
 def make_sweeps(config: Scaling) -> list[Sweep]:
     """Name, sizes, program and machines of each sweep."""
-    core = make_core("machine", config.machine).machine
+    core = config.core().machine
     dtypes = [config.dtype, config.attention_dtype]
     accelerator = make_accelerator("accelerator", config.accelerator, dtypes).machine
-    fixed = SweepMachines(core, accelerator, *dtypes, LIGHT[config.light])
+    fixed = SweepMachines(core, accelerator, *dtypes, OPTICAL[config.optical])
     matrix = functools.partial(matrix_workload, tokens=config.matrix.tokens)
 
     growing = dataclasses.replace(fixed, core=functools.partial(config.grown, core))
-    model = functools.partial(model_workload, config.transformer)
+    model = functools.partial(model_workload, config.model.name)
     width = functools.partial(model, config.width.context, 1)
     batch = functools.partial(model, config.batch.context)
     return [

@@ -154,7 +154,7 @@ WRITTEN = {
         "photons=[1]": "photons: [1.0] is not [low, high] with low < high",
         "cells=9007199254740992": "cells: 9007199254740992 are 137,438,953,472 arrays of 256 x 256; ",
         "machine=ideal": "machine: 'ideal' has no adc.enob or no input.bits; take ",
-        "language_model=llama": "language_model: model 'llama' is not known: ",
+        "model.name=llama": "model.name: model 'llama' is not known: ",
     },
     "energy": {
         "models=3": "models: 3 is not a list, each text",
@@ -233,7 +233,7 @@ LARGEST = {
     "energy": "models=[smollm2-135m] contexts=[2147483647] batch=2147483647 seed=4294967295 samples=4 "
     "cores=[display-1024] accelerators=[h100-sxm] dtypes=[int8] html=false",
     "claims": "which=[8] seed=4294967295 rack.samples=4 rack.cores=[1048576] rack.servers=[1048576]",
-    "design": "language_model=smollm2-135m context=1 tokens_together=2147483647 sizes=[65536] bits=[16] "
+    "design": "model.name=smollm2-135m context=1 tokens_together=2147483647 sizes=[65536] bits=[16] "
     "floors_percent=[1e6] prices=[0] quality.photons_run=null cells=4503599627370496 "
     "grid={photons:2,clock:2,enob:2}",
 }

@@ -41,12 +41,38 @@ def test_the_audit_writes_everything_and_says_each_verdict(claims, tmp_path):
     )
 
 
+def test_the_report_begins_with_all_verdicts(load):
+    audit = load("experiments.claims.verdict").Verdict
+    found = [
+        vars(audit(n, f"claim{n}", "A statement.", "A sum.", word, "so", {}, [], [], None))
+        for n, word in ((1, "holds"), (2, "does not hold"))
+    ]
+    table, *claims = run.report(found).split("\n\n")
+    assert [line.split(maxsplit=2) for line in table.splitlines()[-2:]] == [
+        ["1", "claim1", "holds"],
+        ["2", "claim2", "does not hold"],
+    ]
+    assert [text[:2] for text in claims] == ["1.", "2."]
+
+
+def test_the_machine_is_a_name_or_a_mapping(load, harness, small):
+    machine = "machine={name: display-1024, label: mine, photons: 1e4}"
+    config = harness.load_config("claims", Claims, [*small, machine])
+    four = load("experiments.claims.energy").at_bits(config.core(), 4)
+    assert four.name == "mine at 4 bits" and "photons" not in four.ranges
+    assert four.machine.photons == pytest.approx(1e4 * 10**-2.408)
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [
         ("which=[9]", "which[0]: 9 is not an integer of 1 ... 8"),
         ("models=[llama-9]", "llama-9"),
         ("machine=ideal", "machine:"),
+        (
+            "machine={name: display-1024, adc: {bits: null, enob: null}}",
+            "machine: 'display-1024' lacks",
+        ),
         ("energy.samples=0", "energy.samples"),
         ("contexts=[0]", "contexts[0]: 0"),
         ("sure=2", "sure"),

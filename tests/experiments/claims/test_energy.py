@@ -7,6 +7,8 @@ import pytest
 import photonjax as pj
 from photonjax.models import prefill_workload
 
+CORE = pj.cost.UncertainMachine.named("display-1024")
+
 
 def test_light_and_rest_add_up_to_the_estimate_of_both(load):
     module = load("experiments.claims.energy")
@@ -24,14 +26,14 @@ def test_light_and_rest_add_up_to_the_estimate_of_both(load):
 def test_what_moves_the_likeliest_case_is_found(load):
     workload = pj.cost.group_sites(prefill_workload("smollm2-135m", tokens=256))
     case = {"against": "h100-sxm int8", "bits": 8}
-    moved = load("experiments.claims.energy").decisive(workload, case, "display-1024", most=3)
+    moved = load("experiments.claims.energy").decisive(workload, case, CORE, most=3)
     numbers = [m["number"].split(": ")[1] for m in moved]
     assert numbers[0] == "costs.load_time_s"  # 256 tokens a load of 1e6 symbols
     assert moved[0]["at_low"] > moved[0]["at_high"]
 
 
 def test_fewer_bits_take_less_light_and_less_of_the_converters(load):
-    eight, four = (load("experiments.claims.energy").machine("display-1024", b) for b in (8, 4))
+    eight, four = (load("experiments.claims.energy").at_bits(CORE, b) for b in (8, 4))
     assert eight.machine == pj.machines.optical("display-1024")
     assert four.machine.photons == pytest.approx(eight.machine.photons * 10**-2.408)
     assert four.machine.costs.adc_energy_j == pytest.approx(eight.machine.costs.adc_energy_j / 16)

@@ -16,7 +16,7 @@ import photonjax as pj
 from photonjax.models import prefill_workload
 
 SMALL = [
-    "language_model=smollm2-135m",
+    "model.name=smollm2-135m",
     "context=256",
     "tokens_together=1048576",
     "sizes=[256,1024]",
@@ -228,7 +228,7 @@ def test_the_experiment_writes_a_front_and_says_what_it_is_worth(design, tmp_pat
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("language_model=llama-9", "language_model: model 'llama-9'"),
+        ("model.name=llama-9", "model.name: model 'llama-9'"),
         ("machine=ideal", "machine:"),
         ("sizes=[]", "sizes"),
         ("clock_hz=[2e9,1e9]", "clock_hz"),

@@ -133,7 +133,10 @@ def test_an_interrupted_run_goes_on(energy, load, resumes, tmp_path):
 
 
 REFUSED = {
-    "model": (["models=[llama-3-9b]"], r"models\[0\]: model 'llama-3-9b\' is not known: did you mean"),
+    "model": (
+        ["models=[llama-3-9b]"],
+        r"models\[0\]: model 'llama-3-9b\' is not known: did you mean",
+    ),
     "model as a mapping": (["models=[{a: 1}]"], r"models\[0\]: \{'a': 1\} is not text"),
     "accelerator as a number": (
         ["accelerators=[100]"],
@@ -202,7 +205,7 @@ def test_what_cannot_be_is_refused_in_one_line(energy, harness, load, tmp_path, 
 
 def test_all_products_on_light(energy, load, tmp_path):
     """Then the accelerator beside multiplies nothing."""
-    config = load("energy", Energy, TINY, f"results_dir={tmp_path}", "light=all")
+    config = load("energy", Energy, TINY, f"results_dir={tmp_path}", "optical=all")
     core, accelerator = cost.UncertainMachine.named("display-1024"), pj.machines.digital("h100-sxm")
     light = energy.on_light(
         config, models.prefill_workload("smollm2-135m", tokens=64), core.machine, accelerator

@@ -146,6 +146,12 @@ def test_csv_files_become_tables_and_long_ones_say_what_is_left_out(html_report,
     assert ("3 more rows" in page.text) == (count == 203)
 
 
+def test_verdicts_come_before_every_other_table(html_report, run):
+    (run / "verdicts.csv").write_text("claim,verdict\n1,a verdict that is longer than all rows\n")
+    links = [a for a in Page(html_report.page(run)).all("a") if "download" in a]
+    assert [a["download"] for a in links] == ["verdicts.csv", "rows.csv"]
+
+
 def test_numbers_of_the_metrics_stand_alone_and_lists_do_not(html_report, run):
     metrics = {"photons": 0.123456, "text": {"pages": 7}, "rows": [{"hidden": 991}], "none": None}
     (run / "metrics.json").write_text(json.dumps(metrics))

@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
 TINY = [
-    "transformer=smollm2-135m",
+    "model.name=smollm2-135m",
     "matrix={tokens: 64, array: [64,256], fixed: [1024,2048,4096], photons_exponent: -1.0}",
     "width={sizes: [192,576], context: 128}",
     "context=[64,1024,8192]",
@@ -132,8 +132,11 @@ def test_tidy_numbers(report):
 
 
 REFUSED = {
-    "transformer": (["transformer=llama"], r"transformer: model 'llama' is not known"),
-    "crossover's model": (["crossover.models=[x]"], r"crossover.models\[0\]: model 'x' is not known"),
+    "model": (["model.name=llama"], r"model.name: model 'llama' is not known"),
+    "crossover's model": (
+        ["crossover.models=[x]"],
+        r"crossover.models\[0\]: model 'x' is not known",
+    ),
     "one size": (
         ["context=[64]"],
         r"context: \[64\]: an exponent takes two different sizes or more",
