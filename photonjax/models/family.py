@@ -9,7 +9,7 @@ package knows a family by name.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,6 +119,13 @@ def _nothing(one: Any, other: Any) -> dict[str, Any]:
     return {}
 
 
+def _with_others(
+    names: Mapping[str, str], others: Mapping[str, str], tensors: Container[str]
+) -> dict[str, str]:
+    """Names by path, those of `others` where the first layer has them."""
+    return {**names, **{path: n for path, n in others.items() if n.format(0) in tensors}}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HuggingFace:
     """How a family's Hugging Face directories are written.
@@ -154,6 +161,12 @@ class HuggingFace:
     transposed: bool = True
     by_head: bool = False
 
+    def names_in(self, tensors: Collection[str]) -> dict[str, str]:
+        """The names of the tensors in a file that has these."""
+        start = self.prefix if any(name.startswith(self.prefix) for name in tensors) else ""
+        names = {path: start + name for path, name in self.names.items()}
+        return _with_others(names, self.other_names, tensors)
+
     def groups(self, config: Any) -> int:
         """Of the rows of a tensor that several parameters share; see `Layout`."""
         return config.num_kv_heads if self.by_head else 1
@@ -174,6 +187,7 @@ class GGUF:
       defaults: fields where the file leaves the key out, because they are constants of the
         architecture. A key whose field has none must be there.
       names: of the tensors, by the parameter's path in the unrolled model; see `Layout`.
+      other_names: of some parameters, in files that have these names.
       complete: called as complete(fields, file) for fields that follow from others, or from tensors.
       consumed: tensors that `complete` has read, and that are no parameters.
       restore: called as restore(name, weight, config): undoes what the converter did to a tensor.
@@ -184,9 +198,14 @@ class GGUF:
     keys: Mapping[str, str] = dataclasses.field(default_factory=lambda: GGUF_KEYS)
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     names: Mapping[str, str] = dataclasses.field(default_factory=lambda: GGUF_NAMES)
+    other_names: Mapping[str, str] = dataclasses.field(default_factory=dict)
     complete: Callable[[Mapping[str, Any], GGUFFile], Mapping[str, Any]] = _nothing
     consumed: Sequence[str] = ()
     restore: Callable[[str, np.ndarray, Any], np.ndarray] = _as_stored
+
+    def names_in(self, tensors: Container[str]) -> dict[str, str]:
+        """The names of the tensors in a file that has these."""
+        return _with_others(self.names, self.other_names, tensors)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

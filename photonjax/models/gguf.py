@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from photonjax.models.abstract import ModelConfig
-from photonjax.models.config import DecoderConfig, RopeScaling
+from photonjax.models.config import DecoderConfig, LongRopeScaling
 from photonjax.models.families import families
 from photonjax.models.family import GGUF, Family, global_every
 from photonjax.models.ggml import GGUFFile
+from photonjax.models.gguf_rope import FACTORS, ROPE_KEYS, rope_scaling
 from photonjax.models.weights import (
     CheckpointError,
     Layout,
@@ -32,8 +33,7 @@ __all__ = ["gguf_config", "load_gguf"]
 
 _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 _OTHER_KEYS = (
-    "attention.value_length rope.dimension_count rope.scaling.type rope.scaling.factor "
-    "rope.scale_linear attention.sliding_window expert_count"
+    "attention.value_length rope.dimension_count attention.sliding_window expert_count"
 ).split()  # read here, whatever the family
 _FLOATS = ("norm_eps", "rope_theta", "local_rope_theta", "scores_cap", "logits_cap")
 
@@ -72,9 +72,12 @@ def load_gguf(
     """
     file = GGUFFile(path)
     form, config = _read_config(file)
-    layout = Layout(form.names, config=config)
-    found = {name: shape for name, shape in file.shapes.items() if name not in form.consumed}
-    if _HEAD in found and _HEAD not in form.names.values() and file.same(_HEAD, _EMBEDDING):
+    names = form.names_in(file.shapes)
+    layout = Layout(names, config=config)
+    scaling = getattr(config, "rope_scaling", None)
+    read_already = {*form.consumed, *(FACTORS if isinstance(scaling, LongRopeScaling) else ())}
+    found = {name: shape for name, shape in file.shapes.items() if name not in read_already}
+    if _HEAD in found and _HEAD not in names.values() and file.same(_HEAD, _EMBEDDING):
         del found[_HEAD]  # a tied head, written twice
     check_shapes(path, config, layout, found)
     file.check_kinds()
@@ -100,15 +103,19 @@ def _read_config(file: GGUFFile) -> tuple[GGUF, ModelConfig]:
     if family.config is DecoderConfig:
         fields |= _derived(file, form)
     prefix = f"{form.architecture}."
-    known = [prefix + key for key in (*form.keys, *_OTHER_KEYS)]
+    known = [prefix + key for key in (*form.keys, *ROPE_KEYS, *_OTHER_KEYS)]
     check_spelling(file.path, (key for key in file.metadata if "." in key), known)
     for key, field in form.keys.items():
         if field in fields and f"{form.architecture}.{key}" not in file.metadata:
             continue
         fields[field] = _value(file, form, key, field)
-    fields |= form.complete(fields, file)
     try:
+        if family.config is DecoderConfig:
+            fields["rope_scaling"] = rope_scaling(file, form.architecture, fields["max_length"])
+        fields |= form.complete(fields, file)
         config = family.config(**fields)
+    except CheckpointError:
+        raise
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{file.path}: metadata of no model: {error}") from None
     if isinstance(config, DecoderConfig):
@@ -158,24 +165,7 @@ def _derived(file: GGUFFile, form: GGUF) -> dict[str, Any]:
         head_dim=max(1, hidden // heads),
         num_kv_heads=heads,
         tie_embeddings=_HEAD not in file.shapes,
-        rope_scaling=_linear_scaling(file, form),
     )
-
-
-def _linear_scaling(file: GGUFFile, form: GGUF) -> RopeScaling | None:
-    """Positions divided by a factor, under its new name or its old one."""
-    kind = file.get(f"{form.architecture}.rope.scaling.type", "linear")
-    if kind not in ("none", "linear"):
-        _refuse(file, f"rope scaling {kind!r}")
-    for key in ("scaling.factor", "scale_linear"):
-        key = f"{form.architecture}.rope.{key}"
-        factor = file.get(key, 1.0)
-        if factor not in (0.0, 1.0) and kind != "none":
-            try:
-                return RopeScaling(factor=factor)
-            except ValueError:
-                _refuse(file, f"{key}={factor!r}")
-    return None
 
 
 def _check_rotary(file: GGUFFile, form: GGUF, config: DecoderConfig) -> None:

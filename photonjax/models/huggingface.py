@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -158,15 +158,9 @@ def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:
     write_whole(directory / "config.json", (json.dumps(raw, indent=2) + "\n").encode())
 
 
-def _layout(form: HuggingFace, names: Iterable[str], config: ModelConfig) -> Layout:
+def _layout(form: HuggingFace, names: Collection[str], config: ModelConfig) -> Layout:
     """Where a file with tensors of these names keeps the parameters of a family."""
-    names = set(names)
-    start = form.prefix if any(name.startswith(form.prefix) for name in names) else ""
-    paths = {
-        **{own: start + name for own, name in form.names.items()},
-        **{own: name for own, name in form.other_names.items() if name.format(0) in names},
-    }
-    return Layout(paths, form.transposed, form.groups(config), config)
+    return Layout(form.names_in(names), form.transposed, form.groups(config), config)
 
 
 def _json(path: Path) -> dict[str, Any]:

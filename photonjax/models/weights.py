@@ -108,7 +108,7 @@ class Layout:
         for templates in by_name.values():
             rows = {t: shapes[p][-1] for t in templates if (p := t.format(0)) in shapes}
             at = 0
-            for template, size in rows.items() if len(templates) > 1 else ():
+            for template, size in rows.items() if len(rows) > 1 else ():
                 found[template] = (sum(rows.values()), at, at + size // self.groups)
                 at += size // self.groups
         return found

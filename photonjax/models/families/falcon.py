@@ -1,7 +1,9 @@
 """Falcon: LayerNorms, a plain MLP beside attention, one key-value head (7B) or a few (40B, 11B).
 
-q, k and v are one tensor, key-value head by key-value head. Models with alibi are refused.
-Source: Almazrouei et al., arXiv 2311.16867.
+q, k and v are one tensor: key-value head by key-value head in Hugging Face's files, one after the
+other in GGUF's. There a second norm is attention's, and the first is then the MLP's. Models with
+alibi are refused.
+Sources: Almazrouei et al., arXiv 2311.16867; llama.cpp, conversion/falcon.py.
 """
 
 from __future__ import annotations
@@ -9,24 +11,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from photonjax.models.family import Family, HuggingFace
+from photonjax.models.family import GGUF, GGUF_KEYS, Family, HuggingFace
 
-_LAYER = "transformer.h.{}."
-_PARTS = {
-    "attn_norm": "input_layernorm",
-    "attn/q_proj": "self_attention.query_key_value",
-    "attn/k_proj": "self_attention.query_key_value",
-    "attn/v_proj": "self_attention.query_key_value",
-    "attn/o_proj": "self_attention.dense",
-    "mlp_norm": "post_attention_layernorm",
-    "mlp/up_proj": "mlp.dense_h_to_4h",
-    "mlp/down_proj": "mlp.dense_4h_to_h",
+_LAYER, _BLOCK = "transformer.h.{}.", "blk.{}."
+_PARTS = {  # path: Hugging Face's name, GGUF's name
+    "attn_norm": ("input_layernorm", "attn_norm"),
+    "attn/q_proj": ("self_attention.query_key_value", "attn_qkv"),
+    "attn/k_proj": ("self_attention.query_key_value", "attn_qkv"),
+    "attn/v_proj": ("self_attention.query_key_value", "attn_qkv"),
+    "attn/o_proj": ("self_attention.dense", "attn_output"),
+    "mlp_norm": ("post_attention_layernorm", "attn_norm"),
+    "mlp/up_proj": ("mlp.dense_h_to_4h", "ffn_up"),
+    "mlp/down_proj": ("mlp.dense_4h_to_h", "ffn_down"),
 }
 
 
-def _names(parts: Mapping[str, str]) -> dict[str, str]:
+def _names(layer: str, parts: Mapping[str, str]) -> dict[str, str]:
     return {
-        f"layers/{{}}/{path}/{own}": f"{_LAYER}{theirs}.{kind}"
+        f"layers/{{}}/{path}/{own}": f"{layer}{theirs}.{kind}"
         for path, theirs in parts.items()
         for own, kind in (("scale" if "norm" in path else "kernel", "weight"), ("bias", "bias"))
     }
@@ -46,6 +48,12 @@ def _complete(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, An
     if raw.get("ffn_hidden_size") is None:
         found["intermediate_size"] = 4 * raw["hidden_size"]
     return found
+
+
+def _two_norms(fields: Mapping[str, Any], file: Any) -> dict[str, Any]:
+    """All that GGUF holds are parallel; only the tensors say whether there is a second norm."""
+    second = f"{_BLOCK}attn_norm_2.weight".format(0) in file.shapes
+    return dict(parallel=True, shared_norm=not second)
 
 
 FAMILIES = [
@@ -89,10 +97,31 @@ FAMILIES = [
                 "norm/scale": "transformer.ln_f.weight",
                 "norm/bias": "transformer.ln_f.bias",
                 "head/kernel": "lm_head.weight",
-                **_names(_PARTS),
+                **_names(_LAYER, {path: names[0] for path, names in _PARTS.items()}),
             },
-            other_names=_names({"attn_norm": "ln_attn", "mlp_norm": "ln_mlp"}),
+            other_names=_names(_LAYER, {"attn_norm": "ln_attn", "mlp_norm": "ln_mlp"}),
             by_head=True,
+        ),
+        gguf=GGUF(
+            architecture="falcon",
+            keys={
+                **{
+                    k: own
+                    for k, own in GGUF_KEYS.items()
+                    if k != "attention.layer_norm_rms_epsilon"
+                },
+                "attention.layer_norm_epsilon": "norm_eps",
+            },
+            defaults=dict(rope_theta=1e4),
+            complete=_two_norms,
+            names={
+                "embed/embedding": "token_embd.weight",
+                "norm/scale": "output_norm.weight",
+                "norm/bias": "output_norm.bias",
+                "head/kernel": "output.weight",
+                **_names(_BLOCK, {path: names[1] for path, names in _PARTS.items()}),
+            },
+            other_names=_names(_BLOCK, {"attn_norm": "attn_norm_2"}),
         ),
     )
 ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from photonjax.models import CheckpointError, load_huggingface
+from photonjax.models import CheckpointError, load_gguf, load_huggingface
 
 RAW = dict(
     model_type="falcon",
@@ -53,6 +53,41 @@ def test_rows_of_one_tensor(huggingface, more, kv_heads, norms):
         (block.attn.v_proj, grouped[:, -1]),
     ):
         np.testing.assert_array_equal(projection.kernel[...], rows.reshape(-1, 32).T)
+
+
+@pytest.mark.parametrize(
+    ("more", "kv_heads", "second"),
+    [(FIRST, 1, False), (SECOND, 2, True), (SECOND | dict(num_ln_in_parallel_attn=1), 2, False)],
+    ids=["7B", "40B", "11B"],
+)
+def test_both_files_make_the_same(huggingface, as_gguf, assert_same, more, kv_heads, second):
+    folder, tensors = huggingface(RAW | more)
+    if second:
+        tensors = {
+            key.replace("input_layernorm", "ln_attn").replace("post_attention_layernorm", "ln_mlp"): w
+            for key, w in tensors.items()
+        }
+        safetensors.save_file(tensors, folder / "model.safetensors")
+
+    def in_turn(name, weight):  # as llama.cpp's converter has it
+        if "query_key_value" not in name:
+            return weight
+        rows = weight.reshape(kv_heads, 4 // kv_heads + 2, 8, 32)
+        return np.concatenate(
+            [part.reshape(-1, 32) for part in (rows[:, :-2], rows[:, -2], rows[:, -1])]
+        )
+
+    keys = {
+        "block_count": 2,
+        "context_length": 2048,
+        "embedding_length": 32,
+        "feed_forward_length": 128,
+        "attention.head_count": 4,
+        "attention.head_count_kv": kv_heads,
+        "attention.layer_norm_epsilon": 2.0**-20,
+    }
+    path = as_gguf("falcon", tensors, keys, convert=in_turn)
+    assert_same(load_gguf(path, scan_layers=False), load_huggingface(folder, scan_layers=False))
 
 
 @pytest.mark.parametrize(

@@ -91,10 +91,40 @@ def test_positions_divided_by_a_factor(raw, huggingface, as_gguf, metadata, keys
     assert load_config(path).rope_scaling == RopeScaling(factor=4.0)
 
 
+YARN = {"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("scaling", "keys"),
+    [
+        ({}, {"original_context_length": 16}),
+        ({"original_max_position_embeddings": 48}, {}),  # as many as the model was made for
+        ({"beta_fast": 16.0, "beta_slow": 2.0}, {"yarn_beta_fast": 16.0, "yarn_beta_slow": 2.0}),
+        ({"attention_factor": 1.5}, {"yarn_attn_factor": 1.5}),
+        ({"attention_factor": 2 * (0.1 * math.log(4) + 1)}, {"attn_factor": 2.0}),
+    ],
+)
+def test_yarn_from_both_files(raw, huggingface, as_gguf, metadata, scaling, keys):
+    """What YaRN asks for is multiplied with attn_factor, and replaced by yarn_attn_factor."""
+    rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16} | scaling
+    folder, tensors = huggingface(raw | {"rope_scaling": rope})
+    if scaling.keys() != {"original_max_position_embeddings"}:
+        keys = {"original_context_length": 16} | keys
+    keys = YARN | {f"rope.scaling.{key}": value for key, value in keys.items()}
+    path = as_gguf("llama", tensors, metadata(raw, **keys, **{"rope.freq_base": raw["rope_theta"]}))
+    assert load_config(path) == load_config(folder)
+
+
 @pytest.mark.parametrize(
     ("keys", "culprit"),
     [
-        ({"rope.scaling.type": "yarn"}, "rope scaling 'yarn'"),
+        ({"rope.scaling.type": "ntk"}, "llama.rope.scaling.type='ntk'"),
+        ({"rope.scaling.type": "yarn"}, "YarnScaling(factor=None"),
+        (YARN | {"rope.scaling.yarn_ext_factor": 0.5}, "rope.scaling.yarn_ext_factor=0.5"),
+        (YARN | {"rope.scaling.yarn_log_multiplier": 0.1}, "yarn_log_multiplier=0.1"),
+        (YARN | {"rope.scaling.original_context_length": 0}, "original_context_length=0"),
+        (YARN | {"rope.scaling.attn_factor": float("nan")}, "rope.scaling.attn_factor=nan"),
+        ({"rope.scaling.type": "longrope"}, "tensor 'rope_factors_short.weight' is missing"),
         ({"rope.scaling.factor": -1.0}, "rope.scaling.factor=-1.0"),
         ({"rope.dimension_count": 4}, "dimension_count=4"),
         ({"attention.value_length": 4}, "value_length=4"),

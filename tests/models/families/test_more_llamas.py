@@ -1,5 +1,8 @@
 """Families a few flags away from Llama: fused tensors, norms elsewhere, layers without positions, biases."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 
@@ -34,6 +37,30 @@ def test_both_files_make_the_same(
     )
     model = load_huggingface(folder, scan_layers=scan_layers)
     assert_same(load_gguf(path, scan_layers=scan_layers), model)
+
+
+def test_long_rope_of_phi_3(sizes, huggingface, as_gguf, metadata, assert_same):
+    """Its GGUF files say so with two tensors alone."""
+    short, long = [1.0, 1.5, 2.0, 2.5], [1.5, 3.0, 6.0, 12.0]
+    rope = dict(type="longrope", short_factor=short, long_factor=long)
+    raw = sizes | dict(model_type="phi3", rope_theta=1e4, original_max_position_embeddings=16)
+    folder, tensors = huggingface(raw | dict(rope_scaling=rope))
+    model = load_huggingface(folder, scan_layers=False)
+    magnitude = model.config.rope_scaling.magnitude
+    assert magnitude == pytest.approx(math.sqrt(1 + math.log(48 / 16) / math.log(16)))
+    keys = {"original_context_length": 16, "attn_factor": magnitude}
+    keys = {f"rope.scaling.{key}": value for key, value in keys.items()}
+    more = {"rope.freq_base": 1e4, "rope.dimension_count": 8, "attention.sliding_window": 0}
+    extra = {
+        f"rope_factors_{name}.weight": np.float32(numbers)
+        for name, numbers in (("short", short), ("long", long))
+    }
+    path = as_gguf("phi3", tensors, metadata(raw, **keys, **more), extra=extra)
+    found = load_gguf(path, scan_layers=False)
+    scaling = dataclasses.replace(found.config.rope_scaling, magnitude=magnitude)  # of float32
+    assert found.config.rope_scaling.magnitude == pytest.approx(magnitude, rel=1e-7)
+    found.config = dataclasses.replace(found.config, rope_scaling=scaling)
+    assert_same(found, model)
 
 
 def test_rows_of_phi_3(sizes, huggingface):
