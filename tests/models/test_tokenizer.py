@@ -46,7 +46,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe"])
+@pytest.mark.parametrize("pre", ["smollm", "gpt-2", "llama-bpe", "falcon", "qwen2"])
 def test_text_comes_back(tmp_path, pre, text):
     tokenizer = load_tokenizer(write(tmp_path / "t.gguf", pre=pre))
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
@@ -86,14 +86,14 @@ def test_json_file_and_directory(path, tmp_path):
 PIECES = ["▁t", "he", "▁the", "er", "▁th", "▁there", "t", "h", "e", "r", "▁", "a", "b", "ab", "ba"]
 
 
-def write_pieces(path, *, pieces=PIECES, scores=None, **keys):
+def write_pieces(path, *, model="llama", pieces=PIECES, scores=None, **keys):
     """Writes a SentencePiece vocabulary whose earlier pieces have higher scores."""
     special, own = ["<unk>", "<bos>"], ["<own>", "  "]
     octets = [f"<0x{i:02X}>" for i in range(256)]
     tokens = special + own + octets + pieces
     kinds = [2, 3, 4, 4] + [6] * 256 + [1] * len(pieces)
     writer = gguf.GGUFWriter(path, "gemma3")
-    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_model(model)
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_scores([0.0] * 260 + list(scores or (-float(i) for i in range(len(pieces)))))
@@ -134,6 +134,41 @@ def test_pieces_with_the_highest_score_are_joined_first(tmp_path):
     assert tokenizer.encode("aba ba").tokens == ["ab", "a", "▁", "ba"]
 
 
+ONE_BY_ONE = ["Ġ", "1", "9", "Ġ", "1", "2", "1", "2"]
+CUTS = {  # of " 19 1212", with merges "1 2" and "Ġ 1"
+    "smollm": ONE_BY_ONE,
+    "qwen2": ONE_BY_ONE,
+    "llama-bpe": ["Ġ", "1", "9", "Ġ", "12", "1", "2"],
+    "falcon": ["Ġ", "1", "9", "Ġ", "12", "1", "2"],
+    "gpt-2": ["Ġ1", "9", "Ġ", "12", "12"],
+}
+
+
+@pytest.mark.parametrize("pre", CUTS)
+def test_numbers_are_cut_as_the_name_says(tmp_path, pre):
+    tokenizer = load_tokenizer(write(tmp_path / "t.gguf", pre=pre))
+    assert tokenizer.encode(" 19 1212").tokens == CUTS[pre]
+
+
+def test_qwen_composes_characters(tmp_path):
+    tokenizer = load_tokenizer(write(tmp_path / "t.gguf", pre="qwen2"))
+    assert tokenizer.encode("e\u0301").ids == tokenizer.encode("é").ids
+
+
+def test_the_most_likely_pieces(tmp_path):
+    """Of all cuts of "abab": "aba" + "b" (-5) is the best; joining neighbours would give "ab" + "ab" (-6)."""
+    pieces = ["▁", "a", "b", "ab", "aba"]
+    scores = [-1.0, -9.0, -3.0, -3.0, -2.0]
+    path = write_pieces(tmp_path / "t.gguf", model="t5", pieces=pieces, scores=scores)
+    tokenizer = load_tokenizer(path)
+    assert tokenizer.encode("abab").tokens == ["▁", "aba", "b"]  # no BOS unless it is asked for
+    assert tokenizer.encode("abé<own>").tokens == ["▁", "ab", "<0xC3>", "<0xA9>", "<own>"]
+    assert tokenizer.decode(tokenizer.encode("b aba é").ids) == "b aba é"
+    keys = dict(remove_extra_whitespaces=True, add_space_prefix=False)
+    path = write_pieces(tmp_path / "t.gguf", model="t5", pieces=pieces, scores=scores, **keys)
+    assert load_tokenizer(path).encode(" b a ").tokens == ["b", "▁", "a"]
+
+
 def test_bytes_spaces_and_bos(tmp_path):
     tokenizer = load_tokenizer(write_pieces(tmp_path / "t.gguf", add_space_prefix=False))
     assert tokenizer.encode("é<own>a  b").tokens == [
@@ -156,7 +191,7 @@ def test_pieces_without_their_scores(tmp_path):
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        (dict(model="bert"), "tokenizer model 'bert' is not one of gpt2, llama"),
+        (dict(model="bert"), "tokenizer model 'bert' is not one of gpt2, llama, t5"),
         (dict(pre="tekken"), "pre-tokenizer 'tekken'"),
         (dict(merges=["q x"]), "merge 'q x'"),
     ],
@@ -217,6 +252,9 @@ def with_metadata(path, model, **values):
         ("llama", dict(bos_token_id=True)),
         ("llama", dict(add_bos_token="yes")),
         ("llama", dict(add_space_prefix=[1])),
+        ("t5", dict(precompiled_charsmap=5)),
+        ("t5", dict(remove_extra_whitespaces="yes")),
+        ("t5", dict(scores=2.0)),
     ],
     ids=str,
 )
@@ -245,6 +283,13 @@ def test_types_and_long_pieces_are_counted(tmp_path):
         load_tokenizer(with_metadata(path, "llama", tokens=long))
 
 
+def test_a_table_of_characters_that_is_none(tmp_path):
+    path = with_metadata(tmp_path / "t.gguf", "t5", precompiled_charsmap=[1, 2, 3])
+    with pytest.raises(CheckpointError, match="not a Unigram tokenizer") as error:
+        load_tokenizer(path)
+    assert "\n" not in str(error.value)
+
+
 def test_a_kind_of_model_that_is_no_text(tmp_path):
     with pytest.raises(CheckpointError, match=r"tokenizer.ggml.model=7: must be a text"):
         load_tokenizer(with_metadata(tmp_path / "t.gguf", 7))
@@ -260,21 +305,72 @@ def test_padding_and_truncation_are_switched_off(path, tmp_path):
     assert load_tokenizer(tmp_path).encode("the " * 500).ids == expected
 
 
-def test_a_pattern_that_never_ends_is_one_line(path, tmp_path):
+def with_rule(path, **rules):
+    """The directory with these entries in its tokenizer.json."""
+    load_tokenizer(path).save(str(path.parent / "tokenizer.json"))
+    raw = json.loads((path.parent / "tokenizer.json").read_text()) | rules
+    (path.parent / "tokenizer.json").write_text(json.dumps(raw))
+    return path.parent
+
+
+def split(pattern):
+    rule = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    return {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [rule]}}
+
+
+def replace(pattern, content):
+    return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("rules", "culprit"),
+    [
+        (split("(a+)+$"), "the pattern '(a+)+$' repeats a group"),
+        (split(r"x|(?:(?:[a-z]+){1,}b?){2,}"), "repeats a group"),
+        (split("(a|aa)*c"), "repeats a group that repeats or has alternatives"),
+        ({"normalizer": replace("(a+)+$", "b")}, "the pattern '(a+)+$'"),
+        ({"decoder": replace("(a+)+$", "b")}, "the pattern '(a+)+$'"),
+        ({"normalizer": replace("a", "b" * 5000)}, "make 5,000 characters of one"),
+        (
+            {"normalizer": {"type": "Sequence", "normalizers": [replace("a", "a" * 99)] * 3}},
+            "make 970,299 characters of one, more than 4,096",
+        ),
+    ],
+    ids=str,
+)
+def test_a_rule_without_end_is_refused(path, rules, culprit):
+    with pytest.raises(CheckpointError) as error:
+        load_tokenizer(with_rule(path, **rules))
+    assert culprit in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [  # of published tokenizers: Llama 3, GPT-4o, Tekken, BLOOM, DeepSeek, Chameleon, Kimi
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|\s+(?!\S)",
+        r"[\p{Lu}\p{M}]*[\p{Ll}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}",
+        r"[^\r\n\p{L}\p{N}]?((?=[\p{L}])([^a-z]))*((?=[\p{L}])([^A-Z]))+|\p{N}",
+        r" ?[^(\s|[.,!?…。，、।۔،])]+",
+        r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}]?[\p{L}\p{M}]+",
+        r"<sentinel:[0-9]+>|(IMGIMG)((A|B|C|D){1,4})Z|([\t\n]|    |  )",
+        r"[\p{Han}]+|[^\r\n]?[\p{Lu}\p{M}&&[^\p{Han}]]*[\p{Ll}&&[^\p{Han}]]+(?i:'s|'t)?",
+        r"\p{N}{1,3}(?=(?:\p{N}{3})*(?:\P{N}|$))",
+    ],
+)
+def test_patterns_of_published_tokenizers_pass(path, pattern):
+    assert load_tokenizer(with_rule(path, **split(pattern))).encode("a(b) 12").ids
+
+
+def test_a_pattern_that_never_ends_is_one_line(path):
+    """Of a tokenizer that was not loaded here."""
     import datasets
+    from tokenizers import Regex
 
     from photonjax.data import tokenize
 
-    load_tokenizer(path).save(str(tmp_path / "tokenizer.json"))
-    raw = json.loads((tmp_path / "tokenizer.json").read_text())
-    raw["pre_tokenizer"] = {
-        "type": "Split",
-        "pattern": {"Regex": "(a+)+$"},
-        "behavior": "Isolated",
-        "invert": False,
-    }
-    (tmp_path / "tokenizer.json").write_text(json.dumps(raw))
+    tokenizer = load_tokenizer(path)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(a+)+$"), behavior="isolated")
     corpus = datasets.Dataset.from_dict({"text": ["a" * 40 + "c"]})
     with pytest.raises(ValueError, match="gives up on a text of 41 characters") as error:
-        tokenize(corpus, load_tokenizer(tmp_path))
+        tokenize(corpus, tokenizer)
     assert "\n" not in str(error.value)

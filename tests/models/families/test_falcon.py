@@ -64,7 +64,9 @@ def test_both_files_make_the_same(huggingface, as_gguf, assert_same, more, kv_he
     folder, tensors = huggingface(RAW | more)
     if second:
         tensors = {
-            key.replace("input_layernorm", "ln_attn").replace("post_attention_layernorm", "ln_mlp"): w
+            key.replace("input_layernorm", "ln_attn").replace(
+                "post_attention_layernorm", "ln_mlp"
+            ): w
             for key, w in tensors.items()
         }
         safetensors.save_file(tensors, folder / "model.safetensors")
