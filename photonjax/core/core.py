@@ -172,6 +172,12 @@ class OpticalCore:
                 f"OpticalCore.{what} has no meaning with encoding.kind 'quadrature': a strong local "
                 "oscillator dominates the receiver's own noise; leave it out"
             )
+        if self.receiver.imbalance is not None and self.encoding.kind in ("offset", "quadrature"):
+            raise ValueError(
+                f"OpticalCore.receiver.imbalance has no meaning with encoding.kind {self.encoding.kind!r}: "
+                "it is of pairs of detectors that share the signal's light ('differential', 'homodyne'); "
+                "leave it out"
+            )
         extinction, db = self.input.extinction, self.input.extinction_db
         if extinction != "balanced" and (db is None or self.encoding.kind != "differential"):
             raise ValueError(

@@ -116,14 +116,18 @@ class Encoding:
 
     def needs_moments(self, core: OpticalCore) -> bool:
         """Whether anything is worked out from the moments of both operands."""
-        return self.kind == "offset" or (core.photons is not None and self.kind != "quadrature")
+        return self.kind == "offset" or (self.needs_light(core) and self.kind != "quadrature")
+
+    def needs_light(self, core: OpticalCore) -> bool:
+        """Whether anything depends on how much light reaches the detectors."""
+        return core.photons is not None or core.receiver.imbalance is not None
 
     def needs_magnitudes(self, core: OpticalCore) -> bool:
         """Whether ``sum |a||b|`` is asked for exactly: a second product."""
         exact = self.shot_estimate == "exact" or self.photon_statistics == "poisson"
         # a limit is no estimate of noise
         exact = exact or core.receiver.saturation_electrons is not None
-        return core.photons is not None and self.kind == "differential" and exact
+        return self.needs_light(core) and self.kind == "differential" and exact
 
     def leak(self, core: OpticalCore) -> jax.Array | float:
         """Light through a dark rail, in units of a modulator's swing (0 without ``extinction_db``)."""
@@ -147,12 +151,12 @@ class Encoding:
         return p + self.bias(core, moments.row, moments.col) if self.kind == "offset" else p
 
     def light(self, core: OpticalCore, p: jax.Array, moments: Moments) -> Any:
-        """Mean detected electrons of each output sample, divided by ``core.photons``; None without.
+        """Mean detected electrons of each output sample, divided by ``core.photons``; None where nobody asks.
 
         ``p``: the noiseless sums ``[M, N]``. Without exact magnitudes ``differential`` takes
         ``sum |a| sum |b| / K``.
         """
-        if core.photons is None:
+        if not self.needs_light(core):
             return None
         row, col, terms = moments.row, moments.col, moments.terms
         h = self.leak(core)

@@ -152,6 +152,9 @@ def detect(product: Any, core: OpticalCore, tile: Tile) -> jax.Array:
     p = sum_of(core, product)
     seen = encoding.seen(core, p, tile.moments)
     light = encoding.light(core, p, tile.moments)
+    if receiver.imbalance is not None:  # of pairs only: they see no bias
+        p, light = receiver.unbalance(p, light, tile.die["receiver"])
+        seen = p
     fluctuation = None
     if "source" in tile.draws:
         fluctuation = core.source.fluctuation(core, tile.draws["source"], p.shape[1])

@@ -13,6 +13,12 @@ In units of ``p**2`` and of ``m = core.photons``, as in :mod:`photonjax.core.enc
   array, as measured machines have it (a supply or a reference that all amplifiers hang on).
 * Saturation: a detector gives ``min(N, N_s)`` of N electrons, dark counts and fluctuations included: a
   hard limit, of each detector of a pair by itself. Noise of amplifier and converter comes after it.
+* Imbalance of a detector pair: responsivities ``1 + e/2`` and ``1 - e/2``, ``e = imbalance u_n``, u a
+  standard normal of each column of a die, make ``(1 +- e/2) m (S +- p) / 2`` of the mean counts ``N+-``.
+  Their difference is ``p + e S/2``, their sum ``S + e p/2``; the two stand in for ``p`` and ``S`` in all
+  that follows. ``S`` is the pair's light, ``sum |a||b|`` (``differential``) or ``sum (a**2 + b**2) / 2``
+  (``homodyne``), not the difference: at ``S = 10 p`` one per cent leaves 26 dB. The laser's fluctuation,
+  ``(p + e S/2)(1 + delta)``, no longer vanishes where ``p`` does.
 * Columns of a die: ``p (1 + gain_error g_n) + offset_error r o_n``, g and o standard normals, r the
   ADC's full scale.
 """
@@ -50,11 +56,15 @@ class Receiver:
       relative_noise: standard deviation of a dynamic error of each output sample, in proportion to it.
       common_noise: standard deviation of a dynamic error that is added to all columns of a symbol alike
         [products of full scale].
+      imbalance: standard deviation of the relative difference between the responsivities of a column's two
+        detectors; for ``differential``, which estimates ``sum |a||b|`` as ``encoding.shot_estimate`` says
+        (``exact``: a second product), and ``homodyne``. Offset and gain that it leaves of a site's mean
+        light are calibrated away like the next two; what varies with the light is not.
       gain_error: standard deviation of the relative gain of a column's receiver.
       offset_error: standard deviation of its offset, in units of the ADC's full scale.
 
     >>> Receiver(gain_error=0.01).fabricate(jax.random.key(0), 5).shape
-    (2, 1, 5)
+    (3, 1, 5)
     """
 
     noise_a_per_rthz: Scalar = leaf(None, drawn="output", low=0.0)
@@ -62,14 +72,21 @@ class Receiver:
     saturation_electrons: Scalar = leaf(None, above=0.0)
     relative_noise: Scalar = leaf(None, drawn="output", low=0.0, high=0.5)
     common_noise: Scalar = leaf(None, drawn="symbol", low=0.0, high=1e3)
+    imbalance: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
     gain_error: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
     offset_error: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
 
     def fabricate(self, key: jax.Array, cols: int) -> jax.Array | None:
-        """Standard normals of each column's gain and offset on one die: ``[2, 1, cols]``."""
+        """Standard normals of each column's gain, offset and imbalance on one die: ``[3, 1, cols]``."""
         if not present(self, "die"):
             return None
-        return random.mixed_normal(key, 2, cols)[0][:, None, :]
+        drawn = random.mixed_normal(key, 4, cols)[0][:, None, :]
+        return jnp.concatenate([drawn[:2], drawn[3:]])  # the third is the converters'
+
+    def unbalance(self, p: jax.Array, light: Any, die: Any) -> tuple[jax.Array, jax.Array]:
+        """Difference ``p`` and sum ``S`` of a pair's detectors, ``[M, N]``, as this die's give them."""
+        half = self.imbalance * die[2] / 2
+        return p + no_fma(half * light), light + no_fma(half * p)
 
     def draw(
         self, core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int

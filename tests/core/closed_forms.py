@@ -47,6 +47,18 @@ CHOICES = {
 FLAGS = [name for name, (_, kind) in FIELDS.items() if kind is bool]
 
 
+# Small beside a strong local oscillator's noise, and what only pairs that share the light have.
+DROWNED = tuple(
+    f"receiver.{n}" for n in ("noise_a_per_rthz", "dark_current_a", "saturation_electrons")
+)
+MEANINGLESS = {
+    "quadrature": (*DROWNED, "receiver.imbalance"),
+    "offset": ("receiver.imbalance",),
+    "differential": (),
+    "homodyne": (),
+}
+
+
 @functools.partial(jax.jit, static_argnames="samples")
 def product(core, a, b, key, samples=SAMPLES):
     x = jnp.broadcast_to(a, (samples, a.size))

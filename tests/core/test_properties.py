@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from closed_forms import LEAVES
+from closed_forms import LEAVES, MEANINGLESS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,8 +34,6 @@ DIE = dict(
 )  # fmt: skip
 # What multiplies weights, takes them away or spreads them is the same for both signs.
 EVEN = DIE | {"array": {**DIE["array"], "noise": None, "stuck_fraction": None}}
-# Small beside the noise of a strong local oscillator.
-DROWNED = [f"receiver.{n}" for n in ("noise_a_per_rthz", "dark_current_a", "saturation_electrons")]
 
 
 def product(x, w, core, key=None, **options):
@@ -301,7 +299,7 @@ BEYOND = dict(
 
 
 def possible(fields, encoding):
-    return {n: v for n, v in fields.items() if encoding != "quadrature" or n not in DROWNED}
+    return {n: v for n, v in fields.items() if n not in MEANINGLESS[encoding]}
 
 
 @pytest.mark.parametrize("bits", [8, 4, None])

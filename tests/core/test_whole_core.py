@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from closed_forms import CHOICES, FLAGS, LEAVES
+from closed_forms import CHOICES, DROWNED, FLAGS, LEAVES, MEANINGLESS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
@@ -42,7 +42,6 @@ DECADES = {
     "array.seconds_since_programming": (-6, 9), "adc.range": (-3, 3),
     "adc.enob": (-1, 1.38), "input.range": (-3, 3), "symbol_rate_hz": (5, 11),
 }  # fmt: skip
-DROWNED = ("receiver.noise_a_per_rthz", "receiver.dark_current_a", "receiver.saturation_electrons")
 # Every source at once; two curves, all that a die can suffer. No ADC: see the tests that add it.
 ALL = pj.OpticalCore(
     rows=16, cols=4, photons=100.0,
@@ -108,8 +107,8 @@ def cores(draw):
     if fields["input.extinction"] != "balanced":
         sources.add("input.extinction_db")
         fields["encoding.kind"] = "differential"
+    sources -= set(MEANINGLESS[fields["encoding.kind"]])
     if fields["encoding.kind"] == "quadrature":
-        sources -= set(DROWNED)
         fields["encoding.photon_statistics"] = "gaussian"
     if fields["encoding.photon_statistics"] == "poisson" or sources & set(DROWNED):
         sources.add("photons")
