@@ -4,6 +4,12 @@ An ideal b-bit quantizer over ``[-r, r]`` has noise ``(2r)**2 4**-b / 12``; effe
 ``(2r)**2 (4**-e - 4**-b) / 12`` before it. Its integral nonlinearity bends code c of
 ``-2**(b-1) ... 2**(b-1)`` to ``c +- inl_lsb sin(pi c / 2**(b-1))``, the sign fixed for each column of a die:
 zero at both ends and in the middle, ``inl_lsb`` at its worst.
+
+A gain G in front of it, divided out again digitally, makes ``ADC(G p) / G``: in units of ``p`` a
+converter over ``[-r / G, r / G]``, whose step, noise and nonlinearity are 1/G of what they were, so that
+each doubling is worth 6.02 dB to sums that it does not clip. Noise and offsets that come before are
+amplified with the signal. This is how adaptive block floating point makes few bits do (Basumallik et
+al., arXiv 2205.06287, where r is the largest sum that a tile can have, its rows: ``range = sqrt(rows)``).
 """
 
 from __future__ import annotations
@@ -27,6 +33,8 @@ class ADC:
       bits: resolution; ``None`` means no ADC.
       range: full scale in units of ``sqrt(rows used)`` of ``p``, used where a site was not given a
         calibrated range of its own.
+      gain: of the amplifier before the converter, divided out digitally: sums beyond ``1 / gain`` of full
+        scale saturate, of a calibrated one too. ``None``: 1.
       enob: effective number of bits; the noise missing between it and ``bits`` is added. ``None``: an
         ideal quantizer.
       inl_lsb: largest integral nonlinearity [least significant bits].
@@ -38,11 +46,12 @@ class ADC:
 
     bits: int | None = static(8, low=1, high=16)
     range: Scalar = leaf(1.0, above=0.0)
+    gain: Scalar = leaf(None, above=0.0, high=1e6)
     enob: Scalar = leaf(None, drawn="output", above=0.0, high=24.0)
     inl_lsb: Scalar = leaf(None, drawn="die", low=0.0, high=64.0)
 
     def __post_init__(self) -> None:
-        for name in ("enob", "inl_lsb"):
+        for name in ("gain", "enob", "inl_lsb"):
             if getattr(self, name) is not None and self.bits is None:
                 raise ValueError(
                     f"OpticalCore.adc.{name} is set but adc.bits is None: there is no ADC; set "
@@ -54,12 +63,16 @@ class ADC:
         own = self.range * math.sqrt(terms)
         return own if given is None else jnp.where(jnp.isnan(given), own, given)
 
+    def reach(self, full: Any) -> Any:
+        """Largest sum, in units of ``p``, that the amplifier does not push out of the range ``full``."""
+        return full if self.gain is None else full / self.gain
+
     def variance(self, full: Any) -> jax.Array | float:
         """Noise that a converter of ``enob`` adds beyond its own quantization (0 if none is missing)."""
         if self.enob is None or self.bits is None:
             return 0.0
         missing = jnp.maximum(4.0**-self.enob - 4.0**-self.bits, 0.0)
-        return no_fma((2 * full) ** 2 * missing / 12)
+        return no_fma((2 * self.reach(full)) ** 2 * missing / 12)
 
     def fabricate(self, key: jax.Array, cols: int) -> jax.Array | None:
         """The sign of each column's nonlinearity on one die ``[1, cols]``."""
@@ -71,7 +84,7 @@ class ADC:
     def digitise(
         self, raw: jax.Array, full: Any, bend: jax.Array | None
     ) -> tuple[jax.Array, jax.Array | float]:
-        """Mid-tread quantizer over ``[-full, full)``; saturates; straight-through inside.
+        """Mid-tread quantizer over ``[-full, full)``, after the gain; saturates; straight-through inside.
 
         Args:
           raw: ``[M, N]``. bend: from :meth:`fabricate`.
@@ -81,7 +94,7 @@ class ADC:
         """
         if self.bits is None:
             return raw, 1.0
-        half = 2 ** (self.bits - 1)
+        half, full = 2 ** (self.bits - 1), self.reach(full)
         code = raw * (half / full)
         if self.inl_lsb is not None:
             code = no_fma(code)

@@ -107,7 +107,9 @@ def matrix_product(
             # Worked out again where anybody asks for it, rather than kept.
             product = run.product(*operands)
             trace.raw.append(detect(product, bare, tile))
-            trace.adc_range.append(jnp.asarray(tile.full, jnp.float32).reshape(1, -1))
+            trace.adc_range.append(
+                jnp.asarray(core.adc.reach(tile.full), jnp.float32).reshape(1, -1)
+            )
             if trace.light is not None:
                 trace.light.append(bare.encoding.light(bare, sum_of(bare, product), tile.moments))
     light = trace.light if core.photons is not None else None

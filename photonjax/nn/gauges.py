@@ -103,4 +103,6 @@ Gauge = Meter | RangeFinder
 def _open(core: OpticalCore) -> OpticalCore:
     """The core without what ranges limit."""
     loose = {"scale": "per_tensor"} if core.input.scale == "static" else {}
-    return core.replace(adc={"bits": None, "enob": None, "inl_lsb": None}, input=loose)
+    return core.replace(
+        adc={"bits": None, "gain": None, "enob": None, "inl_lsb": None}, input=loose
+    )

@@ -96,3 +96,47 @@ def test_converter_noise_and_offsets_go_with_each_columns_range():
     one = np.asarray(product(shifted, x[:1], w, None, np.ones(4, "f4")), np.float64)
     each = np.asarray(product(shifted, x[:1], w, None, full.astype("f4")), np.float64)
     np.testing.assert_allclose(each, one * full, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bits", [6, 8])
+def test_a_gain_before_the_converter_resolves_small_sums(bits):
+    """``ADC(G p) / G`` code by code; the error is ``(step / G)**2 / 12``, 6.02 dB less for each doubling,
+    until sums clip at full scale over G."""
+    core = ANALOG.replace(rows=4, adc={"bits": bits, "gain": 1.0}, input={"scale": "static"})
+    core = core.replace(
+        input={"range": 1.0}, adc={"range": 2.0}
+    )  # the largest sum of four rows is 4
+    rng = np.random.default_rng(0)
+    x, w = rng.uniform(-0.03, 0.03, (5000, 4)), np.ones((4, 3))
+    p, full, errors = x.sum(1), 4.0, []
+    for gain in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0):
+        found = np.asarray(
+            product(core.replace(adc={"gain": gain}), x.astype("f4"), w.astype("f4")), np.float64
+        )
+        expected, doubtful = converted(gain * p, full, bits)
+        np.testing.assert_allclose(
+            found[~doubtful],
+            np.broadcast_to(expected[:, None] / gain, found.shape)[~doubtful],
+            atol=1e-6,
+        )
+        assert doubtful.mean() < 0.02
+        errors.append(np.mean((found[:, 0] - p) ** 2))
+    step = 2 * full / 2**bits / 32
+    assert abs(errors[-1] / (step**2 / 12) - 1) < 5 / np.sqrt(5000)
+    assert abs(10 * np.log10(errors[-2] / errors[-1]) - 6.02) < 0.6
+    clipped = product(core.replace(adc={"gain": 64.0}), x.astype("f4"), w.astype("f4"))
+    assert (np.abs(p) > full / 64).any() and np.abs(clipped).max() <= full / 64
+
+
+def test_what_comes_before_the_gain_is_amplified():
+    """Of offsets nothing is divided out; of the converter's own noise 1/G is left."""
+    x, w = np.zeros((COLUMNS, 2), "f4"), np.ones((2, 4), "f4")
+    core = ANALOG.replace(adc={"bits": 14, "enob": 5.0, "gain": 1.0})
+    for gain in (1.0, 4.0, 20.0):
+        noisy = core.replace(adc={"gain": gain})
+        y = np.asarray(product(noisy, x, w, jax.random.key(1)), np.float64)
+        np.testing.assert_allclose(y.var(0), 4 * 2 * 4.0**-5 / 12 / gain**2, rtol=CLOSE)
+    shifted = core.replace(receiver={"offset_error": 0.02}, adc={"enob": None})
+    one, four = (product(shifted.replace(adc={"gain": g}), x[:1], w) for g in (1.0, 4.0))
+    np.testing.assert_allclose(one, four, atol=2 * 2**0.5 / 2**14)
+    assert np.abs(one).max() > 0.01
