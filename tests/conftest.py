@@ -13,6 +13,24 @@ import pytest
 from photonjax import data
 
 
+def _compile_quickly() -> None:
+    """Compile at XLA's lowest level, by the emitter that is quickest where there is a choice.
+
+    Most of the tests' time is compiling small programs that run once. Flags are read once, with the
+    first device; processes that tests start do not inherit this, and compile as a user's program does.
+    """
+    if jax.__version_info__ < (0, 11):  # later versions know no such flag, and end the process
+        flags = os.environ.get("XLA_FLAGS", "")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XLA_FLAGS", f"{flags} --xla_cpu_use_fusion_emitters=false")
+            jax.devices()
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
+if not os.environ.get("TESTS_COMPILE_AS_USERS_DO"):
+    _compile_quickly()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def room_for_programs() -> Iterator[None]:
     """Forget compiled programs between files, before they take up all of a process's memory mappings.

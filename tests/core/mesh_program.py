@@ -98,6 +98,11 @@ if __name__ == "__main__":
         raise SystemExit
     assert jax.device_count() == 8
     mesh = jax.make_mesh((4, 2), ("i", "j"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    found = {name: compare(core, mesh) for name, core in CORES.items()}
+    # Every layout with one encoding; every encoding with the layout that splits rows and what is summed.
+    some = {"data and rows": LAYOUTS["data and rows"]}
+    found = {
+        name: compare(core, mesh, LAYOUTS if core is ANALOG else some)
+        for name, core in CORES.items()
+    }
     found["explicit mesh"] = explicit(ANALOG)
     print(json.dumps({"fingerprint": fingerprint(ANALOG), "differences": found}))

@@ -216,7 +216,7 @@ def evaluate_process(arguments: list[str], compiled_once: pathlib.Path) -> Run:
         try:
             if watch is not None:
                 watch(process)
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=600)
         finally:
             process.kill()
         return Outcome(process.returncode, out, err)

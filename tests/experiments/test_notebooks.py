@@ -50,7 +50,7 @@ def test_runs(path, tmp_path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     manager = ThisInterpreter()
     client = NotebookClient(
-        notebook, km=manager, timeout=120, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, km=manager, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]

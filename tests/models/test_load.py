@@ -43,6 +43,7 @@ def test_the_error_names_the_extra(tmp_path, monkeypatch, missing, call):
 
 
 @pytest.mark.network
+@pytest.mark.slow
 def test_a_packaged_model_by_name():
     """The same file by path; the layers stacked unless asked otherwise."""
     model, tokenizer = models.load("smollm2-135m-instruct", dtype=jnp.bfloat16)

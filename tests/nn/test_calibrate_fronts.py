@@ -102,6 +102,7 @@ def test_a_function_finds_the_ranges_that_the_nnx_model_finds(calibrated, params
         chex.assert_trees_all_close(one, ranges, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_calibrated_function_is_the_calibrated_model(calibrated, params):
     """Bit for bit, on one die; and nearer to the digital model than without."""
     model, ranges = calibrated

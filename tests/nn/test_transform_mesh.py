@@ -86,6 +86,7 @@ def test_each_shard_draws_its_own(found, form):
     assert found[f"{form} difference"] > 1e-3
 
 
+@pytest.mark.slow
 def test_copies_draw_the_same(found):
     assert found["copies noise"] > 1e-2
 

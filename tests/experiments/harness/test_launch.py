@@ -32,7 +32,7 @@ def sweep(tmp_path, compiled_once):
             env=os.environ | {"PYTHONPATH": path, "JAX_COMPILATION_CACHE_DIR": str(compiled_once)},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
         )
         return done, tmp_path / "benchmark" / "sweep"

@@ -92,6 +92,7 @@ def test_an_interrupted_run_goes_on(evaluate, results, stop_after):
     assert written["0"] == begun["0"]
 
 
+@pytest.mark.slow
 def test_another_config_may_not_go_on(evaluate, results, stop_after):
     stop_after(4)
     assert evaluate("run=mine").status == 1
