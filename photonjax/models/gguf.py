@@ -21,12 +21,14 @@ from photonjax.models.families import families
 from photonjax.models.family import GGUF, Family, global_every
 from photonjax.models.ggml import GGUFFile
 from photonjax.models.gguf_rope import FACTORS, ROPE_KEYS, rope_scaling
+from photonjax.models.memory import enough_memory
 from photonjax.models.weights import (
     CheckpointError,
     Layout,
     check_shapes,
     check_spelling,
     fill_model,
+    weight_bytes,
 )
 
 __all__ = ["gguf_config", "load_gguf"]
@@ -62,8 +64,8 @@ def load_gguf(
 
     Raises:
       CheckpointError: a missing, truncated or corrupt file; an architecture, feature, tensor or
-        quantization that is not supported; a missing key or tensor or a wrong shape. Nothing has
-        been allocated then.
+        quantization that is not supported; a missing key or tensor or a wrong shape; too little
+        memory. Nothing has been allocated then.
 
     Example::
 
@@ -85,12 +87,13 @@ def load_gguf(
     def read(name: str, out: np.ndarray) -> None:
         out[...] = form.restore(name, file.dequantized(name), config)
 
-    return fill_model(
-        config,
-        lambda path, out: layout.copy(path, out, read),
-        scan_layers=scan_layers,
-        dtype=dtype,
-    )
+    with enough_memory(path, weight_bytes(config, dtype)):
+        return fill_model(
+            config,
+            lambda path, out: layout.copy(path, out, read),
+            scan_layers=scan_layers,
+            dtype=dtype,
+        )
 
 
 def _read_config(file: GGUFFile) -> tuple[GGUF, ModelConfig]:

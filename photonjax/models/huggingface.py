@@ -25,6 +25,7 @@ from photonjax.models.config_json import read_config
 from photonjax.models.decoder import Decoder
 from photonjax.models.families import llama
 from photonjax.models.family import HF_KEYS, HuggingFace
+from photonjax.models.memory import enough_memory
 from photonjax.models.safetensors import SafetensorsFile, TwiceError, once, write_safetensors
 from photonjax.models.weights import (
     CheckpointError,
@@ -33,6 +34,7 @@ from photonjax.models.weights import (
     fill_model,
     layer_of,
     parameter_shapes,
+    weight_bytes,
 )
 
 __all__ = ["huggingface_config", "load_huggingface", "save_huggingface"]
@@ -72,7 +74,8 @@ def load_huggingface(
 
     Raises:
       CheckpointError: a missing, truncated or corrupt file; a feature or tensor that is not
-        supported; a missing tensor or a wrong shape. Nothing has been allocated then.
+        supported; a missing tensor or a wrong shape; too little memory. Nothing has been allocated
+        then.
 
     Example::
 
@@ -102,7 +105,8 @@ def load_huggingface(
     def read(own: str, out: np.ndarray) -> None:
         layout.copy(own, out, lambda name, part: tensors[name].copy(name, part))
 
-    return fill_model(config, read, scan_layers=scan_layers, dtype=dtype)
+    with enough_memory(directory, weight_bytes(config, dtype)):
+        return fill_model(config, read, scan_layers=scan_layers, dtype=dtype)
 
 
 def save_huggingface(model: Decoder, directory: str | PathLike[str]) -> None:

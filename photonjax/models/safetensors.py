@@ -95,10 +95,15 @@ class SafetensorsFile:
             if name == "__metadata__":
                 continue
             try:
-                kind, shape = entry["dtype"], tuple(int(n) for n in entry["shape"])
-                first, last = (int(n) for n in entry["data_offsets"])
-            except (KeyError, TypeError, ValueError, OverflowError):
-                raise self._corrupt(f"tensor {name!r} has no valid entry") from None
+                kind, shape, (first, last) = (
+                    entry[key] for key in ("dtype", "shape", "data_offsets")
+                )
+                whole = all(type(n) is int for n in (first, last, *shape))
+            except (KeyError, TypeError, ValueError):
+                whole = False
+            if not whole or not isinstance(kind, str):
+                raise self._corrupt(f"tensor {name!r} has no valid entry")
+            shape = tuple(shape)
             extents[name] = (first, last)
             if name.endswith(ignored):
                 continue
@@ -115,6 +120,11 @@ class SafetensorsFile:
                 raise self._corrupt(
                     f"tensor {name!r} has {last - first} bytes for {kind}{list(shape)}"
                 )
+            if first % _DTYPES[kind].itemsize:
+                raise self._corrupt(
+                    f"tensor {name!r} of {kind} begins at {first}, not a multiple of "
+                    f"{_DTYPES[kind].itemsize} bytes"
+                )
             if start + last > size:
                 raise self._corrupt(f"tensor {name!r} ends after the file does")
             self._tensors[name] = (_DTYPES[kind], shape, start + first)
@@ -127,6 +137,8 @@ class SafetensorsFile:
                     f"tensor {name!r} begins at {first}, but the one before ends at {at}"
                 )
             at = last
+        if start + at < size:
+            raise self._corrupt(f"{size - start - at:,} bytes follow the last tensor")
 
     def _corrupt(self, why: str) -> CheckpointError:
         return CheckpointError(

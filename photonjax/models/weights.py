@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -32,6 +33,7 @@ __all__ = [
     "parameter_shapes",
     "stack_layers",
     "unstack_layers",
+    "weight_bytes",
 ]
 
 _ALIGNMENT = 64  # bytes; XLA on CPU takes over a numpy array without a copy if it is aligned so
@@ -139,6 +141,17 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
             path.replace("layers/0/", f"layers/{i}/"): shape for path, shape in layer.items()
         }
     return shapes
+
+
+def weight_bytes(config: ModelConfig, dtype: Any) -> int:
+    """What a model's weights take in memory.
+
+    >>> from photonjax.models.shapes import named
+    >>> weight_bytes(named("llama-3-8b"), jnp.bfloat16) / 2**30
+    14.9...
+    """
+    numbers = sum(math.prod(shape) for shape in parameter_shapes(config).values())
+    return numbers * jnp.dtype(dtype).itemsize
 
 
 def check_shapes(

@@ -20,9 +20,11 @@ from photonjax.models import (
     YarnScaling,
     load_config,
     load_huggingface,
+    memory,
     prefill_workload,
     save_huggingface,
 )
+from photonjax.models.safetensors import SafetensorsFile
 
 CONFIG = DecoderConfig(
     vocab_size=40,
@@ -270,6 +272,55 @@ def test_a_hole_and_a_tensor_that_is_there_twice(tmp_path):
     path.write_bytes(whole)
     _edit_header(path, lambda h: json.dumps(h)[:-1] + f', "{Q}": {json.dumps(h[Q])}}}')
     with pytest.raises(CheckpointError, match=rf"tensor '{Q}' is there twice"):
+        load_huggingface(tmp_path)
+
+
+def _entry(kind, shape, first, last):
+    return {"dtype": kind, "shape": shape, "data_offsets": [first, last]}
+
+
+@pytest.mark.parametrize(
+    ("entries", "size", "culprit"),
+    [
+        (
+            {"a": _entry("F16", [1], 0, 2), "b": _entry("F32", [1], 2, 6)},
+            6,
+            "'b' of F32 begins at 2, not a multiple of 4",
+        ),
+        ({"a": _entry("F32", [2], 0, 4)}, 4, "'a' has 4 bytes for F32[2]"),
+        ({"a": _entry("F32", [1], 0, 4)}, 9, "5 bytes follow the last tensor"),
+        ({"a": _entry("F32", [1], 0, 4)}, 3, "'a' ends after the file does"),
+        ({"a": _entry("F32", [1.5], 0, 4)}, 4, "'a' has no valid entry"),
+        ({"a": _entry(["F32"], [1], 0, 4)}, 4, "'a' has no valid entry"),
+        ({"a": _entry("F32", 1, 0, 4)}, 4, "'a' has no valid entry"),
+        ({"a": 3}, 4, "'a' has no valid entry"),
+    ],
+)
+def test_entries_that_do_not_fit_their_bytes(tmp_path, entries, size, culprit):
+    path, header = tmp_path / "m.safetensors", json.dumps(entries).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    with pytest.raises(CheckpointError) as error:
+        SafetensorsFile(path)
+    assert culprit in str(error.value) and "\n" not in str(error.value)
+
+
+def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
+    """Told before anything is read, or when the system gives no more."""
+    _save(tmp_path)
+    size = sum(t.nbytes for t in safetensors.load_file(tmp_path / "model.safetensors").values())
+    monkeypatch.setattr(memory, "memory_bytes", lambda: size)
+    load_huggingface(tmp_path)
+    monkeypatch.setattr(SafetensorsFile, "copy", lambda *_: 1 / 0)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: size - 1)
+    with pytest.raises(CheckpointError, match="GiB of memory, and there are .* dtype=bfloat16"):
+        load_huggingface(tmp_path)
+
+    def none_left(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(SafetensorsFile, "copy", none_left)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: size)
+    with pytest.raises(CheckpointError, match="GiB of memory, and it ran out"):
         load_huggingface(tmp_path)
 
 
