@@ -25,8 +25,10 @@ from photonjax.command_machines import (
     make_core,
     make_digital,
 )
+from photonjax.core.core import OpticalCore
 from photonjax.extras import need
 from photonjax.files import check_writable, whole_file
+from photonjax.machines.files import is_file
 from photonjax.workload import Workload
 
 __all__ = ["main"]
@@ -139,7 +141,10 @@ def _parser() -> _Parser:
     one.set_defaults(run=_cost)
 
     two = commands.add_parser("describe", help="every number of a machine, with its source")
-    two.add_argument("name", help="of a core or a digital baseline")
+    two.add_argument(
+        "name",
+        help="of a core or a digital baseline, or a file of yours: my_core.yaml, .toml, .json",
+    )
     two.set_defaults(run=_describe)
     return parser
 
@@ -157,6 +162,10 @@ def _count(text: str, low: int = 1, most: int = 2**31 - 1) -> int:
 def _describe(args: argparse.Namespace) -> None:
     try:
         print(machines.describe(args.name))
+        own = machines.read_machine(args.name).machine if is_file(args.name) else None
+        if isinstance(own, OpticalCore) and own.costs is not None:
+            for note in make_core(args.name, []).notes:  # of energies that follow the bits
+                print(f"note: {note}")
     except ValueError as error:
         raise Refused(error) from None
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from photonjax import cost, machines
 from photonjax.core.fields import get_field, set_fields
+from photonjax.machines.files import is_file
 
 __all__ = [
     "Refused",
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 def make_core(name: str, settings: Sequence[str]) -> cost.UncertainMachine:
     """The core of this name, or in this file, with ``FIELD=VALUE`` settings."""
-    own = machines.read_machine(name, "optical") if _is_file(name) else None
+    own = machines.read_machine(name, "optical") if is_file(name) else None
     core = machines.optical(name) if own is None else own.machine
     if core.costs is None:
         priced = [n for n in machines.optical_names() if machines.optical(n).costs is not None]
@@ -46,15 +46,10 @@ def make_core(name: str, settings: Sequence[str]) -> cost.UncertainMachine:
 
 def make_accelerator(name: str) -> cost.UncertainMachine:
     """The accelerator of this name, or in this file."""
-    if not _is_file(name):
+    if not is_file(name):
         return cost.UncertainMachine.named(name, machines.digital(name))
     own = machines.read_machine(name, "digital")
     return _from_file(name, own, own.machine)
-
-
-def _is_file(name: str) -> bool:
-    """No named machine has a point or a slash in its name."""
-    return "." in name or os.sep in name
 
 
 def _from_file(

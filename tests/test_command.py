@@ -115,7 +115,23 @@ def test_list_and_describe(capsys):
     assert "9.89e+14" in out and "data sheet" in out
 
 
+def test_describe_a_file(capsys, tmp_path):
+    """What it changes has the file as its source, and energies follow the bits as in `cost`."""
+    (tmp_path / "mine.json").write_text('{"name": "display-1024", "photons": 2e4, "input.bits": 6}')
+    status, out, _ = run(capsys, "describe", str(tmp_path / "mine.json"))
+    assert status == 0 and out.startswith("display-1024, with what mine.json changes. ")
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    assert "20000" in lines["photons"] and lines["photons"].endswith("mine.json")
+    assert "costs.dac_energy_j x 0.3333" in lines["note:"]
+    (tmp_path / "mine.toml").write_text("ops_per_s.int8 = 4e14\nmac_energy_j.int8 = 1e-13\n")
+    status, out, _ = run(capsys, "describe", str(tmp_path / "mine.toml"))
+    assert status == 0 and "DigitalAccelerator" in out and "4e+14" in out
+    (tmp_path / "mine.json").write_text('{"name": "mzi-mesh", "photons": 2e4}')  # without costs
+    assert run(capsys, "describe", str(tmp_path / "mine.json"))[0] == 0
+
+
 WRONG = {
+    "describe no file": (["describe", "nowhere/my.yaml"], "nowhere/my.yaml: there is no such file"),
     "command": (["price"], "invalid choice: 'price'"),
     "no command": ([], "COMMAND"),
     "no model": (["cost"], "--model is missing"),

@@ -8,13 +8,13 @@ albireo``.
 from photonjax.machines import converters
 from photonjax.machines.accelerator import DigitalAccelerator
 from photonjax.machines.catalogue import (
-    describe,
     digital,
     digital_names,
     optical,
     optical_names,
     sources,
 )
+from photonjax.machines.description import describe
 from photonjax.machines.files import MachineFile, read_machine
 from photonjax.machines.number import Number
 

@@ -16,14 +16,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from photonjax.core.core import OpticalCore
-from photonjax.core.custom import name_of
-from photonjax.core.pytree import brief
 from photonjax.machines.accelerator import DigitalAccelerator
 from photonjax.machines.named import NamedMachine
 from photonjax.machines.number import Number
-from photonjax.tables import text_table
 
-__all__ = ["describe", "digital", "digital_names", "optical", "optical_names", "sources"]
+__all__ = ["digital", "digital_names", "either", "optical", "optical_names", "sources"]
 
 
 def optical_names() -> list[str]:
@@ -79,62 +76,7 @@ def sources(name: str) -> dict[str, Number]:
     >>> sources("display-1024")["photons"].high
     1000000.0
     """
-    return dict(_either(name).numbers)
-
-
-def describe(machine: str | OpticalCore | DigitalAccelerator) -> str:
-    """What is said of a machine, and ``sources`` as a table: value, unit, range, ``assumed`` or not, source.
-
-    A machine of your own has no sources: its table is every field that is set, and the default.
-
-    Raises:
-      ValueError: an unknown name; the error lists the known ones. TypeError: neither a name nor a machine.
-
-    >>> print(describe("ideal").splitlines()[0])
-    A core without noise whose inputs and weights have 16 bits, and whose outputs are not converted.
-    """
-    if isinstance(machine, (OpticalCore, DigitalAccelerator)):
-        return _own(machine)
-    if not isinstance(machine, str):
-        raise TypeError(f"describe: {brief(machine)} is neither a machine nor the name of one")
-    rows: list[tuple[str, ...]] = [("field", "value", "unit [range]", "source")]
-    named = _either(machine)
-    for field, n in named.numbers.items():
-        span = "" if n.low is None else f" [{n.low:.4g} ... {n.high:.4g}]"
-        value = "none" if n.value is None else f"{n.value:.6g}"
-        rows.append((field, value, n.unit + span, ("assumed: " if n.assumed else "") + n.source))
-    return f"{named.about}\n\n{text_table(rows, left=4)}"
-
-
-def _own(machine: OpticalCore | DigitalAccelerator) -> str:
-    """Every field that is set, and what it would be by default."""
-    kind = type(machine)
-    fields = {name: value for name, value in _fields(machine).items() if value is not None}
-    default = _fields(kind()) if isinstance(machine, OpticalCore) else {}
-    rows: list[tuple[str, ...]] = [("field", "value", "default")]
-    rows += [(name, _text(value), _text(default.get(name))) for name, value in fields.items()]
-    about = f"A machine of your own ({kind.__name__}): its numbers have no sources here."
-    return f"{about}\n\n{text_table(rows, left=3)}"
-
-
-def _fields(machine: Any, prefix: str = "") -> dict[str, Any]:
-    """Every field by dotted name."""
-    found: dict[str, Any] = {}
-    inner = (
-        machine
-        if isinstance(machine, dict)
-        else {f.name: getattr(machine, f.name) for f in dataclasses.fields(machine)}
-    )
-    for name, value in inner.items():
-        nested = isinstance(value, dict) or dataclasses.is_dataclass(value)
-        found |= _fields(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return found
-
-
-def _text(value: Any) -> str:
-    if callable(value):
-        return name_of(value)
-    return "none" if value is None else f"{value:.6g}" if type(value) is float else brief(value)
+    return dict(either(name).numbers)
 
 
 @functools.cache
@@ -151,7 +93,8 @@ def machines_of(kind: str) -> dict[str, NamedMachine]:
     return dict(sorted(found.items()))
 
 
-def _either(name: str) -> NamedMachine:
+def either(name: str) -> NamedMachine:
+    """The machine of either folder called ``name``; ``ValueError`` lists the known ones."""
     return _named("machine", name, {**machines_of("optical"), **machines_of("digital")})
 
 

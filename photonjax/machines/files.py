@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import tomllib
 from collections.abc import Callable, Mapping
@@ -30,9 +31,9 @@ from photonjax.core.costs import CoreCosts
 from photonjax.core.fields import set_fields
 from photonjax.extras import need
 from photonjax.machines.accelerator import DigitalAccelerator
-from photonjax.machines.catalogue import digital, optical
+from photonjax.machines.catalogue import digital, either, optical, optical_names
 
-__all__ = ["SUFFIXES", "MachineFile", "read_machine"]
+__all__ = ["SUFFIXES", "MachineFile", "is_file", "read_machine"]
 
 SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 _MOST_BYTES = 1 << 20
@@ -53,12 +54,22 @@ class MachineFile:
     fields: dict[str, Any]
 
 
-def read_machine(path: str | pathlib.Path, kind: str) -> MachineFile:
+def is_file(name: str) -> bool:
+    """Whether it is meant as a path: no named machine has a point or a slash in its name.
+
+    >>> is_file("display-1024"), is_file("my_core.yaml")
+    (False, True)
+    """
+    return "." in name or os.sep in name
+
+
+def read_machine(path: str | os.PathLike[str], kind: str | None = None) -> MachineFile:
     """A machine out of a file.
 
     Args:
       path: a .yaml, .yml, .toml or .json file, laid out as the module shows.
-      kind: ``optical`` or ``digital``.
+      kind: ``optical`` or ``digital``. None: what the machine is that it differs from; without one, an
+        accelerator if it has rates or energies of multiply-accumulates, else a core.
 
     Raises:
       ValueError: the file cannot be read, or what it says is no machine; the message begins with its path.
@@ -78,10 +89,17 @@ def read_machine(path: str | pathlib.Path, kind: str) -> MachineFile:
         fields = _dotted(content)
         if not fields:
             raise ValueError("sets no field; use the name of the machine itself")
-        return MachineFile(_machine(kind, name, fields), name, fields)
+        return MachineFile(_machine(kind or _kind(name, fields), name, fields), name, fields)
     except (ValueError, TypeError, OSError, ImportError, RecursionError) as error:
         what = error.strerror if isinstance(error, OSError) else None
         raise ValueError(f"{path}: {' '.join(str(what or error).split())}") from None
+
+
+def _kind(name: str | None, fields: Mapping[str, Any]) -> str:
+    if name is None:
+        return "digital" if _tables(fields).keys() & {"ops_per_s", "mac_energy_j"} else "optical"
+    either(name)  # else the error lists the names of both kinds
+    return "optical" if name in optical_names() else "digital"
 
 
 def _machine(kind: str, name: str | None, fields: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from photonjax import machines
+from photonjax import OpticalCore, machines
 from photonjax.machines import read_machine
 
 CORE = {
@@ -45,6 +45,23 @@ def test_accelerators(tmp_path):
     own = {"ops_per_s": {"int8": 4e14}, "mac_energy_j": {"int8": 1e-13}, "power_w": 200}
     found = read_machine(write(tmp_path, "mine.json", json.dumps(own)), "digital")
     assert found.machine == machines.DigitalAccelerator(**own) and found.base is None
+
+
+def test_the_kind_follows_from_what_the_file_says(tmp_path):
+    for text, kind in (
+        ('{"name": "h100-sxm", "power_w": 400}', machines.DigitalAccelerator),
+        ('{"ops_per_s.int8": 1, "mac_energy_j.int8": 1}', machines.DigitalAccelerator),
+        ('{"name": "ideal", "rows": 4}', OpticalCore),
+        ('{"rows": 4}', OpticalCore),
+    ):
+        file = write(tmp_path, "mine.json", text)
+        assert isinstance(read_machine(file).machine, kind)
+        assert machines.describe(file) == machines.describe(str(file))
+    file = write(tmp_path, "mine.json", '{"name": "h100", "power_w": 400}')
+    with pytest.raises(
+        ValueError, match=r"mine.json: unknown machine 'h100' \(did you mean h100-sxm"
+    ):
+        machines.describe(file)
 
 
 @pytest.mark.parametrize(
