@@ -1,12 +1,9 @@
 """The machine that is designed: what a choice of array, bits, clock, converters and light costs a token.
 
-Cells are held: an array of N x N is built cells / N**2 times. Laws that the named machines do not have:
-
-* A converter's energy a sample rises with its rate as ``1 + rate / corner`` (assumed; without it the fastest
-  clock would always be best).
-* DAC: energy goes with ``2**bits / bits`` (Lightening-Transformer's law).
-* ADC: energy goes with ``2**enob (1 + 2**(enob - corner))``: Walden's law, and above a corner (assumed) the
-  four times a bit of a converter that thermal noise limits.
+Cells are held: an array of N x N is built cells / N**2 times. Converters' energies follow their bits by the
+laws of ``photonjax.cost.resolution``, that of ADCs with a corner (assumed). One law is this experiment's
+own: a converter's energy a sample rises with its rate as ``1 + rate / corner`` (assumed; without it the
+fastest clock would always be best).
 """
 
 from __future__ import annotations
@@ -20,6 +17,7 @@ import photonjax as pj
 from experiments.claims.energy import split
 from experiments.design.quality import Surrogate
 from photonjax.core import OpticalCore, set_fields
+from photonjax.cost.resolution import adc_factor, dac_factor
 from photonjax.machines import DigitalAccelerator
 from photonjax.workload import Workload
 
@@ -84,10 +82,8 @@ class Machine:
         )
         given = self.base.symbol_rate_hz
         faster = (1.0 + clock / self.corner_hz) / (1.0 + given / self.corner_hz)
-        thermal = [1.0 + 2.0 ** (e - self.corner_enob) for e in (enob, self.base.adc.enob)]
-        sharper = 2.0 ** (enob - self.base.adc.enob) * thermal[0] / thermal[1]
-        kept = self.base.input.bits
-        finer = 2.0 ** (choice.bits - kept) * kept / choice.bits
+        sharper = adc_factor(enob, self.base.adc.enob, self.corner_enob)
+        finer = dac_factor(choice.bits, self.base.input.bits)
         return set_fields(
             self.base,
             {

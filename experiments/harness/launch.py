@@ -26,7 +26,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from experiments.harness.errors import FinishedRun, UserError
-from experiments.harness.schema import check, check_given, describe, open_mappings, shown
+from experiments.harness.schema import (
+    check,
+    check_given,
+    check_truths,
+    describe,
+    open_mappings,
+    shown,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIGS = str(ROOT / "configs")
@@ -231,12 +238,28 @@ def _reason(error: Exception, schema: type) -> str:
     return f"config: {text}"
 
 
+def _check_truths(argument: str, schema: type) -> None:
+    """Refuse an override with 1 or "yes" for true."""
+    try:
+        given = OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return  # said when it is composed
+    if given.is_delete():
+        return
+    values = [given.value()]
+    if given.is_choice_sweep():
+        values = [v.value() if hasattr(v, "value") else v for v in given.value().list]
+    for value in values:
+        check_truths(schema, given.key_or_group, value)
+
+
 def _spell(argument: str, schema: type) -> list[str]:
     """An override as Hydra wants it: what is in an open mapping may be new, nothing else may."""
     if argument.startswith("-"):
         if "=" in argument:
             raise UserError(f"config: {argument!r}: write key=value, without dashes")
         return [argument]
+    _check_truths(argument, schema)
     mark, key, value = re.fullmatch(r"([+~]*)([^=]*)(.*)", argument, re.S).groups()  # type: ignore[union-attr]
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):
         return [argument]

@@ -91,6 +91,19 @@ def check_given(schema: type, path: str, value: Any) -> None:
         _check_value(value, *found, path)
 
 
+def check_truths(schema: type, path: str, value: Any) -> None:
+    """Refuse what is neither true nor false where that is asked for, in a value for the field at a dotted
+    path: OmegaConf takes 1 and 2, "yes" and "on" for true.
+    """
+    kind = (_at(schema, path) or (Any, {}))[0]
+    if kind is bool and not isinstance(value, bool):
+        raise UserError(f"{path}: {shown(value)} is not true or false")
+    if isinstance(value, (list, dict)):
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            where = _join(path, name) if isinstance(value, dict) else f"{path}[{name}]"
+            check_truths(schema, where, part)
+
+
 def _check_value(value: Any, kind: Any, rules: Mapping[str, Any], where: str) -> None:
     if kind is Any:  # what an open mapping holds is checked by what it is for
         return

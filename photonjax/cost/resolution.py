@@ -19,12 +19,13 @@ stay as they are set; memory moves as many bytes as the numbers have.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from photonjax.core.core import OpticalCore
 from photonjax.core.fields import get_field, set_fields
 from photonjax.machines.converters import adc_walden_j, dac_exponential_w
 
-__all__ = ["converter_factors", "rescale_converters"]
+__all__ = ["adc_factor", "converter_factors", "dac_factor", "rescale_converters"]
 
 
 def rescale_converters(core: OpticalCore, quoted: OpticalCore) -> OpticalCore:
@@ -51,6 +52,33 @@ def rescale_converters(core: OpticalCore, quoted: OpticalCore) -> OpticalCore:
     return set_fields(core, {field: get_field(core, field) * x for field, x in factors.items()})
 
 
+def dac_factor(bits: Any, quoted: Any) -> Any:
+    """By what to multiply a DAC's energy quoted at other bits.
+
+    >>> dac_factor(4, 8)
+    0.125
+    """
+    return dac_exponential_w(bits, 1.0) / dac_exponential_w(quoted, 1.0)
+
+
+def adc_factor(enob: Any, quoted: Any, corner: Any = None) -> Any:
+    """By what to multiply an ADC's energy quoted at other effective bits.
+
+    Args:
+      enob: effective bits; may be traced.
+      quoted: those of the quoted energy.
+      corner: effective bits at which thermal noise has doubled what Walden's law says, and above which
+        the energy goes with 4**ENOB: times 1 + 2**(enob - corner). None: Walden's law alone.
+
+    >>> adc_factor(10.0, 8.0), adc_factor(10.0, 8.0, corner=10.0)
+    (4.0, 6.4)
+    """
+    walden = adc_walden_j(enob) / adc_walden_j(quoted)
+    if corner is None:
+        return walden
+    return walden * (1.0 + 2.0 ** (enob - corner)) / (1.0 + 2.0 ** (quoted - corner))
+
+
 def converter_factors(
     core: OpticalCore, quoted: OpticalCore, known: Collection[str] = ()
 ) -> dict[str, float]:
@@ -67,10 +95,10 @@ def converter_factors(
     found = {}
     to, of = _dac_bits(core), _dac_bits(quoted)
     if to is not None and of is not None:
-        found["costs.dac_energy_j"] = dac_exponential_w(to, 1.0) / dac_exponential_w(of, 1.0)
+        found["costs.dac_energy_j"] = dac_factor(to, of)
     sharp, was = _adc_bits(core), _adc_bits(quoted)
     if sharp is not None and was is not None:
-        found["costs.adc_energy_j"] = adc_walden_j(sharp) / adc_walden_j(was)
+        found["costs.adc_energy_j"] = adc_factor(sharp, was)
     return {field: x for field, x in found.items() if x != 1.0 and field not in known}
 
 

@@ -173,6 +173,8 @@ WRITTEN = {
     "benchmark": {
         "product.shapes=[[1,2,3]]": "product.shapes[0]: [1, 2, 3] is not a pair [K, N]",
         "product.shapes=[[1,100000]]": "product.shapes[0][1]: 100000 is not an integer of 1 ... 32768",
+        "imports=on": "imports: 'on' is not true or false",
+        "imports=true,2": "imports: 2 is not true or false",
         "modes.cores={a: 3}": "modes.cores.a: 3 is not a mapping of OpticalCore fields",
     },
     "photons": {
@@ -185,6 +187,11 @@ WRITTEN = {
         "core.photons=-1": "core.photons: -1 is outside (0.0, inf), or null to leave it out",
         "core=3": "core: 3 is not a mapping, or one of coherent-crossbar, display-1024",
         "rules=[{pattern: [1], optical: true, dynamic: false}]": "rules[0].pattern: [1] is not text",
+        "rules=[{pattern: x, optical: 1}]": "rules[0].optical: 1 is not true or false",
+        "model.scan_layers=1": "model.scan_layers: 1 is not true or false",
+        "core.input.lookup=1": "core.input.lookup: 1 is not true or false",
+        "core.photons=true": "core.photons: true is not a number",
+        "windows=true": "windows: true is not an integer of 1 ... 100000",
         "windows=1000000": "windows: 1000000 is not an integer of 1 ... 100000",
         "digital.name=300-fJ-per-MAC": "digital.name: '300-fJ-per-MAC' is an energy per ",
     },

@@ -118,6 +118,18 @@ def test_a_bit_doubles_an_adc_below_its_corner_and_quadruples_it_above(load, mac
     assert adc(19.0) / adc(18.0) == pytest.approx(4.0, rel=0.01)
 
 
+def test_converters_follow_their_bits_as_everywhere(load, machine):
+    """Far below the corner of ADCs."""
+    choice = load("experiments.design.machine").Choice(1024, 4)
+    walden = dataclasses.replace(machine, corner_enob=40.0)
+    ours = walden.core(choice, math.log(1e9), 6.0, 1e5).costs
+    other = machine.base.replace(**{"input.bits": 4, "array.bits": 4, "adc.enob": 6.0})
+    theirs = pj.cost.rescale_converters(other, machine.base).costs
+    assert ours.dac_energy_j == pytest.approx(theirs.dac_energy_j, rel=1e-6)
+    assert ours.adc_energy_j == pytest.approx(theirs.adc_energy_j, rel=1e-6)
+    assert theirs.dac_energy_j < machine.base.costs.dac_energy_j / 7.9
+
+
 def test_gradient_finds_what_a_fine_grid_finds(load, machine, box):
     search, choice = (
         load("experiments.design.search"),
