@@ -26,6 +26,7 @@ from photonjax.command_machines import (
     make_digital,
 )
 from photonjax.core.core import OpticalCore
+from photonjax.core.limits import allowed
 from photonjax.extras import need
 from photonjax.files import check_writable, whole_file
 from photonjax.machines.files import is_file
@@ -155,7 +156,7 @@ def _count(text: str, low: int = 1, most: int = 2**31 - 1) -> int:
     except ValueError:
         value = low - 1
     if not low <= value <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {low} ... {most:,}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {allowed('an integer', low, most)}")
     return value
 
 

@@ -24,9 +24,10 @@ from typing import Any
 from omegaconf import MISSING
 
 from experiments.harness.errors import UserError, in_config
+from photonjax.core.limits import allowed
 from photonjax.core.pytree import brief
 
-BOUNDS = {"above": "above {}", "low": "of {} or more", "below": "below {}", "high": "of {} or less"}
+BOUNDS = ("low", "high", "above", "below")
 KINDS: dict[Any, str] = {
     int: "an integer",
     float: "a number",
@@ -114,7 +115,7 @@ def _check_value(value: Any, kind: Any, rules: Mapping[str, Any], where: str) ->
     if holder is None:
         right = isinstance(value, (float, int) if kind is float else kind)
         if not right or (isinstance(value, bool) and kind is not bool) or not _within(value, rules):
-            raise UserError(f"{where}: {shown(value)} is not {allowed(whole, rules)}")
+            raise UserError(f"{where}: {shown(value)} is not {_what(whole, rules)}")
         if value == "" and not rules.get("empty", True):
             raise UserError(f"{where}: is empty; give some text")
         if rules.get("name") and not re.fullmatch(r"\w([\w.+-]*\w)?", value):
@@ -165,21 +166,13 @@ def _within(value: Any, rules: Mapping[str, Any]) -> bool:
     return all(test(rules[name]) for name, test in tests.items() if name in rules)
 
 
-def allowed(kind: Any, rules: Mapping[str, Any]) -> str:
+def _what(kind: Any, rules: Mapping[str, Any]) -> str:
     """What a field takes, in words."""
-    optional = ", or null" if type(None) in typing.get_args(kind) else ""
+    optional = type(None) in typing.get_args(kind)
     if rules.get("choices") is not None:
-        return "one of " + ", ".join(str(c) for c in rules["choices"]) + optional
-    bounds = {name: _number(rules[name]) for name in BOUNDS if name in rules}
-    if {"low", "high"} <= set(bounds):
-        parts = [f"of {bounds['low']} ... {bounds['high']}"]
-    else:
-        parts = [BOUNDS[name].format(bound) for name, bound in bounds.items()]
-    return " ".join([KINDS[_present(kind)], " and ".join(parts)]).strip() + optional
-
-
-def _number(bound: float) -> str:
-    return str(bound) if isinstance(bound, int) else f"{bound:.12g}"
+        return "one of " + ", ".join(map(str, rules["choices"])) + ", or null" * optional
+    bounds = {name: rules[name] for name in BOUNDS if name in rules}
+    return in_config(allowed(KINDS[_present(kind)], **bounds, optional=optional))
 
 
 def describe(schema: type, path: str) -> str | None:
@@ -195,7 +188,7 @@ def _words(kind: Any, rules: Mapping[str, Any]) -> str:
     if holder in (list, dict):
         name = "a list" if holder is list else "a mapping"
         return name if of is Any else f"{name}, each {_words(of, rules)}"
-    return "a value" if kind is Any else allowed(kind, rules)
+    return "a value" if kind is Any else _what(kind, rules)
 
 
 def _at(schema: type, path: str) -> tuple[Any, Mapping[str, Any]] | None:

@@ -18,6 +18,7 @@ from photonjax.core.costs import CoreCosts
 from photonjax.core.custom import Custom
 from photonjax.core.encoding import Encoding
 from photonjax.core.fields import set_fields
+from photonjax.core.limits import allowed
 from photonjax.core.modulator import Input
 from photonjax.core.pytree import (
     Scalar,
@@ -87,7 +88,7 @@ class OpticalCore:
       >>> pj.OpticalCore(adc={"bits": 99})
       Traceback (most recent call last):
       ...
-      ValueError: OpticalCore.adc.bits = 99 is outside 1 ... 16, or None
+      ValueError: OpticalCore.adc.bits = 99 is not an integer of 1 ... 16, or None
     """
 
     rows: int = static(1024, low=1, high=1 << 16)
@@ -137,13 +138,13 @@ class OpticalCore:
         if isinstance(seed, np.integer):
             object.__setattr__(self, "chip_seed", seed := int(seed))
         if not jnp.issubdtype(getattr(seed, "dtype", None) or np.bool_, jnp.integer):
-            allowed = f"0 ... {2**32 - 1}, or an array of integers"
-            if isinstance(seed, bool) or not isinstance(seed, int):
-                raise TypeError(
-                    f"OpticalCore.chip_seed = {brief(seed)} is not an integer ({allowed})"
+            whole = isinstance(seed, int) and not isinstance(seed, bool)
+            if not whole or not 0 <= seed < 2**32:
+                error = ValueError if whole else TypeError
+                raise error(
+                    f"OpticalCore.chip_seed = {brief(seed)} is not "
+                    f"{allowed('an integer', 0, 2**32 - 1)}, or an array of integers"
                 )
-            if not 0 <= seed < 2**32:
-                raise ValueError(f"OpticalCore.chip_seed = {brief(seed)} is outside {allowed}")
         if self.costs is not None and not isinstance(self.costs, CoreCosts):
             raise TypeError(f"OpticalCore.costs = {brief(self.costs)} is not a CoreCosts, or None")
         self._check_light()

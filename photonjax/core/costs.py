@@ -76,7 +76,7 @@ class CoreCosts:
       >>> CoreCosts(wall_plug_efficiency=1.2)
       Traceback (most recent call last):
       ...
-      ValueError: OpticalCore.costs.wall_plug_efficiency = 1.2 is outside (0.0, 1.0]
+      ValueError: OpticalCore.costs.wall_plug_efficiency = 1.2 is not a number above 0 and up to 1
     """
 
     wavelength_m: Any = leaf(1550e-9, low=100e-9, high=20e-6)
@@ -144,7 +144,7 @@ class Memory:
     >>> Memory("registers", 1e-12, samples=-1)
     Traceback (most recent call last):
     ...
-    ValueError: Memory.samples = -1 is outside [0.0, inf)
+    ValueError: Memory.samples = -1 is not a number of 0 or more
     """
 
     name: str

@@ -89,7 +89,7 @@ def full_scale_of(name: str, given: Any, outputs: int = 1) -> Any:
     if isinstance(given, jax.Array) and not isinstance(given, jax.core.Tracer):
         with jax.ensure_compile_time_eval():
             known = np.asarray(given)
-    check_number(name, known, "(0, inf), or None for the core's own", above=0.0)
+    check_number(name, known, optional=True, above=0.0)
     shape = jnp.shape(given)
     if shape not in {(), (1,), (1, 1), (outputs,), (1, outputs)}:
         more = "" if outputs == 1 else f", or {outputs} of them, one for each output"

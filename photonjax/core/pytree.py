@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from photonjax.core.limits import allowed
+
 T = TypeVar("T", bound=type)
 
 Scalar = Any
@@ -217,11 +219,11 @@ def _check_static(name: str, value: Any, field: Any, hints: dict[str, Any]) -> N
         return
     if int in kinds:
         low, high = field.metadata["low"], field.metadata["high"]
-        allowed = f"{low} ... {high}" + (", or None" if optional else "")
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} = {brief(value)} is not an integer ({allowed})")
-        if not low <= value <= high:
-            raise ValueError(f"{name} = {brief(value)} is outside {allowed}")
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not low <= value <= high:
+            wanted = allowed("an integer", low, high, optional=optional)
+            error = ValueError if whole else TypeError
+            raise error(f"{name} = {brief(value)} is not {wanted}")
     elif bool in kinds:
         if not isinstance(value, bool):
             raise TypeError(f"{name} = {brief(value)} is not True or False")
@@ -238,20 +240,19 @@ def check_leaves(obj: Any) -> None:
     for field in dataclasses.fields(obj):
         if not field.metadata.get("leaf") or hints[field.name] is not Any:
             continue  # static, or a pytree of its own
-        value, limits = getattr(obj, field.name), field.metadata
-        name, allowed = f"{title_of(obj)}.{field.name}", _allowed(field)
+        value = getattr(obj, field.name)
+        name, limits = f"{title_of(obj)}.{field.name}", _limits(field)
         if value is None and field.default is not None:
-            raise ValueError(f"{name} is None; give a number ({allowed})")
+            raise ValueError(f"{name} is None; give {allowed('a number', **limits)}")
         if value is None or value is ...:  # the latter holds a place for a value that is elsewhere
             continue
-        check_number(name, value, allowed, **{k: limits[k] for k in _LIMITS if k in limits})
+        check_number(name, value, optional=field.default is None, **limits)
 
 
-_LIMITS = ("low", "high", "above")
-
-
-def check_number(name: str, value: Any, allowed: str, **limits: float) -> None:
+def check_number(name: str, value: Any, optional: bool = False, **limits: float) -> None:
     """Raise for what is no finite real number, or array of them, within ``low``, ``high`` and ``above``.
+
+    ``optional``: None would have been allowed, which the message says.
 
     Raises:
       TypeError, ValueError: with the name, the value and what is allowed.
@@ -259,7 +260,9 @@ def check_number(name: str, value: Any, allowed: str, **limits: float) -> None:
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     dtype = getattr(value, "dtype", type(value) if number else np.bool_)
     if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
-        raise TypeError(f"{name} = {brief(value)} is not a number ({allowed})")
+        raise TypeError(
+            f"{name} = {brief(value)} is not {allowed('a number', optional=optional, **limits)}"
+        )
     if not number and not isinstance(value, np.ndarray):
         return  # JAX's
     try:
@@ -269,7 +272,9 @@ def check_number(name: str, value: Any, allowed: str, **limits: float) -> None:
     low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
     within = (low <= numbers) & (numbers <= high) & (numbers > limits.get("above", -math.inf))
     if not (within & np.isfinite(numbers)).all():
-        raise ValueError(f"{name} = {brief(value)} is outside {allowed}")
+        raise ValueError(
+            f"{name} = {brief(value)} is not {allowed('a number', optional=optional, **limits)}"
+        )
 
 
 def brief(value: Any) -> str:
@@ -278,11 +283,10 @@ def brief(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _allowed(field: Any) -> str:
-    limits = field.metadata
-    opening = f"({limits['above']}" if "above" in limits else f"[{limits.get('low', '-inf')}"
-    closing = f"{limits['high']}]" if "high" in limits else "inf)"
-    return f"{opening}, {closing}" + (", or None to leave it out" if field.default is None else "")
+def _limits(field: Any) -> dict[str, Any]:
+    return {
+        name: field.metadata[name] for name in ("low", "high", "above") if name in field.metadata
+    }
 
 
 def present(stage: Any, *drawn: str) -> bool:

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from photonjax.core.limits import allowed
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +118,9 @@ def quantize(
     if not hasattr(x, "dtype") or not jnp.issubdtype(kind, jnp.floating):
         raise TypeError(f"quantize: x is {kind}; convert it to an array of a floating dtype first")
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
-        raise ValueError(f"quantize: bits = {bits!r} is outside 2 ... 8 (int8 storage)")
+        raise ValueError(
+            f"quantize: bits = {bits!r} is not {allowed('an integer', 2, 8)} (int8 storage)"
+        )
     wanted = tuple(range(x.ndim)) if contracting is None else contracting
     axes = tuple(sorted(named_axes("quantize", wanted, x.shape)))
     x = x.astype(jnp.float32)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from photonjax.core import random
+from photonjax.core.limits import allowed
 
 if TYPE_CHECKING:
     from photonjax.core.core import OpticalCore
@@ -51,7 +52,7 @@ def _number(part: Any) -> Any:
     if not whole and not jnp.issubdtype(getattr(part, "dtype", float), jnp.integer):
         raise TypeError(f"site = {part!r} is neither a parameter's path nor an integer")
     if whole and not 0 <= part < 2**32:
-        raise ValueError(f"site = {part} is outside 0 ... {2**32 - 1}")
+        raise ValueError(f"site = {part} is not {allowed('an integer', 0, 2**32 - 1)}")
     return part
 
 

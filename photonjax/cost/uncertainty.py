@@ -18,6 +18,7 @@ import numpy as np
 
 from photonjax.core.core import OpticalCore
 from photonjax.core.fields import get_field, set_fields
+from photonjax.core.limits import allowed
 from photonjax.core.pytree import brief
 from photonjax.cost.resolution import converter_factors
 from photonjax.machines import Number, digital, optical, optical_names, sources
@@ -172,9 +173,9 @@ def draw(numbers: Mapping[K, Number], samples: int, seed: int = 0) -> dict[K, np
     from scipy.stats import qmc  # takes a third of a second
 
     if not 1 <= samples <= MOST_SAMPLES:
-        raise ValueError(f"samples = {samples} is outside 1 ... {MOST_SAMPLES:,}")
+        raise ValueError(f"samples = {samples} is not {allowed('an integer', 1, MOST_SAMPLES)}")
     if not 0 <= seed < 2**32:
-        raise ValueError(f"seed = {seed} is outside 0 ... {2**32 - 1}")
+        raise ValueError(f"seed = {seed} is not {allowed('an integer', 0, 2**32 - 1)}")
     ranged = {name: n for name, n in numbers.items() if n.low is not None and n.high is not None}
     drawn = {name: np.full(samples, float(n.value)) for name, n in numbers.items()}
     if ranged:

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from photonjax.core.limits import allowed
+
 if TYPE_CHECKING:
     import datasets
     import tokenizers
@@ -107,7 +109,7 @@ def tokenize_counted(
     """
     _check_text(dataset)
     if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; it must be at least 1")
+        raise ValueError(f"limit = {limit} is not {allowed('an integer', 1)}")
     between = _encode(tokenizer, separator, None)
     pieces: list[np.ndarray] = []
     total = documents = characters = 0
@@ -169,15 +171,17 @@ def document_windows(
     documents = count if documents is None else documents
     for name, value in (("length", length), ("count", count), ("documents", documents)):
         if value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1")
+            raise ValueError(f"{name} = {value} is not {allowed('an integer', 1)}")
     if documents > count:
-        raise ValueError(f"documents is {documents}; it must be at most count, {count} windows")
+        raise ValueError(
+            f"documents = {documents} is not {allowed('an integer', 1, count)} (count)"
+        )
     _check_text(dataset)
     each = -(-count // documents)
     start = start_tokens(tokenizer)
     size = length - start.size
     if size < 1:
-        raise ValueError(f"length is {length}; it must be at least {start.size + 1}")
+        raise ValueError(f"length = {length} is not {allowed('an integer', start.size + 1)}")
     found: list[np.ndarray] = []
     characters = 0
     for row in dataset:
@@ -273,11 +277,11 @@ def windows(
     tokens, before = np.asarray(tokens), np.asarray(start, np.int32)
     size = length - before.size
     if size < 1:
-        raise ValueError(f"length is {length}; it must be at least {before.size + 1}")
+        raise ValueError(f"length = {length} is not {allowed('an integer', before.size + 1)}")
     stride = size if stride is None else stride
     for name, value in (("stride", stride), ("count", count)):
         if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1")
+            raise ValueError(f"{name} = {value} is not {allowed('an integer', 1)}")
     if tokens.ndim != 1:
         raise ValueError(f"tokens has shape {tokens.shape}; it must be one stream, [n]")
     if tokens.size < size:

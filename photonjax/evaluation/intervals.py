@@ -35,6 +35,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from photonjax.core.limits import allowed
+
 CONFIDENCE = 0.95
 
 
@@ -114,7 +116,9 @@ def ratio_percent(log_ratios: npt.ArrayLike, confidence: float = CONFIDENCE) -> 
 
 def _check(confidence: float) -> None:
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence: {confidence!r} is not between 0 and 1")
+        raise ValueError(
+            f"confidence = {confidence!r} is not {allowed('a number', above=0, below=1)}"
+        )
 
 
 def _student(mean: float, error: float, freedom: float, confidence: float) -> Interval:

@@ -88,7 +88,7 @@ class DigitalAccelerator:
                     raise ValueError(
                         f"{where}: unknown precision; choose one of {', '.join(DTYPE_BITS)}"
                     )
-                check_number(where, value, "(0.0, inf)", above=0.0)
+                check_number(where, value, above=0.0)
 
     def rate(self, dtype: str) -> Any:
         """Peak rate of products in ``dtype`` [operations/s]; ``ValueError`` lists the known ones."""

@@ -58,6 +58,8 @@ import math
 import statistics
 from typing import Any
 
+from photonjax.core.limits import allowed
+
 __all__ = [
     "gaussian_crest",
     "mesh_full_scale",
@@ -150,4 +152,4 @@ def _element_variance(modes: int, phase: Any, splitter: Any) -> Any:
 
 def _check_modes(modes: int) -> None:
     if isinstance(modes, bool) or not isinstance(modes, int) or modes < 2:
-        raise ValueError(f"{modes!r} modes: a mesh needs an integer of 2 or more")
+        raise ValueError(f"modes = {modes!r} is not {allowed('an integer', 2)}")

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+from photonjax.core.limits import allowed
 from photonjax.models.scaling import LongRopeScaling, RopeScaling, YarnScaling, positive
 
 __all__ = ["ACTIVATIONS", "DecoderConfig", "LongRopeScaling", "RopeScaling", "YarnScaling"]
@@ -112,12 +113,19 @@ class DecoderConfig:
         if self.num_kv_heads is None:
             object.__setattr__(self, "num_kv_heads", self.num_heads)
         for field in (*sizes.split(), "num_kv_heads"):
-            self._check(field, _whole, "must be an integer of at least 1")
+            self._check(field, _whole, f"must be {allowed('an integer', 1)}")
         counts = "sliding_window global_every no_rope_every num_experts experts_per_token"
         for field in counts.split():
-            self._check(field, _whole, "must be an integer of at least 1, or None", optional=True)
+            self._check(
+                field, _whole, f"must be {allowed('an integer', 1, optional=True)}", optional=True
+            )
         for field, most in MOST.items():
-            self._check(field, lambda n, m=most: n <= m, f"must be at most {most:,}", optional=True)
+            self._check(
+                field,
+                lambda n, m=most: n <= m,
+                f"must be {allowed('an integer', 1, most)}",
+                optional=True,
+            )
         if self.num_heads % self.num_kv_heads:
             self._refuse("num_kv_heads", f"must divide num_heads={self.num_heads}")
         if self.head_dim is None:
@@ -129,20 +137,25 @@ class DecoderConfig:
         self._check(
             "head_dim",
             lambda value: _whole(value) and value % 2 == 0,
-            "must be an even integer of at least 2 (rotary positions turn pairs)",
+            f"must be {allowed('an even integer', 2)} (rotary positions turn pairs)",
         )
         self._check(
             "rotary_dim",
             lambda n: _whole(n) and n % 2 == 0 and n <= self.head_dim,
-            f"must be an even integer from 2 to head_dim={self.head_dim}, or None",
+            f"must be {allowed('an even integer', 2, self.head_dim, optional=True)} (head_dim)",
             optional=True,
         )
         if self.rotary_dim == self.head_dim:
             object.__setattr__(self, "rotary_dim", None)
         for field in ("rope_theta", "norm_eps"):
-            self._check(field, positive, "must be a finite number above 0")
+            self._check(field, positive, f"must be {allowed('a number', above=0)}")
         for field in ("query_scale", "scores_cap", "logits_cap", "local_rope_theta"):
-            self._check(field, positive, "must be a finite number above 0, or None", optional=True)
+            self._check(
+                field,
+                positive,
+                f"must be {allowed('a number', above=0, optional=True)}",
+                optional=True,
+            )
         for flag in dataclasses.fields(self):
             if flag.type == "bool":
                 self._check(
@@ -175,11 +188,14 @@ class DecoderConfig:
         if (self.num_experts is None) != (self.experts_per_token is None):
             self._refuse("experts_per_token", "goes with num_experts: give both or neither")
         if self.experts_per_token is not None and self.experts_per_token > self.num_experts:  # type: ignore[operator]
-            self._refuse("experts_per_token", f"must be at most num_experts={self.num_experts}")
+            self._refuse(
+                "experts_per_token",
+                f"must be {allowed('an integer', 1, self.num_experts)} (num_experts)",
+            )
 
-    def _check(self, field: str, allowed: Any, remedy: str, optional: bool = False) -> None:
+    def _check(self, field: str, right: Any, remedy: str, optional: bool = False) -> None:
         value = getattr(self, field)
-        if not (optional and value is None) and not allowed(value):
+        if not (optional and value is None) and not right(value):
             self._refuse(field, remedy)
 
     def _refuse(self, field: str, remedy: str) -> None:

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from photonjax.core.limits import allowed
 from photonjax.models.layers import ScannedLayers, make_layers, run_layers
 from photonjax.models.parts import (
     Head,
@@ -69,8 +70,9 @@ class GPT2Config:
             value = getattr(self, field.name)
             kind = (int, float) if field.type == "float" else int
             if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < 2**63:
+                words = "a number" if field.type == "float" else "an integer"
                 raise ValueError(
-                    f"GPT2Config.{field.name}={value!r:.100}: must be above 0 ({field.type})"
+                    f"GPT2Config.{field.name}={value!r:.100}: must be {allowed(words, above=0)}"
                 )
         if self.hidden_size % self.num_heads:
             raise ValueError(

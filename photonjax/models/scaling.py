@@ -14,6 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from photonjax.core.limits import allowed
+
 __all__ = ["LongRopeScaling", "RopeScaling", "YarnScaling", "positive"]
 
 
@@ -34,7 +36,7 @@ def positive(value: Any) -> bool:
 def _check(scaling: Any, *values: Any) -> None:
     for value in values:
         if not positive(value):
-            raise ValueError(f"{scaling!r:.300}: every number must be finite and above 0")
+            raise ValueError(f"{scaling!r:.300}: each must be {allowed('a number', above=0)}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from photonjax.core.limits import allowed
 from photonjax.core.pytree import brief
 from photonjax.models.abstract import ModelConfig, abstract_model
 from photonjax.models.config import DecoderConfig
@@ -58,7 +59,7 @@ def prefill_workload(
         raise TypeError(f"model = {brief(model)} is neither a name nor a configuration of a model")
     for name, value in (("tokens", tokens), ("batch", batch)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r}: must be an integer of at least 1")
+            raise ValueError(f"{name}={value!r}: must be {allowed('an integer', 1)}")
     if isinstance(config, DecoderConfig):
         config = dataclasses.replace(config, max_length=max(tokens, config.max_length))
     graph, state = nnx.split(abstract_model(config, dtype=dtype))

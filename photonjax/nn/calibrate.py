@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -14,6 +13,8 @@ import numpy as np
 from flax import nnx
 
 from photonjax.core.core import OpticalCore
+from photonjax.core.limits import allowed
+from photonjax.core.pytree import check_number
 from photonjax.nn.arguments import Call, Fixed, is_array
 from photonjax.nn.gauges import RangeFinder
 from photonjax.nn.nnx import SiteMeasurement, optical_dots, set_ranges
@@ -79,8 +80,8 @@ def calibrate(
       >>> g.with_ranges(ranges)(None, {"up": jnp.ones((8, 4))}, jnp.ones((2, 8))).shape
       (2, 4)
     """
-    _check_number("margin", margin, 1.0, math.inf, "a finite number of 1 or more")
-    _check_number("quantile", quantile, 0.0, 1.0, "a number above 0, up to 1")
+    _check_number("margin", margin, low=1)
+    _check_number("quantile", quantile, above=0, high=1)
     finder = RangeFinder(float(quantile))
     if isinstance(model, nnx.Module):
         calls = _calls(args, kwargs, batches, ())
@@ -102,11 +103,12 @@ def calibrate(
     return _ranges(*_of_function(function, finder, calls), float(margin))
 
 
-def _check_number(name: str, value: Any, low: float, high: float, allowed: str) -> None:
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    inside = number and math.isfinite(value) and low <= value <= high
-    if not inside or (name == "quantile" and value == 0):
-        raise ValueError(f"calibrate: {name} = {value!r:.60} is not {allowed}")
+def _check_number(name: str, value: Any, **limits: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise ValueError(
+            f"calibrate: {name} = {value!r:.60} is not {allowed('a number', **limits)}"
+        )
+    check_number(f"calibrate: {name}", value, **limits)
 
 
 def _calls(

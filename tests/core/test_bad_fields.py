@@ -109,7 +109,9 @@ def test_seeds_are_integers():
 
 
 def test_costs_are_named_where_they_stand():
-    with pytest.raises(ValueError, match=r"OpticalCore\.costs\.cores = 0 is outside 1 \.\.\."):
+    with pytest.raises(
+        ValueError, match=r"OpticalCore\.costs\.cores = 0 is not an integer of 1 \.\.\."
+    ):
         CoreCosts(cores=0)
     with pytest.raises(TypeError, match=r"OpticalCore\.costs has no field 'coars'"):
         CoreCosts(coars=2)

@@ -17,7 +17,7 @@ def test_a_range_is_positive_and_finite(value):
     for name, core in (("adc_range", CORE), ("input_range", STATIC)):
         if name == "input_range" and np.ndim(value):
             continue
-        with pytest.raises(ValueError, match=rf"{name} = .* is outside \(0, inf\)"):
+        with pytest.raises(ValueError, match=rf"{name} = .* is not a number above 0"):
             pj.optical_matmul(X, W, core=core, **{name: value})
         with pytest.raises(ValueError, match=f"{name} = "):  # a constant of a traced program
             jax.jit(lambda x, n=name, c=core: pj.optical_matmul(x, W, core=c, **{n: value}))(X)
@@ -134,7 +134,7 @@ def test_what_is_no_operand_no_core_no_site():
         ):
             pj.optical_matmul(X, W, core=CORE, site=site)
     for site in (-1, 2**32):
-        with pytest.raises(ValueError, match=f"site = {site} is outside"):
+        with pytest.raises(ValueError, match=f"site = {site} is not an integer of"):
             pj.optical_matmul(X, W, core=CORE, site=site)
     with pytest.raises(ValueError, match=r"dimension_numbers = \(\(\(1.7"):
         pj.optical_dot_general(X, W, (((1.7,), (0.2,)), ((), ())), core=CORE)
@@ -156,10 +156,10 @@ def test_integers_of_numpy_are_integers():
     plain = pj.OpticalCore(rows=64, cols=32, averages=2, chip_seed=7, adc={"bits": 6})
     assert made == plain and repr(made) == repr(plain)
     assert jax.tree.structure(made) == jax.tree.structure(plain)
-    with pytest.raises(ValueError, match="rows = 0 is outside"):
+    with pytest.raises(ValueError, match="rows = 0 is not an integer of"):
         pj.OpticalCore(rows=np.int64(0))
     for seed in (np.int64(-1), np.uint64(2**32)):
-        with pytest.raises(ValueError, match=f"chip_seed = {seed} is outside"):
+        with pytest.raises(ValueError, match=f"chip_seed = {seed} is not an integer of"):
             pj.OpticalCore(chip_seed=seed)
 
 

@@ -107,5 +107,5 @@ def test_changes_in_percent_over_dies():
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -1.0, math.nan])
 def test_confidence_is_a_fraction(confidence):
-    with pytest.raises(ValueError, match="confidence: .* is not between 0 and 1"):
+    with pytest.raises(ValueError, match="confidence = .* is not a number above 0 and below 1"):
         mean_interval([1.0, 2.0], confidence)

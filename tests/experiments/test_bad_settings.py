@@ -150,7 +150,7 @@ def test_every_number_has_bounds(experiment):
 # As written on the command line: what was a traceback, or an error after the model was loaded.
 WRITTEN = {
     "design": {
-        "corner_hz=null": "corner_hz: null is not a number above 0 and of 1e+15 or less",
+        "corner_hz=null": "corner_hz: null is not a number above 0 and up to 1e+15",
         "photons=[1]": "photons: [1.0] is not [low, high] with low < high",
         "cells=9007199254740992": "cells: 9007199254740992 are 137,438,953,472 arrays of 256 x 256; ",
         "machine=ideal": "machine: 'ideal' has no adc.enob or no input.bits; take ",
@@ -158,21 +158,21 @@ WRITTEN = {
     },
     "energy": {
         "models=3": "models: 3 is not a list, each text",
-        "contexts=[1e20]": "contexts[0]: 1e+20 is not an integer of 1 ... 2147483647",
+        "contexts=[1e20]": "contexts[0]: 1e+20 is not an integer of 1 ... 2,147,483,647",
         "cores=[{name: display-1024, fields: 3}]": "cores[0] has no field 'fields'; known: rows",
-        "cores=[{name: display-1024, adc: {bits: 99}}]": "cores[0].adc.bits: 99 is outside 1 ... 16, or null",
-        "cores=[{name: display-1024, costs.load_time_s: -1}]": "cores[0].costs.load_time_s: -1 is outside",
+        "cores=[{name: display-1024, adc: {bits: 99}}]": "cores[0].adc.bits: 99 is not an integer of 1 ...",
+        "cores=[{name: display-1024, costs.load_time_s: -1}]": "cores[0].costs.load_time_s: -1 is not a ",
         "cores=[{name: display-1024, label: [1]}]": "cores[0].label: [1] is not a name",
         "cores=[3]": "cores[0]: 3 is not a machine's name, or a mapping of its name and fields",
-        "samples=100000000000": "samples: 100000000000 is not an integer of 1 ... 1000000",
+        "samples=100000000000": "samples: 100000000000 is not an integer of 1 ... 1,000,000",
     },
     "scaling": {
         "machine={name: display-1024, input: {curve: zig}}": "machine.input.curve: 'zig'; choose one of",
-        "matrix.array=[64,100000]": "matrix.array[1]: 100000 is not an integer of 1 ... 65536",
+        "matrix.array=[64,100000]": "matrix.array[1]: 100000 is not an integer of 1 ... 65,536",
     },
     "benchmark": {
         "product.shapes=[[1,2,3]]": "product.shapes[0]: [1, 2, 3] is not a pair [K, N]",
-        "product.shapes=[[1,100000]]": "product.shapes[0][1]: 100000 is not an integer of 1 ... 32768",
+        "product.shapes=[[1,100000]]": "product.shapes[0][1]: 100000 is not an integer of 1 ... 32,768",
         "imports=on": "imports: 'on' is not true or false",
         "imports=true,2": "imports: 2 is not true or false",
         "modes.cores={a: 3}": "modes.cores.a: 3 is not a mapping of OpticalCore fields",
@@ -184,23 +184,23 @@ WRITTEN = {
         "data.corpus=nope": "data.corpus: no corpus is called 'nope'; there are ",
     },
     "evaluate": {
-        "core.photons=-1": "core.photons: -1 is outside (0.0, inf), or null to leave it out",
+        "core.photons=-1": "core.photons: -1 is not a number above 0, or null",
         "core=3": "core: 3 is not a mapping, or one of coherent-crossbar, display-1024",
         "rules=[{pattern: [1], optical: true, dynamic: false}]": "rules[0].pattern: [1] is not text",
         "rules=[{pattern: x, optical: 1}]": "rules[0].optical: 1 is not true or false",
         "model.scan_layers=1": "model.scan_layers: 1 is not true or false",
         "core.input.lookup=1": "core.input.lookup: 1 is not true or false",
         "core.photons=true": "core.photons: true is not a number",
-        "windows=true": "windows: true is not an integer of 1 ... 100000",
-        "windows=1000000": "windows: 1000000 is not an integer of 1 ... 100000",
+        "windows=true": "windows: true is not an integer of 1 ... 100,000",
+        "windows=1000000": "windows: 1000000 is not an integer of 1 ... 100,000",
         "digital.name=300-fJ-per-MAC": "digital.name: '300-fJ-per-MAC' is an energy per ",
     },
     "digits": {
         "weights=nowhere.pt": "weights: nowhere.pt does not exist",
-        "core.photons=[1]": "core.photons: [1] is not a number ((0.0, inf), or null to leave it out)",
+        "core.photons=[1]": "core.photons: [1] is not a number above 0, or null",
     },
     "overhead": {
-        "core.adc.bits=many": "core.adc.bits: 'many' is not an integer (1 ... 16, or null)"
+        "core.adc.bits=many": "core.adc.bits: 'many' is not an integer of 1 ... 16, or null"
     },
     "claims": {
         "energy.accelerators.int8=3": "energy.accelerators.int8: 3 is not a mapping, each text",

@@ -221,7 +221,7 @@ def test_mesh_functions_are_differentiable():
     assert float(many[1]) == pytest.approx(meshes.mesh_matrix_error(64, 0.02), rel=1e-5)
     assert float(jax.grad(rings.ring_crosstalk)(3.0)) == pytest.approx(-24 / 37**2, rel=1e-5)
     for modes in (1, 2.0, True):
-        with pytest.raises(ValueError, match="a mesh needs an integer of 2 or more"):
+        with pytest.raises(ValueError, match="is not an integer of 2 or more"):
             meshes.mesh_weight_noise(modes, 0.01)
 
 

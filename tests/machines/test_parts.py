@@ -43,7 +43,7 @@ def test_lightening_transformer_laser_by_hand():
 
 @pytest.mark.parametrize("bits", [1, 9, 4.5, None])
 def test_bits_its_converters_do_not_reach_are_refused(bits):
-    with pytest.raises(ValueError, match=r"bits = .* is outside 2 \.\.\. 8"):
+    with pytest.raises(ValueError, match=r"bits = .* is not an integer of 2 \.\.\. 8"):
         lightening_transformer(bits)
 
 

@@ -327,16 +327,14 @@ def test_a_static_input_range_of_nothing_is_refused():
 
 @pytest.mark.parametrize("margin", [math.inf, math.nan, 0, -1, 0.99, True, "2", None])
 def test_margins_that_are_none(margin):
-    with pytest.raises(
-        ValueError, match=r"calibrate: margin = .* is not a finite number of 1 or more"
-    ):
+    with pytest.raises(ValueError, match=r"calibrate: margin = .* is not a number of 1 or more"):
         pj.calibrate(linear(), X, margin=margin)
 
 
 @pytest.mark.parametrize("quantile", [0, -0.5, 1.5, math.nan, "0.9", None])
 def test_quantiles_that_are_none(quantile):
     with pytest.raises(
-        ValueError, match=r"calibrate: quantile = .* is not a number above 0, up to 1"
+        ValueError, match=r"calibrate: quantile = .* is not a number above 0 and up to 1"
     ):
         pj.calibrate(linear(), X, quantile=quantile)
 

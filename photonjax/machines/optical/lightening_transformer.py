@@ -11,6 +11,7 @@ import math
 
 from photonjax.core.core import OpticalCore
 from photonjax.core.costs import PHOTON_J_M, Memory, SharedCosts
+from photonjax.core.limits import allowed
 from photonjax.machines.converters import adc_linear_w, dac_exponential_w
 from photonjax.machines.named import NamedMachine
 from photonjax.machines.number import Number
@@ -114,7 +115,9 @@ def lightening_transformer(bits: int = 4) -> Assembly:
       (0.77, 60.3)
     """
     if bits not in range(2, 9):
-        raise ValueError(f"lightening_transformer: bits = {bits!r} is outside 2 ... 8")
+        raise ValueError(
+            f"lightening_transformer: bits = {bits!r} is not {allowed('an integer', 2, 8)}"
+        )
     d = {name: number.value for name, number in NUMBERS.items()}
     rate, size, tiles, per_tile = d["clock"], d["core"], d["tiles"], d["cores_per_tile"]
     cores, pairs = tiles * per_tile, size * size

@@ -166,7 +166,7 @@ REFUSED = {
     ),
     "value": (
         ["cores=[{name: display-1024, photons: -1.0}]"],
-        r"cores\[0\].photons: -1.0 is outside",
+        r"cores\[0\].photons: -1.0 is not a number",
     ),
     "two cores of one name": (
         ["cores=[display-1024,{name: display-1024, photons: 9.0}]"],

@@ -58,7 +58,7 @@ def test_jobs_in_processes_each_with_a_directory(sweep):
 def test_a_job_that_cannot_be_does_not_stop_the_others_and_finished_ones_stay(sweep):
     done, place = sweep("repeats=0,1")
     assert done.returncode == 1
-    assert done.stderr.rstrip().endswith("error: repeats: 0 is not an integer of 1 ... 10000")
+    assert done.stderr.rstrip().endswith("error: repeats: 0 is not an integer of 1 ... 10,000")
     assert "repeats=0" in done.stderr and "Traceback" not in done.stderr
     assert not list((place / "0").iterdir())
     before = (place / "1" / "metrics.json").read_bytes()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from experiments.harness.errors import UserError
-from experiments.harness.schema import allowed, check, describe, open_mappings, setting
+from experiments.harness.schema import check, describe, open_mappings, setting
 
 
 @dataclasses.dataclass
@@ -26,6 +26,7 @@ class Whole:
     sizes: list[list[int]] = setting(low=1)
     most: int | None = setting(low=2)
     open: dict[str, float] = setting(low=0.0)
+    flag: bool = setting()
 
 
 def whole(**changes: Any) -> Whole:
@@ -37,6 +38,7 @@ def whole(**changes: Any) -> Whole:
         sizes=[[1, 2]],
         most=None,
         open={"a": 1.0},
+        flag=True,
     )
     return Whole(**(good | changes))
 
@@ -92,7 +94,7 @@ def test_words_for_a_dotted_path():
     assert describe(Whole, "sizes[0][1]") == "an integer of 1 or more"
     assert describe(Whole, "sizes") == "a list, each a list, each an integer of 1 or more"
     assert describe(Whole, "nothing") is None
-    assert allowed(bool, {}) == "true or false"
+    assert describe(Whole, "flag") == "true or false"
 
 
 def test_open_mappings_are_found():

@@ -61,6 +61,6 @@ def test_the_function_by_hand_is_the_one_transformed(overhead):
 
 def test_sizes_are_checked():
     with pytest.raises(
-        harness.UserError, match=r"stack.tokens: 0 is not an integer of 1 ... 131072"
+        harness.UserError, match=r"stack.tokens: 0 is not an integer of 1 ... 131,072"
     ):
         harness.load_config("overhead", Overhead, ["stack.tokens=0"])

@@ -141,12 +141,15 @@ REFUSED = {
         ["context=[64]"],
         r"context: \[64\]: an exponent takes two different sizes or more",
     ),
-    "size": (["batch.sizes=[0,1]"], r"batch.sizes\[0\]: 0 is not an integer of 1 ... 2147483647"),
+    "size": (
+        ["batch.sizes=[0,1]"],
+        r"batch.sizes\[0\]: 0 is not an integer of 1 ... 2,147,483,647",
+    ),
     "sizes of several kinds": (["context=[a,64]"], r"context\[0\]: 'a' is not an integer"),
     "text": (["matrix.tokens=many"], r"matrix.tokens: 'many' is not an integer"),
     "array": (
         ["matrix.array=[64,100000]"],
-        r"matrix.array\[1\]: 100000 is not an integer of 1 \.\.\. 65536",
+        r"matrix.array\[1\]: 100000 is not an integer of 1 \.\.\. 65,536",
     ),
     "width": (["width.sizes=[192,200]"], r"width.sizes: width = 200: .* choose a multiple of 192"),
     "power": (["matrix.photons_exponent=x"], r"matrix.photons_exponent: 'x' is not a number"),
