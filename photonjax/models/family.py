@@ -238,3 +238,26 @@ def global_every(local: Sequence[bool]) -> int | None:
     if list(local) != [every is None or (i + 1) % every != 0 for i in range(len(local))]:
         raise ValueError("global layers must come at a fixed interval, each the last of its period")
     return every
+
+
+def names_with_biases(
+    parts: Mapping[str, tuple[str, str]], outside: Mapping[str, str], layer: str, column: int
+) -> dict[str, str]:
+    """Names where every part of a layer has a bias: norms a scale beside it, products a kernel.
+
+    Args:
+      parts: Hugging Face's name and GGUF's, by path within a layer.
+      outside: names outside of the layers, by path.
+      layer: what stands before the names of a layer's parts.
+      column: which of the two names.
+
+    >>> names_with_biases({"attn/o_proj": ("attn.c_proj", "attn_output")}, {}, "blk.{}.", 1)
+    {'layers/{}/attn/o_proj/kernel': 'blk.{}.attn_output.weight',
+     'layers/{}/attn/o_proj/bias': 'blk.{}.attn_output.bias'}
+    """
+    names = dict(outside)
+    for path, theirs in parts.items():
+        weight = "scale" if path.endswith("norm") else "kernel"
+        names[f"layers/{{}}/{path}/{weight}"] = f"{layer}{theirs[column]}.weight"
+        names[f"layers/{{}}/{path}/bias"] = f"{layer}{theirs[column]}.bias"
+    return names

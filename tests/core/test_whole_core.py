@@ -1,10 +1,6 @@
 """Any core the constructor accepts, and all sources at once: finite, repeatable, and a JAX function."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -17,6 +13,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 import photonjax as pj
+from tests.devices import run_on
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 
@@ -288,17 +285,6 @@ def test_batch_axes_are_products_of_their_own():
 
 def test_every_source_is_the_same_on_every_mesh():
     """Five cores with all sources on, sharded over data, columns and rows: the bits of one device."""
-    program = Path(__file__).parent / "mesh_sources_program.py"
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "JAX_PLATFORMS": "cpu",
-        "PHOTONJAX_ARITHMETIC": "int8",
-        "PYTHONPATH": str(Path(pj.__file__).parents[1]),
-    }
-    done = subprocess.run(
-        [sys.executable, str(program)], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout)
+    found = run_on(8, Path(__file__).with_name("mesh_sources_program.py"))
     assert len(found) == 5 and all(len(layouts) == 2 for layouts in found.values())
     assert {name: layouts for name, layouts in found.items() if any(layouts.values())} == {}

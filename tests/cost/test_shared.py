@@ -140,14 +140,8 @@ def test_analog_sums_save_conversions(accumulation, readout_sharing, readouts):
 
 
 def test_both_operands_are_modulated_and_nothing_is_loaded():
-    core = machine(
-        **SHARED,
-        dac_energy_j=1.0,
-        modulator_energy_j=2.0,
-        load_time_s=100.0,
-        load_energy_j=1.0,
-        hold_power_w=1.0,
-    )
+    loading = dict(load_time_s=100.0, load_energy_j=1.0, hold_power_w=1.0)
+    core = machine(**SHARED, **loading, dac_energy_j=1.0, modulator_energy_j=2.0)
     cost = cost_of(PRODUCT, core=core)
     joules = cost.by_component()
     assert joules["dac"] == 60 + 180 and joules["modulator"] == 2 * (60 + 180)

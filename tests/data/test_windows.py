@@ -105,7 +105,7 @@ def test_bad_corpora(tokenizer):
     for texts in ([], [""], [None]):
         with pytest.raises(ValueError, match="no tokens"):
             tokenize(Corpus(texts), tokenizer)
-    with pytest.raises(ValueError, match="limit is 0"):
+    with pytest.raises(ValueError, match="limit = 0 is not an integer"):
         tokenize(Corpus(["a"]), tokenizer, limit=0)
 
 

@@ -36,10 +36,16 @@ def tokens():
     return np.random.default_rng(0).integers(0, 64, (4, 12)).astype(np.int32)
 
 
+def evaluate(model, tokens, **options):
+    """Three windows on three rungs, two of them measured."""
+    rungs = {"noisy": NOISY, "quiet": QUIET, "dim": DIM}
+    options |= dict(calibration=tokens[3:], measure_windows=2)
+    return evaluation.evaluate(model, tokens[:3], rungs, **options)
+
+
 @pytest.fixture(scope="module")
 def found(model, tokens):
-    rungs = {"noisy": NOISY, "quiet": QUIET, "dim": DIM}
-    return evaluation.evaluate(model, tokens[:3], rungs, calibration=tokens[3:], measure_windows=2)
+    return evaluate(model, tokens)
 
 
 def test_numbers_follow_from_the_logits(found, model, tokens):
@@ -122,12 +128,9 @@ def test_what_is_known_is_not_done_again(model, tokens, found):
     kept: dict[int, dict] = {}
     seen: list[tuple[str, int, int | None]] = []
     known = [{n: r.windows[i] for n, r in found.results.items()} for i in range(2)]
-    again = evaluation.evaluate(
+    again = evaluate(
         model,
-        tokens[:3],
-        {"noisy": NOISY, "quiet": QUIET, "dim": DIM},
-        calibration=tokens[3:],
-        measure_windows=2,
+        tokens,
         known=known,
         keep=lambda i, rows: kept.update({i: rows}),
         watch=lambda *stage: seen.append(stage),
@@ -141,14 +144,7 @@ def test_what_is_known_is_not_done_again(model, tokens, found):
 
 
 def test_groups_of_rungs_give_the_same(model, tokens, found):
-    again = evaluation.evaluate(
-        model,
-        tokens[:3],
-        {"noisy": NOISY, "quiet": QUIET, "dim": DIM},
-        calibration=tokens[3:],
-        measure_windows=2,
-        at_once=1,
-    )
+    again = evaluate(model, tokens, at_once=1)
     for name in found.results:
         assert again[name].perplexity == pytest.approx(found[name].perplexity, rel=1e-6)
 

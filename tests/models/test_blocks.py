@@ -12,17 +12,8 @@ from flax import nnx
 
 from photonjax.models import Decoder, DecoderConfig
 
-SIZES = dict(
-    vocab_size=11,
-    hidden_size=12,
-    intermediate_size=20,
-    num_layers=2,
-    num_heads=3,
-    num_kv_heads=1,
-    head_dim=4,
-    rope_theta=10.0,
-    norm_eps=1e-2,
-)
+WIDTHS = dict(vocab_size=11, hidden_size=12, intermediate_size=20, head_dim=4)
+SIZES = dict(WIDTHS, num_layers=2, num_heads=3, num_kv_heads=1, rope_theta=10.0, norm_eps=1e-2)
 NEOX = dict(
     layer_norm=True, gated_mlp=False, activation="gelu", qkv_bias=True, o_bias=True, mlp_bias=True
 )

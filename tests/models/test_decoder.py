@@ -16,15 +16,8 @@ from photonjax.models.decoder import rotary_angles, rotate
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
-CONFIG = DecoderConfig(
-    vocab_size=61,
-    hidden_size=24,
-    intermediate_size=40,
-    num_layers=3,
-    num_heads=4,
-    num_kv_heads=2,
-    head_dim=8,
-)
+WIDTHS = dict(vocab_size=61, hidden_size=24, intermediate_size=40, head_dim=8)
+CONFIG = DecoderConfig(**WIDTHS, num_layers=3, num_heads=4, num_kv_heads=2)
 TIED = dataclasses.replace(CONFIG, tie_embeddings=True)
 TOKENS = jnp.asarray(np.random.default_rng(0).integers(0, 61, (2, 13)), jnp.int32)
 

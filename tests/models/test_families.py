@@ -14,17 +14,9 @@ from photonjax.models.config_json import read_config
 
 # The keys that matter of the files on the Hugging Face hub, in the form they were published in.
 PUBLISHED = json.loads(pathlib.Path(__file__).with_name("published.json").read_text())
-TINY = dict(
-    vocab_size=10,
-    hidden_size=8,
-    intermediate_size=6,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    num_key_value_heads=1,
-    max_position_embeddings=32,
-    rms_norm_eps=1e-6,
-    rope_theta=1e4,
-)
+COUNTS = dict(num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
+TINY = COUNTS | dict(vocab_size=10, hidden_size=8, intermediate_size=6, max_position_embeddings=32)
+TINY |= dict(rms_norm_eps=1e-6, rope_theta=1e4)
 
 
 def write(directory, raw, tensors=None):
@@ -114,15 +106,8 @@ def test_no_key_with_a_wrong_letter_takes_a_default(tmp_path, name):
 OTHERS = {  # what no published configuration above has
     "yarn": PUBLISHED["llama-3-8b"]
     | dict(
-        rope_scaling=dict(
-            rope_type="yarn",
-            factor=4.0,
-            original_max_position_embeddings=32,
-            beta_fast=32,
-            beta_slow=1,
-            attention_factor=1.0,
-            truncate=True,
-        )
+        rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32)
+        | dict(beta_fast=32, beta_slow=1, attention_factor=1.0, truncate=True)
     ),
     "phi3": PUBLISHED["llama-3-8b"]
     | dict(
@@ -153,26 +138,11 @@ OTHERS = {  # what no published configuration above has
         no_rope_layers=[1, 1, 1, 0] * 8,
         no_rope_layer_interval=4,
     ),
-    "falcon": dict(
-        model_type="falcon",
-        architectures=["FalconForCausalLM"],
-        activation="gelu",
-        alibi=False,
-        bias=False,
-        ffn_hidden_size=96,
-        hidden_size=32,
-        layer_norm_epsilon=1e-5,
-        max_position_embeddings=64,
-        multi_query=True,
-        new_decoder_architecture=True,
-        num_attention_heads=4,
-        num_hidden_layers=2,
-        num_kv_heads=2,
-        num_ln_in_parallel_attn=2,
-        parallel_attn=True,
-        rope_theta=1e4,
-        vocab_size=24,
-    ),
+    "falcon": dict(model_type="falcon", architectures=["FalconForCausalLM"], activation="gelu")
+    | dict(vocab_size=24, hidden_size=32, ffn_hidden_size=96, max_position_embeddings=64)
+    | dict(num_hidden_layers=2, num_attention_heads=4, num_kv_heads=2, num_ln_in_parallel_attn=2)
+    | dict(alibi=False, bias=False, multi_query=True, parallel_attn=True)
+    | dict(new_decoder_architecture=True, layer_norm_epsilon=1e-5, rope_theta=1e4),
 }
 BAD = [0, -1, 1.5, 10**9, 10**400, math.inf, -math.inf, math.nan, "", "a", "8", True]
 BAD += [None, [], [1], [[]], [None], {}, {"a": 1}, "x" * 5000]

@@ -17,30 +17,14 @@ from photonjax.models.rotary import rotary_angles
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
-CONFIG = DecoderConfig(
-    vocab_size=61,
-    hidden_size=24,
-    intermediate_size=40,
-    num_layers=1,
-    num_heads=4,
-    num_kv_heads=2,
-    head_dim=8,
-)
-GEMMA = dataclasses.replace(
-    CONFIG,
-    num_layers=5,  # two periods, and one layer more
-    activation="gelu_tanh",
-    qk_norm=True,
-    embedding_scale=True,
-    norm_offset=True,
-    post_norms=True,
-    scores_cap=5.0,
-    logits_cap=3.0,
-    sliding_window=5,
-    global_every=2,
-    local_rope_theta=100.0,
-    rope_scaling=RopeScaling(factor=2.0),
-    tie_embeddings=True,
+WIDTHS = dict(vocab_size=61, hidden_size=24, intermediate_size=40, head_dim=8)
+CONFIG = DecoderConfig(**WIDTHS, num_layers=1, num_heads=4, num_kv_heads=2)
+NORMS = dict(qk_norm=True, norm_offset=True, post_norms=True)
+CAPS = dict(scores_cap=5.0, logits_cap=3.0)
+LOCAL = dict(sliding_window=5, global_every=2, local_rope_theta=100.0)
+SCALES = dict(rope_scaling=RopeScaling(factor=2.0), embedding_scale=True, tie_embeddings=True)
+GEMMA = dataclasses.replace(  # two periods, and one layer more
+    CONFIG, num_layers=5, activation="gelu_tanh", **NORMS, **CAPS, **LOCAL, **SCALES
 )
 TOKENS = jnp.asarray(np.random.default_rng(0).integers(0, 61, (2, 23)), jnp.int32)
 

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import random
 
-import gguf
 import numpy as np
 import pytest
 from flax import nnx
@@ -12,38 +11,22 @@ from flax import nnx
 from photonjax.models import (
     CheckpointError,
     Decoder,
-    DecoderConfig,
     load_config,
     load_tokenizer,
     save_huggingface,
 )
 from photonjax.models.safetensors import SafetensorsFile
+from tests.models.gguf_files import begin, finish
+from tests.tiny import tiny_decoder
 
-CONFIG = DecoderConfig(
-    vocab_size=8,
-    hidden_size=4,
-    intermediate_size=8,
-    num_layers=2,
-    num_heads=2,
-    num_kv_heads=1,
-    max_length=128,
-    rope_theta=5000.0,
-    norm_eps=2.0**-17,
-)
+WIDTHS = dict(vocab_size=8, hidden_size=4, intermediate_size=8, max_length=128, num_kv_heads=1)
+CONFIG = tiny_decoder(**WIDTHS, tie_embeddings=False, rope_theta=5000.0, norm_eps=2.0**-17)
 NUMBERS = {"rope_theta", "norm_eps", "max_length"}  # which nothing else in the file repeats
 
 
 def write_gguf(path):
     """A head of metadata and names; no tensors behind but the embedding."""
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_block_count(CONFIG.num_layers)
-    writer.add_context_length(CONFIG.max_length)
-    writer.add_embedding_length(CONFIG.hidden_size)
-    writer.add_feed_forward_length(CONFIG.intermediate_size)
-    writer.add_head_count(CONFIG.num_heads)
-    writer.add_head_count_kv(CONFIG.num_kv_heads)
-    writer.add_rope_freq_base(CONFIG.rope_theta)
-    writer.add_layer_norm_rms_eps(CONFIG.norm_eps)
+    writer = begin(path, CONFIG)
     writer.add_tokenizer_model("llama")
     writer.add_token_list(["<unk>", "<s>", "ab", "a", "b", "c", "▁", "▁a"])
     writer.add_token_scores([0.0, 0.0, -1.0, -2.0, -3.0, -4.0, -5.0, -0.5])
@@ -51,10 +34,7 @@ def write_gguf(path):
     writer.add_bos_token_id(1)
     writer.add_tensor("token_embd.weight", np.zeros((8, 4), np.float32))
     writer.add_tensor("output.weight", np.zeros((8, 4), np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish(writer)
     return path
 
 
@@ -67,52 +47,43 @@ def flipped(data, end, seed):
         yield bytes(wrong)
 
 
-def one_line(error):
-    assert "\n" not in str(error) and len(str(error)) < 1500
+def readings(path, end, seed, read):
+    """What a reader makes of the file with each bit flipped; every refusal is one line, and None here."""
+    for wrong in flipped(path.read_bytes(), end, seed):
+        path.write_bytes(wrong)
+        try:
+            yield read(path)
+        except CheckpointError as error:
+            assert "\n" not in str(error) and len(str(error)) < 1500
+            yield None
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_gguf(tmp_path, seed):
     """Sizes may not change: of these only those are free that stand in no shape here."""
     path = write_gguf(tmp_path / "m.gguf")
-    data = path.read_bytes()
-    end = data.index(b"tokenizer.ggml.model")
+    end = path.read_bytes().index(b"tokenizer.ggml.model")
     base = load_config(path)
     assert base == CONFIG
     free = NUMBERS | {"num_layers", "hidden_size", "intermediate_size", "num_heads", "head_dim"}
     free |= {"num_kv_heads"}
-    values = refused = 0
-    for wrong in flipped(data, end, seed):
-        path.write_bytes(wrong)
-        try:
-            config = load_config(path)
-        except CheckpointError as error:
-            one_line(error)
-            refused += 1
-            continue
-        values += config != base
+    found = list(readings(path, end, seed, load_config))
+    read = [config for config in found if config is not None]
+    for config in read:
         for field in dataclasses.fields(config):
             if field.name not in free:
                 assert getattr(config, field.name) == getattr(base, field.name), field.name
-    assert refused > 100 > values
+    assert found.count(None) > 100 > sum(config != base for config in read)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_gguf_tokenizer(tmp_path, seed):
     path = write_gguf(tmp_path / "m.gguf")
-    data = path.read_bytes()
-    accepted = refused = 0
-    for wrong in flipped(data, data.index(b"token_embd.weight"), seed):
-        path.write_bytes(wrong)
-        try:
-            tokenizer = load_tokenizer(path)
-        except CheckpointError as error:
-            one_line(error)
-            refused += 1
-            continue
-        accepted += 1
-        assert max(tokenizer.encode("ab abc").ids) < 8
-    assert min(refused, accepted) > 60
+    end = path.read_bytes().index(b"token_embd.weight")
+    found = list(readings(path, end, seed, load_tokenizer))
+    accepted = [tokenizer for tokenizer in found if tokenizer is not None]
+    assert all(max(tokenizer.encode("ab abc").ids) < 8 for tokenizer in accepted)
+    assert min(found.count(None), len(accepted)) > 60
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -120,21 +91,12 @@ def test_safetensors(tmp_path, seed):
     """No two tensors share a byte, and every shape fills what the header gives it."""
     save_huggingface(Decoder(CONFIG, rngs=nnx.Rngs(0)), tmp_path)
     path = tmp_path / "model.safetensors"
-    data = path.read_bytes()
-    end = 8 + int.from_bytes(data[:8], "little")
+    end = 8 + int.from_bytes(path.read_bytes()[:8], "little")
     base = SafetensorsFile(path).shapes
-    accepted = refused = 0
-    for wrong in flipped(data, end, seed):
-        path.write_bytes(wrong)
-        try:
-            shapes = SafetensorsFile(path).shapes
-        except CheckpointError as error:
-            one_line(error)
-            refused += 1
-            continue
-        accepted += 1  # another name, or a dtype of the same size
-        assert sorted(shapes.values()) == sorted(base.values())
-    assert min(refused, accepted) > 60
+    found = list(readings(path, end, seed, lambda path: SafetensorsFile(path).shapes))
+    accepted = [s for s in found if s is not None]  # another name, or a dtype of the same size
+    assert all(sorted(shapes.values()) == sorted(base.values()) for shapes in accepted)
+    assert min(found.count(None), len(accepted)) > 60
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -142,17 +104,10 @@ def test_config_json(tmp_path, seed):
     save_huggingface(Decoder(CONFIG, rngs=nnx.Rngs(0)), tmp_path)
     path = tmp_path / "config.json"
     raw = json.loads(path.read_text())
-    data = path.read_bytes()
     refused = 0
-    for wrong in flipped(data, len(data), seed):
-        path.write_bytes(wrong)
-        try:
-            config = load_config(tmp_path)
-        except CheckpointError as error:
-            one_line(error)
-            refused += 1
-            continue
-        if config != CONFIG:  # then a value was changed, not a key
+    for config in readings(path, len(path.read_bytes()), seed, lambda _: load_config(tmp_path)):
+        refused += config is None
+        if config not in (None, CONFIG):  # then a value was changed, not a key
             found = json.loads(path.read_bytes())
             assert found.keys() == raw.keys(), found
     assert refused > 60

@@ -10,20 +10,12 @@ from flax import nnx
 from gguf import GGMLQuantizationType as Kind
 from gguf import quants
 
-from photonjax.models import CheckpointError, Decoder, DecoderConfig, load_config, load_gguf
+from photonjax.models import CheckpointError, Decoder, load_config, load_gguf
+from tests.models.gguf_files import begin, finish
+from tests.tiny import tiny_decoder
 
-CONFIG = DecoderConfig(
-    vocab_size=48,
-    hidden_size=64,
-    intermediate_size=96,
-    num_layers=2,
-    num_heads=4,
-    num_kv_heads=2,
-    rope_theta=5000.0,
-    norm_eps=2.0**-17,
-    tie_embeddings=True,
-    max_length=128,
-)
+WIDTHS = dict(vocab_size=48, hidden_size=64, intermediate_size=96, max_length=128)
+CONFIG = tiny_decoder(**WIDTHS, num_heads=4, rope_theta=5000.0, norm_eps=2.0**-17)
 NAMES = {
     "attn_norm/scale": "attn_norm",
     "attn/q_proj/kernel": "attn_q",
@@ -49,15 +41,7 @@ def write(path, config=CONFIG, *, kinds=None, drop=(), extra=None, metadata=None
     """Writes a random decoder as a GGUF file; returns the decoder with the weights as stored."""
     model = Decoder(config, rngs=nnx.Rngs(0))
     state = nnx.state(model)
-    writer = gguf.GGUFWriter(path, arch)
-    writer.add_block_count(config.num_layers)
-    writer.add_context_length(config.max_length)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_heads)
-    writer.add_head_count_kv(config.num_kv_heads)
-    writer.add_rope_freq_base(config.rope_theta)
-    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer = begin(path, config, arch)
     for key, value in (metadata or {}).items():
         add = {str: writer.add_string, float: writer.add_float32, int: writer.add_uint32}
         add[type(value)](key, value)
@@ -90,10 +74,7 @@ def write(path, config=CONFIG, *, kinds=None, drop=(), extra=None, metadata=None
     for name, data in (extra or {}).items():
         data, kind = data if isinstance(data, tuple) else (data, None)
         writer.add_tensor(name, data, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish(writer)
     nnx.update(model, state)
     return model
 

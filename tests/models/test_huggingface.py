@@ -16,7 +16,6 @@ from safetensors import numpy as safetensors
 from photonjax.models import (
     CheckpointError,
     Decoder,
-    DecoderConfig,
     YarnScaling,
     load_config,
     load_huggingface,
@@ -25,18 +24,10 @@ from photonjax.models import (
     save_huggingface,
 )
 from photonjax.models.safetensors import SafetensorsFile
+from tests.tiny import tiny_decoder
 
-CONFIG = DecoderConfig(
-    vocab_size=40,
-    hidden_size=16,
-    intermediate_size=24,
-    num_layers=2,
-    num_heads=4,
-    num_kv_heads=2,
-    head_dim=6,
-    rope_theta=1234.0,
-    max_length=64,
-)
+WIDTHS = dict(vocab_size=40, intermediate_size=24, head_dim=6, max_length=64)
+CONFIG = tiny_decoder(**WIDTHS, num_heads=4, rope_theta=1234.0, tie_embeddings=False)
 Q = "model.layers.1.self_attn.q_proj.weight"
 
 

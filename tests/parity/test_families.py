@@ -18,24 +18,11 @@ transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 
 LENGTH = 150
-SIZES = dict(
-    vocab_size=97,
-    hidden_size=48,
-    intermediate_size=80,
-    num_hidden_layers=3,
-    num_attention_heads=6,
-    num_key_value_heads=2,
-    max_position_embeddings=256,
-    initializer_range=0.2,
-)
-LLAMA_3 = dict(
-    rope_type="llama3",
-    rope_theta=500.0,
-    factor=8.0,
-    low_freq_factor=1.0,
-    high_freq_factor=4.0,
-    original_max_position_embeddings=64,
-)
+COUNTS = dict(num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2)
+SIZES = COUNTS | dict(vocab_size=97, hidden_size=48, intermediate_size=80)
+SIZES |= dict(max_position_embeddings=256, initializer_range=0.2)
+LLAMA_3 = dict(rope_type="llama3", rope_theta=500.0, factor=8.0, low_freq_factor=1.0)
+LLAMA_3 |= dict(high_freq_factor=4.0, original_max_position_embeddings=64)
 YARN = dict(rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=64)
 LONG_ROPE = dict(
     rope_type="longrope",

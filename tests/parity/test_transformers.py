@@ -77,14 +77,8 @@ def test_random_models(tmp_path, form, scan_layers):
 
 def test_transformers_reads_what_we_write(tmp_path):
     """The way back: save_huggingface into from_pretrained."""
-    config = DecoderConfig(
-        vocab_size=97,
-        hidden_size=48,
-        intermediate_size=80,
-        num_layers=2,
-        num_heads=6,
-        num_kv_heads=3,
-    )
+    widths = dict(vocab_size=97, hidden_size=48, intermediate_size=80)
+    config = DecoderConfig(**widths, num_layers=2, num_heads=6, num_kv_heads=3)
     model = Decoder(config, rngs=nnx.Rngs(0))
     save_huggingface(model, tmp_path)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()

@@ -11,15 +11,8 @@ from photonjax.models.abstract import abstract_model
 from photonjax.models.decoder import Decoder, DecoderConfig
 from photonjax.workload import trace_workload
 
-SMALL = DecoderConfig(
-    vocab_size=96,
-    hidden_size=48,
-    intermediate_size=80,
-    num_layers=3,
-    num_heads=6,
-    num_kv_heads=2,
-    head_dim=16,
-)
+WIDTHS = dict(vocab_size=96, hidden_size=48, intermediate_size=80, head_dim=16)
+SMALL = DecoderConfig(**WIDTHS, num_layers=3, num_heads=6, num_kv_heads=2)
 
 
 def stationary_macs(c, tokens):

@@ -3,10 +3,10 @@
 Hugging Face's files keep kernels as [in, out]; GGUF's turn them, as those of all families.
 """
 
-from photonjax.models.family import GGUF, Family, HuggingFace
+from photonjax.models.family import GGUF, Family, HuggingFace, names_with_biases
 from photonjax.models.gpt2 import GPT2Config
 
-_PARTS = {  # path: Hugging Face's name, GGUF's name
+_PARTS = {
     "attn_norm": ("ln_1", "attn_norm"),
     "attn/qkv_proj": ("attn.c_attn", "attn_qkv"),
     "attn/o_proj": ("attn.c_proj", "attn_output"),
@@ -14,15 +14,6 @@ _PARTS = {  # path: Hugging Face's name, GGUF's name
     "mlp/up_proj": ("mlp.c_fc", "ffn_up"),
     "mlp/down_proj": ("mlp.c_proj", "ffn_down"),
 }
-
-
-def _names(outside: dict[str, str], layer: str, column: int) -> dict[str, str]:
-    names = dict(outside)
-    for path, theirs in _PARTS.items():
-        weight = "scale" if path.endswith("norm") else "kernel"
-        names[f"layers/{{}}/{path}/{weight}"] = f"{layer}{theirs[column]}.weight"
-        names[f"layers/{{}}/{path}/bias"] = f"{layer}{theirs[column]}.bias"
-    return names
 
 
 FAMILIES = [
@@ -54,7 +45,8 @@ FAMILIES = [
                 "scale_attn_by_inverse_layer_idx": (False,),
                 "tie_word_embeddings": (True,),
             },
-            names=_names(
+            names=names_with_biases(
+                _PARTS,
                 {
                     "embed/embedding": "wte.weight",
                     "positions/embedding": "wpe.weight",
@@ -77,7 +69,8 @@ FAMILIES = [
                 "attention.layer_norm_epsilon": "norm_eps",
                 "context_length": "max_length",
             },
-            names=_names(
+            names=names_with_biases(
+                _PARTS,
                 {
                     "embed/embedding": "token_embd.weight",
                     "positions/embedding": "position_embd.weight",

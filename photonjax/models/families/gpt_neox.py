@@ -10,10 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from photonjax.models.family import GGUF, GGUF_KEYS, HF_BIASES, HF_KEYS, Family, HuggingFace
+from photonjax.models.family import (
+    GGUF,
+    GGUF_KEYS,
+    HF_BIASES,
+    HF_KEYS,
+    Family,
+    HuggingFace,
+    names_with_biases,
+)
 
 _FLAGS = dict(layer_norm=True, gated_mlp=False, mlp_bias=True)
-_PARTS = {  # path: Hugging Face's name, GGUF's name
+_PARTS = {
     "attn_norm": ("input_layernorm", "attn_norm"),
     "attn/q_proj": ("attention.query_key_value", "attn_qkv"),
     "attn/k_proj": ("attention.query_key_value", "attn_qkv"),
@@ -23,15 +31,6 @@ _PARTS = {  # path: Hugging Face's name, GGUF's name
     "mlp/up_proj": ("mlp.dense_h_to_4h", "ffn_up"),
     "mlp/down_proj": ("mlp.dense_4h_to_h", "ffn_down"),
 }
-
-
-def _names(outside: dict[str, str], layer: str, column: int) -> dict[str, str]:
-    names = dict(outside)
-    for path, theirs in _PARTS.items():
-        weight = "scale" if path.endswith("norm") else "kernel"
-        names[f"layers/{{}}/{path}/{weight}"] = f"{layer}{theirs[column]}.weight"
-        names[f"layers/{{}}/{path}/bias"] = f"{layer}{theirs[column]}.bias"
-    return names
 
 
 def _activation(raw: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +68,8 @@ FAMILIES = [
             defaults=dict(qkv_bias=True, o_bias=True, parallel=True, rope_theta=1e4),
             rotary_fraction=("rotary_pct", 0.25),
             complete=_activation,
-            names=_names(
+            names=names_with_biases(
+                _PARTS,
                 {
                     "embed/embedding": "gpt_neox.embed_in.weight",
                     "norm/scale": "gpt_neox.final_layer_norm.weight",
@@ -94,7 +94,8 @@ FAMILIES = [
             },
             defaults=dict(rope_theta=1e4),
             complete=_complete,
-            names=_names(
+            names=names_with_biases(
+                _PARTS,
                 {
                     "embed/embedding": "token_embd.weight",
                     "norm/scale": "output_norm.weight",

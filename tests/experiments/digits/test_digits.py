@@ -26,18 +26,8 @@ from photonjax.data.digits import Digits
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 
-RECIPE = dict(
-    epochs=3,
-    updates=60,
-    batch=64,
-    learning_rate=0.043,
-    momentum=0.874,
-    decay=0.5,
-    decay_epochs=2,
-    warm_up=1,
-    activation_levels=16,
-    distorted=0,
-)
+RECIPE = dict(epochs=3, updates=60, batch=64, learning_rate=0.043, momentum=0.874)
+RECIPE |= dict(decay=0.5, decay_epochs=2, warm_up=1, activation_levels=16, distorted=0)
 TRAINING = Training(folds=2, digits=None, **RECIPE)
 IDX = {"train": 512, "t10k": 256}
 

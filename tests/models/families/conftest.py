@@ -12,19 +12,12 @@ from safetensors import numpy as safetensors
 
 from photonjax.models.config_json import read_config
 from photonjax.models.weights import Layout, parameter_shapes
+from tests.models.gguf_files import finish
 
-SIZES = dict(
-    vocab_size=24,
-    hidden_size=32,
-    intermediate_size=64,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=48,
-    rms_norm_eps=2.0**-20,
-    rope_theta=1e4,
-    tie_word_embeddings=True,
-)
+COUNTS = dict(num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2)
+SIZES = COUNTS | dict(vocab_size=24, hidden_size=32, intermediate_size=64)
+SIZES |= dict(max_position_embeddings=48, rms_norm_eps=2.0**-20, rope_theta=1e4)
+SIZES |= dict(tie_word_embeddings=True)
 _ADD = {
     str: "add_string",
     float: "add_float32",
@@ -84,10 +77,7 @@ def as_gguf(tmp_path):
             writer.add_tensor(found, np.ascontiguousarray(convert(name, weight)))
         for name, weight in (extra or {}).items():
             writer.add_tensor(name, weight)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        finish(writer)
         return path
 
     return write

@@ -7,14 +7,8 @@ from photonjax.models import CheckpointError, RopeScaling, load_config, load_ggu
 FAMILIES = {
     "gemma": (dict(model_type="gemma", head_dim=12), {}),
     "gemma2": (
-        dict(
-            model_type="gemma2",
-            head_dim=12,
-            query_pre_attn_scalar=12,
-            sliding_window=9,
-            attn_logit_softcapping=50.0,
-            final_logit_softcapping=30.0,
-        ),
+        dict(model_type="gemma2", head_dim=12, query_pre_attn_scalar=12, sliding_window=9)
+        | dict(attn_logit_softcapping=50.0, final_logit_softcapping=30.0),
         {
             "attention.sliding_window": 9,
             "attn_logit_softcapping": 50.0,
@@ -22,15 +16,9 @@ FAMILIES = {
         },
     ),
     "gemma3": (
-        dict(
-            model_type="gemma3_text",
-            head_dim=12,
-            query_pre_attn_scalar=12,
-            sliding_window=9,
-            sliding_window_pattern=6,
-            rope_theta=1e6,
-            rope_local_base_freq=1e4,
-            num_hidden_layers=7,
+        dict(model_type="gemma3_text", head_dim=12, query_pre_attn_scalar=12, num_hidden_layers=7)
+        | dict(
+            sliding_window=9, sliding_window_pattern=6, rope_theta=1e6, rope_local_base_freq=1e4
         ),
         {"attention.sliding_window": 9, "rope.freq_base": 1e6},
     ),

@@ -5,16 +5,8 @@ import pytest
 
 from photonjax.models import CheckpointError, load_gguf, load_huggingface
 
-RAW = dict(
-    model_type="gpt2",
-    vocab_size=24,
-    n_embd=32,
-    n_inner=96,
-    n_layer=2,
-    n_head=4,
-    n_positions=40,
-    layer_norm_epsilon=2.0**-18,
-)
+RAW = dict(model_type="gpt2", vocab_size=24, n_embd=32, n_inner=96, n_layer=2, n_head=4)
+RAW |= dict(n_positions=40, layer_norm_epsilon=2.0**-18)
 KEYS = {
     "block_count": 2,
     "context_length": 40,

@@ -21,18 +21,10 @@ KEYS = {
 
 @pytest.fixture
 def raw():
-    return dict(
-        model_type="gpt_neox",
-        vocab_size=24,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=48,
-        layer_norm_eps=2.0**-20,
-        hidden_act="gelu",
-        rotary_pct=0.5,
-        rotary_emb_base=10_000,
+    return (
+        dict(model_type="gpt_neox", vocab_size=24, hidden_size=32, intermediate_size=64)
+        | dict(num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=48)
+        | dict(layer_norm_eps=2.0**-20, hidden_act="gelu", rotary_pct=0.5, rotary_emb_base=10_000)
     )
 
 
