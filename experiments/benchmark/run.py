@@ -11,6 +11,7 @@ prefill.csv, metrics.json, report.txt.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import statistics
@@ -27,7 +28,7 @@ from jax import lax
 
 import photonjax as pj
 from experiments.benchmark.config import Benchmark
-from experiments.harness import RunDirectory, peak_memory_bytes, track
+from experiments.harness import Parts, Progress, RunDirectory, peak_memory_bytes
 from experiments.harness.cores import make_core
 from experiments.harness.inputs import load_model
 from photonjax.core import arithmetic
@@ -40,53 +41,63 @@ LAST_BY_FIRST = (((1,), (0,)), ((), ()))
 def benchmark(config: Benchmark) -> None:
     """The whole experiment."""
     core = make_core(config.core)
-    run = RunDirectory("benchmark", config)
-    sizes = list(itertools.product(config.product.tokens, config.product.shapes))
-    products = [
-        product_row(core, tokens, k, n, config.repeats)
-        for tokens, (k, n) in track(sizes, "products", "shapes")
-    ]
-    modes = mode_rows(config) if config.modes.tokens else []
-    jax.config.update("jax_enable_compilation_cache", False)  # what compiling costs is asked for
-    start = start_rows(config, core) if config.prefill.tokens else []
-    prefill = prefill_rows(config, core) if config.prefill.tokens else []
-    imports = import_seconds(config.repeats) if config.imports else {}
+    with RunDirectory("benchmark", config) as run:
+        write(run, measured(config, core, Parts(run)))
 
+
+def measured(config: Benchmark, core: pj.OpticalCore, parts: Parts) -> dict[str, Any]:
+    """Every table; what an interrupted run has measured is taken over."""
+    sizes = list(itertools.product(config.product.tokens, config.product.shapes))
+    with Progress("products", len(sizes), "shapes") as progress:
+        products = [
+            parts.get(
+                f"{tokens} x {k} x {n}",
+                functools.partial(product_row, core, tokens, k, n, config.repeats),
+                progress,
+            )
+            for tokens, (k, n) in sizes
+        ]
+
+    def table(name: str, wanted: Any, work: Callable[[], Any]) -> Any:
+        return parts.get(name, work) if wanted else []
+
+    modes = table("modes", config.modes.tokens, lambda: mode_rows(config))
+    jax.config.update("jax_enable_compilation_cache", False)  # what compiling costs is asked for
+    tokens = config.prefill.tokens
+    return {
+        "exact_arithmetic": arithmetic(),
+        "products": products,
+        "modes": modes,
+        "start": table("start", tokens, lambda: start_rows(config, core)),
+        "prefill": table("prefill", tokens, lambda: prefill_rows(config, core)),
+        "import_seconds": parts.get("imports", lambda: import_seconds(config.repeats))
+        if config.imports
+        else {},
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def write(run: RunDirectory, found: Mapping[str, Any]) -> None:
+    """All results; metrics.json last, since it marks the run as finished."""
     parts = [
         f"exact 8-bit arithmetic: {arithmetic()}; jax {jax.__version__}; "
         f"XLA_FLAGS={os.environ.get('XLA_FLAGS', '')}",
-        text_table(shown(products)),
+        text_table(shown(found["products"])),
     ]
-    run.write_csv("products.csv", products)
-    if modes:
-        run.write_csv("modes.csv", modes)
-        parts.append(text_table(shown(modes)))
-    if prefill:
-        run.write_csv("start.csv", start)
-        parts.append(text_table(shown(start)))
-        run.write_csv("prefill.csv", prefill)
-        parts.append(text_table(shown(prefill)))
-    if imports:
+    run.write_csv("products.csv", found["products"])
+    for name in ("modes", "start", "prefill"):
+        if found[name]:
+            run.write_csv(f"{name}.csv", found[name])
+            parts.append(text_table(shown(found[name])))
+    if imports := found["import_seconds"]:
         ratio = imports["photonjax"] / imports["jax, flax.nnx"]
         times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in imports.items())
         parts.append(f"import: {times}; ratio {ratio:.2f}")
-    peak = peak_memory_bytes()
-    if peak is not None:
+    if (peak := found["peak_memory_bytes"]) is not None:
         parts.append(f"peak memory of this process: {peak / 2**30:.2f} GiB")
     report = "\n\n".join(parts)
     run.write("report.txt", report + "\n")
-    run.write_json(
-        "metrics.json",
-        {
-            "exact_arithmetic": arithmetic(),
-            "products": products,
-            "modes": modes,
-            "start": start,
-            "prefill": prefill,
-            "import_seconds": imports,
-            "peak_memory_bytes": peak,
-        },
-    )
+    run.write_json("metrics.json", found)
     print(f"\n{report}\n\nwritten to {run.path}")
 
 

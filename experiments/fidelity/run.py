@@ -10,6 +10,7 @@ fidelity.csv, law.csv and snr.csv (the curves) with their plots, metrics.json, r
 
 from __future__ import annotations
 
+import functools
 import importlib
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from experiments.fidelity.noise import law_rows
 from experiments.fidelity.receiver import receiver_rows
 from experiments.fidelity.rows import KEYS, Row, failed_row
 from experiments.fidelity.snr import snr_rows
-from experiments.harness import RunDirectory, UserError, note
+from experiments.harness import Parts, RunDirectory, UserError, note
 from photonjax.tables import text_table
 
 # Groups whose lines another experiment works out: module and function, imported when asked for.
@@ -39,14 +40,14 @@ Curves = dict[str, list[dict[str, Any]]]
 def fidelity(config: Fidelity) -> None:
     """The whole experiment."""
     with RunDirectory("fidelity", config) as run:
-        rows: list[Row] = []
-        curves: Curves = {}
-        seconds = {}
+        parts = Parts(run)
+        found = {}
         for group in config.groups:
             note(f"group: {group}")
-            start = time.perf_counter()
-            rows += [{"group": group, **line} for line in group_rows(group, config, curves)]
-            seconds[group] = time.perf_counter() - start
+            found[group] = parts.get(group, functools.partial(one_group, group, config))
+        rows = [row for part in found.values() for row in part["rows"]]
+        curves: Curves = {n: c for part in found.values() for n, c in part["curves"].items()}
+        seconds = {group: part["seconds"] for group, part in found.items()}
         run.write_csv("fidelity.csv", rows)
         for name, draw in (("law", plots.law), ("snr", plots.snr)):
             if points := curves.get(name):
@@ -56,6 +57,14 @@ def fidelity(config: Fidelity) -> None:
         run.write("report.txt", text + "\n")
         run.write_json("metrics.json", {"rows": rows, "curves": curves, "seconds": seconds})
         print(f"\n{text}\n\nwritten to {run.path}")
+
+
+def one_group(group: str, config: Fidelity) -> dict[str, Any]:
+    """Lines and curves of one group, and how long they took."""
+    curves: Curves = {}
+    start = time.perf_counter()
+    rows = [{"group": group, **line} for line in group_rows(group, config, curves)]
+    return {"rows": rows, "curves": curves, "seconds": time.perf_counter() - start}
 
 
 def group_rows(group: str, config: Fidelity, curves: Curves) -> list[Row]:

@@ -28,7 +28,7 @@ from flax import linen, nnx
 from jax import lax
 
 import photonjax as pj
-from experiments.harness import RunDirectory
+from experiments.harness import Parts, RunDirectory
 from experiments.harness.cores import make_core
 from experiments.overhead.config import Overhead
 from photonjax.tables import text_table
@@ -41,9 +41,18 @@ Linear = Callable[[str, jax.Array], jax.Array]
 def overhead(config: Overhead) -> None:
     """The whole experiment."""
     core = make_core(config.core)
-    run = RunDirectory("overhead", config)
-    tracing = trace_rows(core, **dataclasses.asdict(config.trace)) if config.trace.layers else []
-    rows = model_rows(core, config.repeats, **dataclasses.asdict(config.stack))
+    trace, stack = dataclasses.asdict(config.trace), dataclasses.asdict(config.stack)
+    with RunDirectory("overhead", config) as run:
+        kept = Parts(run)
+        tracing = kept.get("tracing", lambda: trace_rows(core, **trace) if trace["layers"] else [])
+        rows = kept.get("models", lambda: model_rows(core, config.repeats, **stack))
+        write(run, config, rows, tracing)
+
+
+def write(
+    run: RunDirectory, config: Overhead, rows: list[dict[str, Any]], tracing: list[dict[str, Any]]
+) -> None:
+    """All results; metrics.json last, since it marks the run as finished."""
     parts = [f"jax {jax.__version__}, {config.repeats} rounds", text_table(shown(rows))]
     if tracing:
         parts.append(text_table(shown(tracing)))

@@ -21,6 +21,7 @@ __all__ = ["highest_rise", "interpolate_threshold", "solve_threshold"]
 STEPS = (1.05, 1000.0)  # bounds of a step that is not between two known points
 LIGHT = (1e-3, 1e15)  # nobody looks beyond
 TURN = 0.25  # of the target: by how much the rise falls where the curve has turned, and not just jitters
+CLOSE = 4.0  # ratio of two points of light between which no top of the curve is looked for
 FAR = 10.0  # what counts as the logarithm of zero, negative and infinite rises
 
 
@@ -38,8 +39,9 @@ def solve_threshold(
     Args:
       rise: falls with light, as far down as the target; may be negative or infinite.
       target: above 0.
-      start: light to begin with, if nothing is known yet; below the target, it is taken to be on the
-        bright branch.
+      start: light to begin with, if nothing is known yet. Where there is no loss at all, a thousand times
+        as much light tells on which side of a turn that is; with some, below the target, it is taken
+        to be on the bright branch.
       tolerance: stop at a point where ``|log(rise / target)|`` is below it, then interpolate.
       most: points to add at most.
       seen: points known already; new ones are added to it.
@@ -92,9 +94,17 @@ def _enclose(
             if above > 0 > below:
                 return low, high
         if len(branch) < len(seen) and all(gap < 0 for gap in gaps.values()):
-            return None  # it has turned below the target
-        if not gaps:
+            end = min(gaps)
+            dark = max(light for light in seen if light < end)
+            if end <= CLOSE * dark:
+                return None  # it has turned below the target
+            light = math.sqrt(dark * end)  # its top may lie in between
+        elif not gaps:
             light = start
+        elif list(gaps.values()) == [
+            -FAR
+        ]:  # no loss: in abundant light, or past the turn in the dark?
+            light = max(gaps) * STEPS[1]
         else:  # all on one side: as the law 1/light says from the nearest
             light = max(gaps) if next(iter(gaps.values())) > 0 else min(gaps)
             step = min(max(math.exp(abs(gaps[light])), STEPS[0]), STEPS[1])

@@ -80,6 +80,15 @@ def test_a_level_that_the_bright_branch_does_not_reach_has_no_threshold():
     assert highest_rise(seen, 0.002) is None
 
 
+@pytest.mark.parametrize("start", [0.5, 1.0, 4.0, 1e9])
+def test_a_start_in_the_dark_finds_the_bright_passage(start):
+    """There noise helps: the curve passes the level in the dark too, at 0.04, where the search went."""
+    answer = 60 * (3 + math.sqrt(8))
+    seen: dict[float, float] = {}
+    found = solve_threshold(collapsing, 0.002, start, tolerance=0.01, most=20, seen=seen)
+    assert found == pytest.approx(answer, rel=0.02) and len(seen) < 14
+
+
 def test_jitter_does_not_turn_a_curve():
     rise = lambda x: (5 / x) * (1 + 0.1 * math.sin(40 * math.log(x)))
     found = solve_threshold(rise, 0.01, 1e4)

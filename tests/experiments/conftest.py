@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import importlib
 import io
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from experiments.evaluate.config import Evaluate
+from photonjax.files import PARTIAL
 from photonjax.models import Decoder, save_huggingface
 from tests.tiny import tiny_decoder
 
@@ -277,6 +280,39 @@ def resumes(harness: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..
         return given
 
     return check
+
+
+class Killed(BaseException):
+    """What nothing may catch."""
+
+
+@pytest.fixture
+def kill(monkeypatch: pytest.MonkeyPatch):
+    """Let the process end, or the disk be full, at the n-th write of a result, where the file is written
+    but has not its name yet; returns the names that were written.
+    """
+    replace = os.replace
+    written: list[str] = []
+
+    def at(number: int | None, full: bool = False) -> list[str]:
+        written.clear()
+
+        def replaced(source: Any, target: Any) -> None:
+            if not pathlib.Path(source).name.startswith(PARTIAL):
+                return replace(source, target)  # of another writer, such as the compilation cache
+            if len(written) == number and full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if len(written) == number:
+                shutil.copy(source, f"{source}-of-the-dead")  # who is killed removes nothing
+                raise Killed
+            replace(source, target)
+            written.append(pathlib.Path(target).name)
+
+        monkeypatch.setattr(os, "replace", replaced)
+        return written
+
+    at.ends = Killed
+    return at
 
 
 @pytest.fixture

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from experiments.harness import ROOT, UserError, load_config, settings
+from experiments.digits import run as digits
+from experiments.harness import ROOT, Parts, UserError, finished, inputs, load_config, settings
 from experiments.harness.schema import check, check_given
+from photonjax import data, models
 
 EXPERIMENTS = [file.parent.name for file in sorted((ROOT / "experiments").glob("*/config.py"))]
 PLAIN: dict[str, Any] = {
@@ -211,6 +213,26 @@ WRITTEN = {
 }
 
 
+@pytest.fixture
+def nothing_loaded(monkeypatch):
+    """Models and texts, digits and downloads: whoever asks for one fails."""
+
+    def loaded(*arguments, **keywords):
+        raise AssertionError(f"loaded: {arguments}")
+
+    for module, name in (
+        (models, "load"),
+        (data, "load_corpus"),
+        (data, "fetch"),
+        (inputs, "load_text"),
+        (digits, "read_packaged"),
+        (digits, "read_idx"),
+        (Parts, "get"),
+    ):
+        monkeypatch.setattr(module, name, loaded)
+
+
+@pytest.mark.usefixtures("nothing_loaded")
 @pytest.mark.parametrize("experiment", WRITTEN)
 def test_as_written_on_the_command_line(experiment):
     for override, message in WRITTEN[experiment].items():
@@ -218,6 +240,37 @@ def test_as_written_on_the_command_line(experiment):
             load_config(experiment, _schema(experiment), [override])
         assert str(error.value).startswith(message), (override, str(error.value))
         assert "\n" not in str(error.value)
+
+
+# What needs a look at other files: before anything is loaded, or any part of the work is done.
+LEFT = {
+    "claims": ("photons_run=broken", "photons_run: "),
+    "design": ("quality.photons_run=broken", "quality.photons_run: "),
+    "digits": ("weights=WEIGHTS", "weights: "),
+}
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_nothing_is_loaded_for_a_run_that_cannot_be(experiment, tmp_path, monkeypatch):
+    """Its directory holds a finished run, or what it builds on is none."""
+    (tmp_path / "w.npz").write_bytes(b"no weights")
+    monkeypatch.setattr(finished, "ROOT", tmp_path)
+    broken = tmp_path / "results" / "photons" / "broken" / "metrics.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{}")
+    run = getattr(importlib.import_module(f"experiments.{experiment}.run"), experiment)
+    overrides = [f"results_dir={tmp_path / 'results'}", "run=done"]
+    if experiment in LEFT:
+        override, named = LEFT[experiment]
+        override = override.replace("WEIGHTS", str(tmp_path / "w.npz"))
+        with pytest.raises(UserError, match=f"^{named}"):
+            run(load_config(experiment, _schema(experiment), [*overrides, override]))
+    done = tmp_path / "results" / experiment / "done" / "metrics.json"
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.write_text("{}")
+    with pytest.raises(UserError, match=r"^run: .* already holds a finished run"):
+        run(load_config(experiment, _schema(experiment), overrides))
 
 
 @pytest.mark.slow  # Hydra composes a config for each

@@ -42,6 +42,18 @@ def test_runs(benchmark, tmp_path: pathlib.Path, capsys):
     assert metrics["peak_memory_bytes"] > 2**20 and len(metrics["modes"]) == len(rows)
 
 
+def test_an_interrupted_run_goes_on(benchmark, resumes, monkeypatch, tmp_path):
+    monkeypatch.setattr(benchmark, "interleave", lambda runs, repeats: dict.fromkeys(runs, 1.0))
+    monkeypatch.setattr(benchmark, "peak_memory_bytes", lambda: 10**9)
+    settings = ["product.tokens=[4]", "product.shapes=[[8,8],[16,8]]", *MODES]
+    first = resumes(
+        benchmark,
+        benchmark.benchmark,
+        lambda name: config(*settings, f"results_dir={tmp_path}", f"run={name}"),
+    )
+    assert first == ["4 x 8 x 8"]
+
+
 def test_times_are_taken_in_turn(benchmark):
     calls: list[str] = []
     times = benchmark.interleave({n: lambda n=n: calls.append(n) for n in "ab"}, 2)

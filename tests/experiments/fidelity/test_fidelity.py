@@ -65,6 +65,16 @@ def test_receiver_and_converters(fidelity):
     assert (directory / "report.txt").read_text() in out + "\n"
 
 
+def test_an_interrupted_run_goes_on(load, resumes, tmp_path):
+    settings = [*SMALL, "groups=[converters,digital]", f"results_dir={tmp_path}"]
+    first = resumes(
+        importlib.import_module("experiments.fidelity.run"),
+        experiment,
+        lambda name: load("fidelity", Fidelity, settings, f"run={name}"),
+    )
+    assert first == ["converters"]
+
+
 def test_digital(fidelity):
     status, _, _, directory = fidelity("groups=[digital]")
     rows = lines_of(directory)

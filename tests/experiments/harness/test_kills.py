@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import json
-import os
 import pathlib
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -24,38 +21,6 @@ from photonjax.files import PARTIAL
 LADDER = "ladder={bright: {photons: 1e5}, head: {only: head, photons: 1e4}, dim: {photons: 1e4}}"
 # Two windows, one of them measured, and three groups of models: rungs, or rungs on three dies each.
 GROUPS = {False: ("at_once=1", LADDER), True: ("at_once=4", "dies=3", "draws=2", LADDER)}
-
-
-class Killed(BaseException):
-    """What nothing may catch."""
-
-
-@pytest.fixture
-def kill(monkeypatch: pytest.MonkeyPatch):
-    """Let the process end, or the disk be full, at the n-th write of a result, where the file is written
-    but has not its name yet; returns the names that were written.
-    """
-    replace = os.replace
-    written: list[str] = []
-
-    def at(number: int | None, full: bool = False) -> list[str]:
-        written.clear()
-
-        def replaced(source: Any, target: Any) -> None:
-            if not pathlib.Path(source).name.startswith(PARTIAL):
-                return replace(source, target)  # of another writer, such as the compilation cache
-            if len(written) == number and full:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if len(written) == number:
-                shutil.copy(source, f"{source}-of-the-dead")  # who is killed removes nothing
-                raise Killed
-            replace(source, target)
-            written.append(pathlib.Path(target).name)
-
-        monkeypatch.setattr(os, "replace", replaced)
-        return written
-
-    return at
 
 
 @pytest.fixture
@@ -95,7 +60,7 @@ def from_every_point(
             assert f"run={name} to go on" in error
             assert not list((place / name).glob(f"{PARTIAL}*"))
         else:
-            with pytest.raises(Killed):
+            with pytest.raises(kill.ends):
                 run(name)
         assert not (place / name / "metrics.json").exists()
         kill(None)

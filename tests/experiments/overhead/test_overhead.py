@@ -48,6 +48,18 @@ def test_runs(overhead, tmp_path: pathlib.Path, capsys):
     assert (directory / "report.txt").read_text().strip() in printed
 
 
+def test_an_interrupted_run_goes_on(overhead, resumes, monkeypatch, tmp_path):
+    monkeypatch.setattr(overhead, "trace_rows", lambda *_, **__: [{"model": "x", "ratio": 1.5}])
+    monkeypatch.setattr(overhead, "model_rows", lambda *_, **__: [{"model": "y", "ratio": 2.5}])
+    settings = [*SMALL, *TRACE, f"results_dir={tmp_path}"]
+    first = resumes(
+        overhead,
+        overhead.overhead,
+        lambda name: harness.load_config("overhead", Overhead, [*settings, f"run={name}"]),
+    )
+    assert first == ["tracing"]
+
+
 def test_the_function_by_hand_is_the_one_transformed(overhead):
     """The two draw the same noise, so that they can be compared number by number."""
     core = pj.OpticalCore(rows=16, cols=16, photons=1e3, adc={"bits": None})
