@@ -198,7 +198,8 @@ def _figure(rows: list[Row], light: Need) -> Any:
                 axis.plot(
                     x, [r["joules_per_cycle"] / r["value"] ** 2 for r in own], "o-", label=scope
                 )
-            axis.set_title(f"{operands} operands, {light.snr:.3g} power SNR held")
+            kind = "signed operands" if operands == "signed" else "operands of one sign"
+            axis.set_title(f"{kind}, at a power SNR of {light.snr:,.0f}")
             axis.set_xlabel("array size N")
             axis.set_ylabel("energy per multiply [J]  (linear energy: falls as 1/N)")
             axis.legend()
