@@ -8,6 +8,8 @@ from photonjax.core.core import OpticalCore as OpticalCore
 from photonjax.core.costs import CoreCosts as CoreCosts
 from photonjax.core.fields import get_field as get_field
 from photonjax.core.fields import set_fields as set_fields
+from photonjax.core.fit import Fit as Fit
+from photonjax.core.fit import fit_core as fit_core
 from photonjax.core.fixed_point import arithmetic as arithmetic
 from photonjax.core.measure import Measurement as Measurement
 from photonjax.core.measure import measured_dot_general as measured_dot_general
