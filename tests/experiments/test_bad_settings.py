@@ -53,14 +53,16 @@ MEANT = {
     "learning_rate momentum decay crest": {"zero", "fraction"},
     "snr_db photons_exponent": {"negative", "zero", "fraction"},
     "slack wanted strict_percent loose_percent factor corner_hz corner_enob tolerance same_within "
-    "grid_within start": {"fraction"},
+    "grid_within start input_rms": {"fraction"},
     "law.photons floors_percent targets_percent": {"[fraction]"},
     "prices": {"[zero]", "[fraction]"},
     "documents model.path prefill.tokens modes.tokens trace.layers training.digits": {"null"},
-    "digits.digits weights": {"null"},
+    "digits.digits weights measured.readings": {"null"},
     "run results_dir label pattern": {"text"},
     "photons_run precision.run": {"null", "text"},
-    "imports train_digits html scan_layers optical dynamic": {"truth"},
+    "imports train_digits html fixed_weight language_model.run scan_layers optical dynamic": {
+        "truth"
+    },
     "rungs": {"empty mapping", "mapping of text"},
     "load_times_s": {"mapping"},
     "crossover.models": {"empty list"},
