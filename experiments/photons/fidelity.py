@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.photons import exponents
 from experiments.photons import report as photon_report
 from experiments.photons.controls import random_controls
 from experiments.photons.results import read_study
@@ -13,7 +14,7 @@ Row = dict[str, Any]
 ANDERSON = "Anderson et al., TMLR 2024, abstract: optical energy per MAC falls as 1/d"
 SNR_LAW = "one personal repository, SmolLM2-135M, W8A8, every linear (second-hand)"
 POISSON = "derived: power SNR = detected photons per output; 43 dB"
-VERDICTS = {photon_report.INVERSE: "reproduced", "undecided": "not reproduced"}
+VERDICTS = {exponents.INVERSE: "reproduced", "undecided": "not reproduced"}
 
 
 def photon_rows(results: Mapping[str, Any] | None = None) -> list[Row]:
@@ -39,7 +40,7 @@ def _newest() -> tuple[Mapping[str, Any], str | None]:
         return study[0], study[1].name
     rows = random_controls((64, 256, 1024), tokens=64, columns=128, repeats=3, snr_db=30.0, seed=0)
     bare = {"thresholds": [], "sites": [], "controls": rows, "control_snr_db": 30.0}
-    return {"slopes": photon_report.slopes(bare)}, None
+    return {"slopes": exponents.slopes(bare)}, None
 
 
 def _exponent_row(slope: Row, origin: str) -> Row:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation
 
-from experiments.photons import report as photon_report
+from experiments.photons import exponents
 from photonjax.plotting import GREY, MARKERS, PALETTE, colors, figure, label_levels, label_points
 
 
@@ -25,7 +25,7 @@ def draw(results: Mapping[str, Any]) -> Figure:
 
 def _loss(axes: Axes, results: Mapping[str, Any]) -> None:
     rungs: dict[str, list[tuple[float, float]]] = {}
-    first = photon_report.first_rung(results)
+    first = exponents.first_rung(results)
     for r in results["curves"]:
         if r["family"] == "site" or r["rung"] == first:
             point = (r["photons_per_multiply"], r["perplexity_change_percent"])

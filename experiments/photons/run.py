@@ -29,6 +29,7 @@ from flax import nnx
 import photonjax as pj
 from experiments.harness import Progress, RunDirectory, note, track, user_errors
 from experiments.harness.inputs import check_fit, load_model, load_text
+from experiments.photons import exponents
 from experiments.photons import plots as photon_plots
 from experiments.photons import report as photon_report
 from experiments.photons.config import DIGITAL, Photons
@@ -262,12 +263,12 @@ def write(
         "seed": config.seed,
         "about": about,
     }
-    results["slopes"] = photon_report.slopes(results)
+    results["slopes"] = exponents.slopes(results)
     report = photon_report.readable(results)
     run.write_csv("thresholds.csv", found["thresholds"])
     if found["sites"]:
         run.write_csv("sites.csv", found["sites"])
-    run.write_csv("fan_in.csv", photon_report.fan_in_rows(results))
+    run.write_csv("fan_in.csv", exponents.fan_in_rows(results))
     run.write_plot("photons.png", photon_plots.draw(results))
     run.write("report.txt", report + "\n")
     run.write_json("metrics.json", results)

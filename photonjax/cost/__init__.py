@@ -9,10 +9,10 @@ from photonjax.cost.estimate import estimate
 from photonjax.cost.groups import group_sites, group_table
 from photonjax.cost.plots import plot_breakdowns, plot_tornado
 from photonjax.cost.resolution import rescale_converters
+from photonjax.cost.uncertain_machine import UncertainMachine
 from photonjax.cost.uncertainty import (
     MOST_SAMPLES,
     Swing,
-    UncertainMachine,
     draw,
     elasticities,
     monte_carlo,

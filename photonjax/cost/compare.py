@@ -11,9 +11,8 @@ from photonjax.cost.comparison import Baseline, Comparison
 from photonjax.cost.digital import Precision, model_flop_utilisation
 from photonjax.cost.estimate import estimate
 from photonjax.cost.groups import group_sites
+from photonjax.cost.uncertain_machine import UncertainMachine, check_uncertain
 from photonjax.cost.uncertainty import (
-    UncertainMachine,
-    check_uncertain,
     elasticities,
     monte_carlo,
     quantiles,

@@ -13,7 +13,8 @@ from photonjax.cost.breakdown import CostBreakdown, si
 from photonjax.cost.digital import Precision
 from photonjax.cost.groups import group_table
 from photonjax.cost.plots import plot_breakdowns, plot_tornado
-from photonjax.cost.uncertainty import Swing, UncertainMachine
+from photonjax.cost.uncertain_machine import UncertainMachine
+from photonjax.cost.uncertainty import Swing
 from photonjax.plotting import new_axes
 from photonjax.tables import text_table
 from photonjax.workload import Workload

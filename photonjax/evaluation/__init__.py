@@ -43,9 +43,10 @@ from photonjax.evaluation.intervals import (
     mean_interval,
     ratio_percent,
 )
-from photonjax.evaluation.ladder import DIGITAL, Evaluation, Result, Window, evaluate, shown
+from photonjax.evaluation.ladder import evaluate
 from photonjax.evaluation.light_curve import LightCurve, scale_light
 from photonjax.evaluation.programs import Prefill, measure, pool
+from photonjax.evaluation.results import DIGITAL, Evaluation, Result, Window, shown
 from photonjax.evaluation.rungs import Converted, prepare, rules_of
 from photonjax.evaluation.scores import Scores, compare
 from photonjax.evaluation.sweeps import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -11,15 +11,11 @@ import numpy as np
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
-from photonjax.core import site_number
-from photonjax.nn import hooks
+from photonjax.nn import hooks, places
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.layers import OpticalConvTranspose, OpticalEmbed, OpticalLoRA
-from photonjax.nn.optical_dot import OF_HARDWARE
 from photonjax.nn.own import closed_by
 from photonjax.rules import Site
-from photonjax.workload.jaxprs import weighs
-from photonjax.workload.parameters import Parameters, fill
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +113,8 @@ def products_of(model: nnx.Module) -> list[Product]:
         # The model says itself which of its tables are multiplied with.
         found = [p for p in found if not isinstance(p.module, nnx.Embed)]
     found.sort(key=lambda product: _natural(product.path))
-    _find_stacks(found)
-    _number(model, found)
+    places.find_stacks(found)
+    places.number(model, found)
     return found
 
 
@@ -256,56 +252,6 @@ def _summed(einsum: str) -> tuple[int, ...] | None:
     if any(letter in x and letter in out for letter in w):
         return None
     return tuple(i for i, letter in enumerate(w) if letter not in out)
-
-
-def _find_stacks(products: Sequence[Product]) -> None:
-    """Leading layer axes of each product: read off weights, or as of all products beside it."""
-    known = {
-        p.path: p.weight.shape[: len(p.weight.shape) - p.weight.ndim]
-        for p in products
-        if p.weight is not None and p.weight.ndim is not None
-    }
-    for product in products:
-        if product.path in known:
-            product.stack = known[product.path]
-            continue
-        parent = product.path.split("/")[:-1]
-        beside = {
-            stack
-            for path, stack in known.items()
-            if path.split("/")[: len(parent)] == parent and (parent or "/" not in path)
-        }
-        if len(beside) == 1:
-            (stack,) = beside
-            weight = product.weight
-            if weight is None or weight.shape[: len(stack)] == stack:
-                product.stack = stack
-
-
-def _number(model: nnx.Module, products: Sequence[Product]) -> None:
-    """Give each product, and each of its layers, the number of its parameter's path.
-
-    A parameter that several modules share has the path at which the state of the model keeps it.
-    """
-    paths, shapes = {}, {}
-    for parts, node in nnx.iter_graph(model):
-        if isinstance(node, nnx.Variable) and not isinstance(node, OF_HARDWARE):
-            value = node.get_value()
-            if weighs(value):
-                paths[id(node)] = path = "/".join(map(str, parts))
-                shapes[path] = tuple(value.shape)
-    parameters = Parameters(shapes)
-    for product in products:
-        path, stack = product.path, product.stack
-        if product.weight is not None:
-            path = paths.get(id(product.weight.variable), product.weight.path)
-        if not stack:
-            product.number, product.named = site_number(path), path
-            continue
-        product.unrolled = parameters.template(product.path, stack[0], len(stack))
-        product.named = template = parameters.template(path, stack[0], len(stack))
-        layers = [site_number(fill(template, layer)) for layer in np.ndindex(*stack)]
-        product.number = np.array(layers, np.uint32).reshape(stack)
 
 
 def _join(*parts: str) -> str:

@@ -107,7 +107,7 @@ def lines(file: pathlib.Path) -> list[dict[str, str]]:
 
 
 def test_readings(ours):
-    report = importlib.import_module("experiments.photons.report")
+    report = importlib.import_module("experiments.photons.exponents")
     assert report.reading(0.05, 0.01) == report.CONSTANT
     assert report.reading(-0.93, 0.02) == report.INVERSE
     assert report.reading(-0.5, 0.05) == "falls, but slower than 1/K"
