@@ -47,14 +47,9 @@ _GEMMA_3: dict[str, Any] = dict(
     global_every=6,
     local_rope_theta=10_000.0,
 )
-_MISTRAL = dict(
-    vocab_size=32_000,
-    hidden_size=4096,
-    intermediate_size=14_336,
-    num_layers=32,
-    num_heads=32,
-    num_kv_heads=8,
-    max_length=32_768,
+_MISTRAL: dict[str, Any] = dict(vocab_size=32_000, num_kv_heads=8, max_length=32_768)
+_SMOLLM_2: dict[str, Any] = dict(
+    vocab_size=49_152, num_kv_heads=3, rope_theta=100_000.0, tie_embeddings=True, max_length=8192
 )
 
 
@@ -86,7 +81,9 @@ def _pythia(
     )
 
 
-_llama, _qwen, _gemma = (functools.partial(_decoder, f) for f in (_LLAMA_3_1, _QWEN_3, _GEMMA_3))
+_llama, _qwen, _gemma, _mistral = (
+    functools.partial(_decoder, family) for family in (_LLAMA_3_1, _QWEN_3, _GEMMA_3, _MISTRAL)
+)
 _SMALL_GEMMA: dict[str, Any] = dict(
     num_kv_heads=1,
     vocab_size=262_144,
@@ -117,12 +114,9 @@ _SHAPES: dict[str, ModelConfig] = {
         5376, 21_504, 62, 32, num_kv_heads=16, head_dim=128, query_scale=168**-0.5, **_LARGE_GEMMA
     ),
     # mistralai/Mistral-7B-v0.1, Mixtral-8x7B-v0.1; arXiv 2310.06825, 2401.04088, tables 1
-    "mistral-7b": DecoderConfig(**_MISTRAL, sliding_window=4096),  # type: ignore[arg-type]
-    "mixtral-8x7b": DecoderConfig(
-        **_MISTRAL,  # type: ignore[arg-type]
-        rope_theta=1_000_000.0,
-        num_experts=8,
-        experts_per_token=2,
+    "mistral-7b": _mistral(4096, 14_336, 32, 32, sliding_window=4096),
+    "mixtral-8x7b": _mistral(
+        4096, 14_336, 32, 32, rope_theta=1_000_000.0, num_experts=8, experts_per_token=2
     ),
     # EleutherAI/pythia-{160m,410m,1.4b,6.9b}; arXiv 2304.01373, table 1
     "pythia-160m": _pythia(768, 12, 12, 16),
@@ -132,17 +126,7 @@ _SHAPES: dict[str, ModelConfig] = {
     # openai-community/gpt2
     "gpt2": GPT2Config(),
     # HuggingFaceTB/SmolLM2-135M
-    "smollm2-135m": DecoderConfig(
-        vocab_size=49_152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_layers=30,
-        num_heads=9,
-        num_kv_heads=3,
-        rope_theta=100_000.0,
-        tie_embeddings=True,
-        max_length=8192,
-    ),
+    "smollm2-135m": _decoder(_SMOLLM_2, 576, 1536, 30, 9),
 }
 
 

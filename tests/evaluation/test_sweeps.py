@@ -24,15 +24,8 @@ from photonjax.evaluation.sweeps import (
 from photonjax.models.attention import SEGMENTS
 
 H100 = pj.machines.digital("h100-sxm")
-SMALL = models.DecoderConfig(
-    vocab_size=256,
-    hidden_size=64,
-    intermediate_size=128,
-    num_layers=2,
-    num_heads=4,
-    num_kv_heads=2,
-    max_length=8192,
-)
+WIDTHS = dict(vocab_size=256, hidden_size=64, intermediate_size=128, max_length=8192)
+SMALL = models.DecoderConfig(**WIDTHS, num_layers=2, num_heads=4, num_kv_heads=2)
 
 
 def display(**costs) -> pj.OpticalCore:

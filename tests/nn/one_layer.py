@@ -13,8 +13,6 @@ import photonjax as pj
 IDEAL = pj.OpticalCore(
     rows=128, cols=64, input={"bits": None}, array={"bits": None}, adc={"bits": None}
 )
-
-
 NOISY = pj.OpticalCore(rows=64, cols=64, photons=50.0, array={"noise": 0.02}, adc={"bits": None})
 LIT = pj.OpticalCore(rows=64, cols=64, photons=50.0, adc={"bits": None})
 KEY = jax.random.key(11)

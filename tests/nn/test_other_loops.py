@@ -9,22 +9,14 @@ import pytest
 from jax import lax
 
 import photonjax as pj
+from tests.nn.one_layer import IDEAL as EXACT
+from tests.nn.one_layer import KEY, normal
+from tests.nn.one_layer import LIT as CORE
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
 
-CORE = pj.OpticalCore(rows=32, cols=32, photons=1e3)
-
-
-EXACT = pj.OpticalCore(
-    rows=64, cols=64, input={"bits": None}, array={"bits": None}, adc={"bits": None}
-)
-
-
-KEY = jax.random.key(7)
-
-
-X = jax.random.normal(jax.random.key(1), (5, 8))
+X = normal(5, 8, seed=1)
 
 
 def test_haiku_loops_and_layers():

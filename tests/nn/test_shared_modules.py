@@ -1,28 +1,18 @@
 """Modules that are met twice: shared, or within themselves by a reference to their owner."""
 
-import jax
 import numpy as np
 import pytest
 from flax import nnx
 
 import photonjax as pj
 from photonjax.nn.convert import revert
+from tests.nn.one_layer import IDEAL, KEY, normal
+from tests.nn.one_layer import NOISY as CORE
 
 pytestmark = pytest.mark.slow  # minutes together: on one Python
 
 
-CORE = pj.OpticalCore(rows=16, cols=16, photons=200.0, array={"noise": 0.02}, adc={"bits": None})
-
-
-IDEAL = pj.OpticalCore(
-    rows=16, cols=16, input={"bits": None}, array={"bits": None}, adc={"bits": None}
-)
-
-
-KEY = jax.random.key(4)
-
-
-X = jax.random.normal(jax.random.key(0), (5, 12))
+X = normal(5, 12)
 
 
 class Shared(nnx.Module):
