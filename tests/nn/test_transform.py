@@ -2,6 +2,7 @@
 
 import zlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -226,3 +227,21 @@ def test_rules():
     assert [s.reason for s in kept.digital] == ["rule 'in' keeps it digital"]
     dynamic = pj.optical(lambda x: x @ x.T, [pj.Rule("*", NOISY, dynamic=True)], params=())
     assert dynamic.report(X).optical[0].parameter is None
+
+
+def test_new_keys_light_and_dies_run_the_program_that_is_there():
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def run(core, key, w, x):
+        return pj.optical(lambda w, x: x @ w, [pj.Rule("*", core)])(key, w, x)
+
+    core = NOISY.replace(array={"noise": 0.02}, chip_seed=jnp.uint32(0))  # a leaf
+    w, other = params()["in"], jax.random.key(8)
+    changed = (
+        (core.replace(photons=50.0), KEY),
+        (core.replace(chip_seed=jnp.uint32(5)), KEY),
+        (core, other),
+    )
+    first = run(core, KEY, w, X)
+    assert all((run(*call, w, X) != first).any() for call in changed)
+    np.testing.assert_array_equal(run(core, KEY, w, X), first)
