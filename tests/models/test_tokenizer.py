@@ -1,16 +1,12 @@
 """Tokenizers: one written into a GGUF file here, and what is refused."""
 
-import json
-
 import gguf
 import pytest
-from tokenizers import pre_tokenizers
 
 from photonjax.models import CheckpointError, load_tokenizer
+from tests.models.gguf_files import finish
+from tests.models.tokenizer_files import write
 
-ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
-MERGES = ["Ġ t", "h e", "Ġt he", "1 2", "Ġ 1", "Ġ Ġ"]
-SPECIAL = ["<|endoftext|>", "<|im_start|>"]
 TEXTS = [
     "the  the\n",
     "in 2024, 12 photons; ½ of ٣",
@@ -18,26 +14,6 @@ TEXTS = [
     " 121",
     "",
 ]
-
-
-def write(path, *, model="gpt2", pre="smollm", merges=MERGES, bos=None):
-    """Writes a file with a byte-level vocabulary and a few merges."""
-    tokens = SPECIAL + ALPHABET + [merge.replace(" ", "") for merge in MERGES] + ["<own>"]
-    kinds = [3] * len(SPECIAL) + [1] * (len(tokens) - len(SPECIAL) - 1) + [4]
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_tokenizer_model(model)
-    writer.add_tokenizer_pre(pre)
-    writer.add_token_list(tokens)
-    writer.add_token_types(kinds)
-    writer.add_token_merges(merges)
-    if bos is not None:
-        writer.add_bos_token_id(bos)
-        writer.add_add_bos_token(True)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 @pytest.fixture
@@ -100,10 +76,7 @@ def write_pieces(path, *, model="llama", pieces=PIECES, scores=None, **keys):
     writer.add_bos_token_id(1)
     for key, value in keys.items():
         writer.add_bool(f"tokenizer.ggml.{key}", value)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish(writer)
     return path
 
 
@@ -226,10 +199,7 @@ def with_metadata(path, model, **values):
     for key, value in ({"model": model} | right | values).items():
         kind = {bool: "bool", int: "int32", float: "float32", str: "string", list: "array"}
         getattr(writer, f"add_{kind[type(value)]}")(f"tokenizer.ggml.{key}", value)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    finish(writer)
     return path
 
 
@@ -303,74 +273,3 @@ def test_padding_and_truncation_are_switched_off(path, tmp_path):
     tokenizer.enable_padding(length=1_000_000_000)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     assert load_tokenizer(tmp_path).encode("the " * 500).ids == expected
-
-
-def with_rule(path, **rules):
-    """The directory with these entries in its tokenizer.json."""
-    load_tokenizer(path).save(str(path.parent / "tokenizer.json"))
-    raw = json.loads((path.parent / "tokenizer.json").read_text()) | rules
-    (path.parent / "tokenizer.json").write_text(json.dumps(raw))
-    return path.parent
-
-
-def split(pattern):
-    rule = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    return {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [rule]}}
-
-
-def replace(pattern, content):
-    return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
-
-
-@pytest.mark.parametrize(
-    ("rules", "culprit"),
-    [
-        (split("(a+)+$"), "the pattern '(a+)+$' repeats a group"),
-        (split(r"x|(?:(?:[a-z]+){1,}b?){2,}"), "repeats a group"),
-        (split("(a|aa)*c"), "repeats a group that repeats or has alternatives"),
-        ({"normalizer": replace("(a+)+$", "b")}, "the pattern '(a+)+$'"),
-        ({"decoder": replace("(a+)+$", "b")}, "the pattern '(a+)+$'"),
-        ({"normalizer": replace("a", "b" * 5000)}, "make 5,000 characters of one"),
-        (
-            {"normalizer": {"type": "Sequence", "normalizers": [replace("a", "a" * 99)] * 3}},
-            "make 970,299 characters of one, more than 4,096",
-        ),
-    ],
-    ids=str,
-)
-def test_a_rule_without_end_is_refused(path, rules, culprit):
-    with pytest.raises(CheckpointError) as error:
-        load_tokenizer(with_rule(path, **rules))
-    assert culprit in str(error.value) and "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [  # of published tokenizers: Llama 3, GPT-4o, Tekken, BLOOM, DeepSeek, Chameleon, Kimi
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|\s+(?!\S)",
-        r"[\p{Lu}\p{M}]*[\p{Ll}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}",
-        r"[^\r\n\p{L}\p{N}]?((?=[\p{L}])([^a-z]))*((?=[\p{L}])([^A-Z]))+|\p{N}",
-        r" ?[^(\s|[.,!?…。，、।۔،])]+",
-        r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}]?[\p{L}\p{M}]+",
-        r"<sentinel:[0-9]+>|(IMGIMG)((A|B|C|D){1,4})Z|([\t\n]|    |  )",
-        r"[\p{Han}]+|[^\r\n]?[\p{Lu}\p{M}&&[^\p{Han}]]*[\p{Ll}&&[^\p{Han}]]+(?i:'s|'t)?",
-        r"\p{N}{1,3}(?=(?:\p{N}{3})*(?:\P{N}|$))",
-    ],
-)
-def test_patterns_of_published_tokenizers_pass(path, pattern):
-    assert load_tokenizer(with_rule(path, **split(pattern))).encode("a(b) 12").ids
-
-
-def test_a_pattern_that_never_ends_is_one_line(path):
-    """Of a tokenizer that was not loaded here."""
-    import datasets
-    from tokenizers import Regex
-
-    from photonjax.data import tokenize
-
-    tokenizer = load_tokenizer(path)
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(a+)+$"), behavior="isolated")
-    corpus = datasets.Dataset.from_dict({"text": ["a" * 40 + "c"]})
-    with pytest.raises(ValueError, match="gives up on a text of 41 characters") as error:
-        tokenize(corpus, tokenizer)
-    assert "\n" not in str(error.value)

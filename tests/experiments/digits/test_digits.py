@@ -6,12 +6,7 @@ The digits here are ten random patterns with noise on them, the networks three l
 from __future__ import annotations
 
 import csv
-import importlib
-import io
 import json
-import pickle
-import zipfile
-from types import SimpleNamespace
 
 import chex
 import jax
@@ -20,54 +15,11 @@ import numpy as np
 import pytest
 
 from experiments.digits.config import Digits as Settings
-from experiments.digits.config import Training
-from experiments.harness.cores import make_core
-from photonjax.data.digits import Digits
+from tests.experiments.digits.small import RECIPE, TRAINING, patterns
 
 pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 
-RECIPE = dict(epochs=3, updates=60, batch=64, learning_rate=0.043, momentum=0.874)
-RECIPE |= dict(decay=0.5, decay_epochs=2, warm_up=1, activation_levels=16, distorted=0)
-TRAINING = Training(folds=2, digits=None, **RECIPE)
 IDX = {"train": 512, "t10k": 256}
-
-
-def patterns(count: int, seed: int) -> Digits:
-    """Ten patterns of ink on paper, each copy with other specks."""
-    inked = np.random.default_rng(7).random((10, 784)) < 0.2
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 10, count).astype(np.int32)
-    specks = rng.random((count, 784)) < 0.03
-    grey = np.where(inked[labels] ^ specks, rng.integers(100, 256, (count, 784)), 0)
-    return Digits(grey.astype(np.uint8), labels)
-
-
-@pytest.fixture
-def modules(ours):
-    names = ("digits.run", "digits.networks", "digits.optics", "digits.report", "harness")
-    found = [importlib.import_module(f"experiments.{name}") for name in names]
-    return SimpleNamespace(**{n.rpartition(".")[2]: m for n, m in zip(names, found, strict=True)})
-
-
-@pytest.fixture
-def core(modules):
-    """The machine of configs/digits.yaml."""
-    return make_core(modules.harness.load_config("digits", Settings).core)
-
-
-@pytest.fixture(scope="module")
-def learnt():
-    """What one short training gave, shared by the tests here."""
-    return {}
-
-
-@pytest.fixture
-def network(modules, core, learnt):
-    """Trained for a few seconds on the patterns."""
-    if not learnt:
-        networks = modules.networks
-        learnt["network"] = networks.train(core, patterns(512, seed=1), TRAINING, seed=0)
-    return learnt["network"]
 
 
 def counted_in_numpy(network, x, incident, rng):
@@ -181,53 +133,6 @@ def test_distorted_copies(modules):
     assert (inked > 0.8).all() and (inked < 1.6).all()
 
 
-def _torch_file(path, network):
-    """A checkpoint as PyTorch lays it out, written without PyTorch."""
-
-    class Tensor:
-        def __init__(self, key, values):
-            self.key, self.values = key, values
-
-        def __reduce__(self):
-            storage = _Storage(self.key, self.values.size)
-            shape = self.values.shape
-            strides = tuple(n // 4 for n in self.values.strides)
-            return _rebuild_tensor_v2, (storage, 0, shape, strides, False, None)
-
-    state = {}
-    with zipfile.ZipFile(path, "w") as archive:
-        for i, layer in enumerate(network):
-            for name, values in (("weight", layer.weights.T), ("bias", layer.biases)):
-                values = np.ascontiguousarray(values, np.float32)
-                state[f"fcs.{i}.{name}"] = Tensor(f"{i}{name}", values)
-                archive.writestr(f"archive/data/{i}{name}", values.tobytes())
-        content = io.BytesIO()
-        writer = _Writer(content, protocol=2)
-        writer.dump({"model_state_dict": state, "epoch": 97})
-        archive.writestr("archive/data.pkl", content.getvalue())
-    return path
-
-
-class _Storage:
-    def __init__(self, key, size):
-        self.key, self.size = key, size
-
-
-class FloatStorage:
-    """Stands for torch.FloatStorage: only its name is read."""
-
-
-def _rebuild_tensor_v2(*_):
-    raise AssertionError("the reader has its own")
-
-
-class _Writer(pickle.Pickler):
-    def persistent_id(self, thing):
-        if isinstance(thing, _Storage):
-            return ("storage", FloatStorage, thing.key, "cpu", thing.size)
-        return None
-
-
 @pytest.fixture
 def run(modules, in_process, tmp_path, monkeypatch):
     """Run experiments.digits on the patterns, as MNIST's files, in this process."""
@@ -308,26 +213,6 @@ def test_an_interrupted_training_goes_on(modules, core, network, tmp_path, monke
     begun.write_bytes(b"something else")
     with pytest.raises(modules.harness.UserError, match="is no training that was begun"):
         train()
-
-
-def test_weights_out_of_a_checkpoint(modules, network, tmp_path):
-    load, same = modules.networks.load, jax.tree.map
-    modules.networks.save(tmp_path / "two.npz", [network, network])
-    for file, count in (
-        (_torch_file(tmp_path / "published.pt", network), 1),
-        (tmp_path / "two.npz", 2),
-    ):
-        found = load(file)
-        assert len(found) == count
-        for read in found:
-            assert all(jax.tree.leaves(same(lambda a, b: bool((a == b).all()), read, network)))
-
-
-def test_a_checkpoint_runs_no_code(modules, tmp_path):
-    with zipfile.ZipFile(tmp_path / "evil.pt", "w") as archive:
-        archive.writestr("archive/data.pkl", b"cos\nsystem\n(S'touch gone'\ntR.")
-    with pytest.raises(modules.harness.UserError, match="os.system has no place in a network"):
-        modules.networks.load(tmp_path / "evil.pt")
 
 
 @pytest.mark.parametrize(
