@@ -8,8 +8,8 @@ import pathlib
 import sys
 import zipfile
 
-import huggingface_hub
 import pytest
+from huggingface_hub import constants
 
 from photonjax.data import artifacts, clients
 
@@ -66,4 +66,4 @@ def registry(
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that refuses every connection at once, whatever the network here."""
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
