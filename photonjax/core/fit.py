@@ -59,6 +59,7 @@ class Fit:
       fields: of the twin, by dotted name, with standard errors.
       other: numbers that no field of a core carries: ``gain`` (mean); in products of full scale ``noise``,
         ``cycle_offsets`` (standard deviation within a column) and ``weight_error_in_results``;
+        ``weight_error`` (over the weights' root mean square);
         ``column_noise_spread`` (standard deviation over columns, relative), ``bend``, ``tail`` (of
         :mod:`photonjax.core.fit_likelihood`).
       gain, offset, noise: of each column with standard errors: ``[2, N]``, ``[2, cycle, N]`` (unit of the
@@ -275,6 +276,8 @@ def _fields(
         error = float(variances.std(ddof=1) / np.sqrt(count))
         weights = _root(leaked, error)
         other["weight_error_in_results"] = weights
+        rms = float(np.sqrt(power))  # results and their errors scale alike with the inputs
+        other["weight_error"] = Estimate(weights.value / rms, weights.error / rms)
         if input_rms is None:
             notes.append("array.noise is not set: it needs input_rms")
         else:

@@ -111,6 +111,9 @@ def test_errors_of_a_fixed_matrix_and_of_a_cycle():
     assert fit.components == ("gains", "cycle", "fixed_weight")
     size = fit.other["weight_error_in_results"]
     assert abs(size.value - 0.05 * np.sqrt(N - 1)) < 3 * size.error < 0.05
+    assert fit.other["weight_error"].value == pytest.approx(
+        size.value, rel=0.05
+    )  # rms results are 1
     assert fit.fields["array.noise"].value == pytest.approx(size.value / (0.5 * np.sqrt(K)))
     assert abs(fit.other["noise"].value - 0.1) < 4 * fit.other["noise"].error < 0.01
     assert fit.other["cycle_offsets"].value == pytest.approx(0.1, rel=0.3)

@@ -50,12 +50,20 @@ NUMBERS = {
         8.0, "", "adaptive block floating point chooses one for each site; not published", 1.0, 16.0
     ),
     "receiver.gain_error": assumed(
-        0.035,
+        0.04,
         "",
         f"{_DATA}: gains scatter by 4.4 %, of which fixed errors of the weights explain a part "
         "(experiments.measured); low: calibrated out",
         0.0,
         0.05,
+    ),
+    "receiver.common_noise": assumed(
+        0.026,
+        "products of full scale",
+        f"{_DATA}: what a symbol's columns share once offsets and weights are accounted for "
+        "(experiments.measured), if read at gain 1; low: none; high: twice",
+        0.0,
+        0.052,
     ),
     "photons": Number(None, "detected/multiply at full scale", "within the ENOB"),
     "symbol_rate_hz": Number(

@@ -46,6 +46,7 @@ def config(files, *more):
     return harness.load_config("measured", Measured, overrides)
 
 
+@pytest.mark.slow  # draws figures, and compiles a fit and a product
 def test_the_first_stage(run, files, capsys):
     run.measured(config(files))
     directory = files / "measured" / "small"
