@@ -98,6 +98,18 @@ CASES = {
         lambda: pj.program_weights(linen.Dense(3)),
         r"pj\.linen\.Optical",
     ),
+    "a function to program": (
+        lambda: pj.program_weights(pj.optical(lambda w, x: x @ w, RULES)),
+        r"not a Flax NNX module; pj\.optical takes any function, .*pj\.program writes one",
+    ),
+    "a Linen module to set": (
+        lambda: pj.nnx.set_hardware(linen.Dense(3), photons=1.0),
+        r"pj\.linen\.Optical .*core\.replace",
+    ),
+    "a seed": (
+        lambda: pj.nnx.set_die(pj.convert(LINEAR, RULES)[0], 1.5),
+        r"OpticalCore\.chip_seed = 1\.5 is not an integer",
+    ),
     "a number to put back": (lambda: pj.nnx.set_noise_key(3, None), "3 is not a Flax NNX module"),
     "one rule": (lambda: pj.convert(LINEAR, RULES[0]), r"is not a list of rules; give a list of"),
     "a core for rules": (

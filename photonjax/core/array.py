@@ -106,7 +106,8 @@ class Array:
 
     def off_grid(self, core: OpticalCore) -> bool:
         """Whether cells hold values between the levels of their converter."""
-        return present(self, "die") or self.curve != "linear" or core.input.extinction != "balanced"
+        own = core.custom.programmed is not None or self.curve != "linear"
+        return present(self, "die") or own or core.input.extinction != "balanced"
 
     def full_scale(self, core: OpticalCore, matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Full scales ``[1, N]``, ``[1, 1]`` or ``[tiles, 1, N]``, and as they divide the matrix."""
@@ -153,7 +154,7 @@ class Array:
         ):
             if fraction is not None:
                 b = b + _spread(b + dark, fraction, size, axis)
-        return b
+        return core.custom.apply_to_levels("programmed", core, b, unit, key)
 
     def _aged(self, b: jax.Array, draw: Any) -> jax.Array:
         """Drift and flicker; ``draw(stream)`` gives standard normals of ``b``'s shape."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import PartitionSpec
 
+from photonjax.core.meshes import automatic, sharding_of
 from photonjax.core.operands import check_arrays, result_dtype
 from photonjax.core.product import Weight, optical_dot_general
 
@@ -27,6 +28,7 @@ def optical_conv(
     batch_group_count: int = 1,
     precision: Any = None,
     preferred_element_type: Any = None,
+    out_sharding: Any = None,
     *,
     dot_general: Callable[..., jax.Array] = optical_dot_general,
     **options: Any,
@@ -37,11 +39,14 @@ def optical_conv(
     through the array that holds the kernel as ``[K, N]``, N output features. Rows of the array follow
     the kernel's own axes in their order, tokens run over batch, then space. Groups (depthwise
     convolutions are one extreme) are products of their own, each with a matrix, hence tiles, of its own.
+    With ``lhs_dilation`` patches hold the zeros between inputs, and a measurement counts them; a machine
+    would leave them out, and :func:`photonjax.trace_workload` of the digital function does.
 
     Args:
       x: input; kernel: floating array, or, without groups, whatever ``optical_dot_general`` takes.
       window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, feature_group_count,
         batch_group_count, precision, preferred_element_type: as in ``lax.conv_general_dilated``.
+      out_sharding: sharding of the result, on a mesh of explicit axes, as in ``lax.conv_general_dilated``.
       dot_general: does the product, given patches, kernel and dimension numbers.
       options: ``core``, ``key``, ``site``, ``adc_range``, ``input_range`` of
         :func:`photonjax.optical_dot_general`.
@@ -51,6 +56,7 @@ def optical_conv(
 
     Raises:
       ValueError: shapes, groups or dimension numbers that do not fit.
+      jax.errors.ShardingTypeError: where ``out_sharding`` must decide.
 
     Example:
       >>> import jax.numpy as jnp, photonjax as pj
@@ -83,42 +89,74 @@ def optical_conv(
     if 0 in (*out.shape, *kernel.shape):
         return jnp.zeros(out.shape, result_dtype(x, kernel, preferred_element_type))
 
+    # What is sharded in a product is its tokens, by their batch, and its output features.
+    sharding = sharding_of(like, x, kernel, out_sharding)
+    of_batch, of_features = _axes(sharding, numbers.out_spec)
+    of_batch = of_batch if batch_group_count == 1 else None
     canonical = tuple(range(x.ndim))  # batch, features, space
-    patches = lax.conv_general_dilated_patches(
-        x, window, window_strides, padding, lhs_dilation, rhs_dilation,
-        lax.ConvDimensionNumbers(numbers.lhs_spec, canonical, canonical),
-        precision=lax.Precision.HIGHEST,  # it copies: exact
-    )  # fmt: skip
-    batch, _, *space = patches.shape
-    patches = patches.reshape(batch, -1, math.prod(space)).swapaxes(1, 2)  # [N, space, C x window]
+
+    def cut(x: jax.Array) -> jax.Array:
+        patches = lax.conv_general_dilated_patches(
+            x, window, window_strides, padding, lhs_dilation, rhs_dilation,
+            lax.ConvDimensionNumbers(numbers.lhs_spec, canonical, canonical),
+            precision=lax.Precision.HIGHEST,  # it copies: exact
+        )  # fmt: skip
+        return patches.reshape(*patches.shape[:2], -1).swapaxes(1, 2)  # [N, space, C x window]
+
+    patches = automatic(cut, None if sharding is None else PartitionSpec(of_batch), x)
+    batch = patches.shape[0]
+    space = [out.shape[a] for a in numbers.out_spec[2:]]
     contracted = [a for a in range(x.ndim) if a != out_axis]
+
+    def of_patches(first: int) -> list[int]:
+        return [first + numbers.rhs_spec.index(a) - 1 for a in contracted]
+
     if groups == 1:
         # Axis 2 + i of patches is axis i of (channels, *window), the axes rhs_spec[1 + i] of the kernel.
         patches = patches.reshape(batch, -1, channels, *window)
-        of_patches = [2 + numbers.rhs_spec.index(a) - 1 for a in contracted]
-        dims = ((tuple(of_patches), tuple(contracted)), ((), ()))
+        dims = ((tuple(of_patches(2)), tuple(contracted)), ((), ()))
+        if sharding is not None:
+            options["out_sharding"] = PartitionSpec(of_batch, None, of_features)
         y = dot_general(patches, kernel, dims, precision, preferred_element_type, **options)
     else:
-        y = _grouped(
-            patches, kernel, numbers.rhs_spec, window, feature_group_count, batch_group_count,
-            lambda x, w, dims: dot_general(
-                x, w, dims, precision, preferred_element_type, **options
-            ),
-        )  # fmt: skip
-    y = y.reshape(batch // batch_group_count, *space, features)
-    return jnp.transpose(y, _order(numbers.out_spec))
+        cut_up = functools.partial(
+            _in_groups, numbers.rhs_spec, window, feature_group_count, batch_group_count
+        )
+        if sharding is None:
+            patches, w = cut_up(patches, kernel)
+        else:
+            rows = PartitionSpec(None, of_batch)
+            patches, w = automatic(cut_up, (rows, PartitionSpec()), patches, kernel)
+            options["out_sharding"] = rows
+        dims = ((tuple(of_patches(3)), tuple(a + 1 for a in contracted)), ((0,), (0,)))
+        y = dot_general(patches, w, dims, precision, preferred_element_type, **options)
+        y = jnp.moveaxis(y, 0, 2)  # of [groups, batch, space, features of a group]
+
+    def put(y: jax.Array) -> jax.Array:
+        y = y.reshape(batch // batch_group_count, *space, features)
+        return jnp.transpose(y, _order(numbers.out_spec))
+
+    return automatic(put, sharding, y)
 
 
-def _grouped(
-    patches: jax.Array,
-    kernel: Any,
+def _axes(sharding: Any, out_spec: Sequence[int]) -> tuple[Any, Any]:
+    """Mesh axes of the batch and of the features of a result."""
+    if sharding is None:
+        return None, None
+    spec = [*sharding.spec, *[None] * len(out_spec)]
+    return spec[out_spec[0]], spec[out_spec[1]]
+
+
+def _in_groups(
     rhs_spec: Sequence[int],
     window: list[int],
     feature_groups: int,
     batch_groups: int,
-    dot: Callable[..., jax.Array],
-) -> jax.Array:
-    """``[N / batch groups, space, features]``: group g multiplies its patches with its features."""
+    patches: jax.Array,
+    kernel: Any,
+) -> tuple[jax.Array, jax.Array]:
+    """Patches ``[groups, N / batch groups, space, channels, *window]`` and ``[groups, *kernel]``: group g
+    multiplies its patches with its features."""
     if not isinstance(kernel, jax.Array):
         raise ValueError(
             f"kernel: a {type(kernel).__name__} has no groups; pass the array of a grouped convolution"
@@ -133,12 +171,7 @@ def _grouped(
     patches = patches.reshape(groups, batch // batch_groups, positions, channels, *window)
     shape = kernel.shape
     w = kernel.reshape(*shape[:out_axis], groups, -1, *shape[out_axis + 1 :])
-    w = jnp.moveaxis(w, out_axis, 0)  # [groups, then the kernel's axes]
-    contracted = [a for a in range(kernel.ndim) if a != out_axis]
-    of_patches = [3 + list(rhs_spec).index(a) - 1 for a in contracted]
-    dims = ((tuple(of_patches), tuple(a + 1 for a in contracted)), ((0,), (0,)))
-    y = dot(patches, w, dims)  # [groups, batch, space, features of a group]
-    return jnp.moveaxis(y, 0, 2)
+    return patches, jnp.moveaxis(w, out_axis, 0)
 
 
 def _order(out_spec: Sequence[int]) -> list[int]:

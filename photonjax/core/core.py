@@ -211,7 +211,7 @@ class OpticalCore:
         stages = (self.source, self.input, self.receiver, self.adc)
         drawn = any(present(stage, "input", "symbol", "output") for stage in stages)
         dithered = self.input.extinction == "dither"
-        return drawn or self.photons is not None or dithered or bool(self.custom)
+        return drawn or self.photons is not None or dithered or self.custom.dynamic
 
 
 def check_core(where: str, core: Any) -> None:

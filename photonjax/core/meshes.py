@@ -28,6 +28,12 @@ def result_sharding(x: Any, w: Any, numbers: DimensionNumbers, out_sharding: Any
       jax.errors.ShardingTypeError: as ``lax.dot_general`` does, where ``out_sharding`` must decide.
     """
     numbers = normalized(x, w, numbers)
+    product = functools.partial(lax.dot_general, dimension_numbers=numbers)
+    return sharding_of(product, x, w, out_sharding)
+
+
+def sharding_of(product: Callable[..., Any], x: Any, w: Any, out_sharding: Any) -> Any:
+    """As :func:`result_sharding`, of ``product(x, w, out_sharding=out_sharding)``."""
     used = [_sharding(x), _sharding(w), out_sharding]
     if all(_unused(sharding) for sharding in used):
         return None
@@ -35,10 +41,7 @@ def result_sharding(x: Any, w: Any, numbers: DimensionNumbers, out_sharding: Any
         jax.ShapeDtypeStruct(a.shape, jnp.float32, sharding=sharding)
         for a, sharding in zip((x, w), used, strict=False)
     )
-    product = functools.partial(
-        lax.dot_general, dimension_numbers=numbers, out_sharding=out_sharding
-    )
-    return jax.eval_shape(product, *like).sharding
+    return jax.eval_shape(functools.partial(product, out_sharding=out_sharding), *like).sharding
 
 
 def automatic(function: Callable[..., Any], sharding: Any, *args: Any) -> Any:

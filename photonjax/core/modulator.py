@@ -104,7 +104,8 @@ class Input:
         """Whether modulated inputs lie between the levels of their converter."""
         smooth = self.curve != "linear" or self.bandwidth_hz is not None
         drawn = present(self, "input") or present(core.source, "input")
-        return smooth or drawn or self.extinction != "balanced"
+        own = core.custom.modulated is not None
+        return smooth or drawn or own or self.extinction != "balanced"
 
     def modulate(self, core: OpticalCore, x: jax.Array, input_range: Any = None) -> Inputs:
         """Scale, clip, quantize and cut inputs ``[T, K]``; no noise yet."""

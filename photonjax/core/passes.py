@@ -91,6 +91,8 @@ def matrix_product(
             inputs.meant[i],
             weight.slices[j],
         )
+        unit = unit_of(core.input.bits, core.input.slices)
+        a = core.custom.apply_to_levels("modulated", core, a, unit, own)
         draws = draw(core, own, m, n, tiles)
         for t in range(tiles):
             where = slice(t * core.rows, min((t + 1) * core.rows, terms))

@@ -208,6 +208,7 @@ def needs_of(core: OpticalCore) -> tuple[Any, ...]:
         jax.tree.structure(core.array),
         tuple(present(stage, "die") for stage in others),
         core.encoding.needs_moments(core),
+        core.custom.programmed,
         core.chip_seed if isinstance(core.chip_seed, int) else None,
     )
 

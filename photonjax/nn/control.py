@@ -43,26 +43,38 @@ def scan(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[
 
 
 def while_loop(walk: Any, eqn: Any, ins: list[Value], turn: Turn, scope: str) -> list[Any]:
-    """The test draws at even turns, the body at odd ones; what is taken down in the test is dropped."""
+    """The test draws at even turns, the body at odd ones.
+
+    A test returns nothing but its answer. Where something is taken down, it is made ahead of its turn: before
+    the loop, and at the end of each body.
+    """
     p, loop = eqn.params, object()
     of_cond, of_body = p["cond_nconsts"], p["body_nconsts"]
     tests, fixed = ins[:of_cond], ins[of_cond : of_cond + of_body]
     state = ins[of_cond + of_body :]
     origins = walk.analysis.bodies(eqn, [v.origin for v in ins])[0].ins[of_cond:]
 
-    def go_on(carry: Any) -> Any:
-        index, values, walk.tape = carry
+    def go_on(index: Any, values: Any) -> Any:
         inner = [*tests, *like(values, origins, state)]
         return walk.enter(p["cond_jaxpr"], inner, turn.within(loop, 2 * index), scope)[0].value
 
-    def body(carry: Any) -> Any:
-        index, values, walk.tape = carry
+    def go(index: Any, values: Any) -> tuple[Any, list[Any]]:
         inner = [*fixed, *like(values, origins, state)]
         outs = walk.enter(p["body_jaxpr"], inner, turn.within(loop, 2 * index + 1), scope)
-        return index + 1, [v.value for v in outs], walk.tape
+        return index + 1, [v.value for v in outs]
 
-    start = (jnp.uint32(0), [v.value for v in state], walk.tape)
-    _, values, walk.tape = lax.while_loop(walk.once(go_on), walk.once(body), start)
+    go_on, go = walk.once(go_on), walk.once(go)
+    first = (jnp.uint32(0), [v.value for v in state])
+    if walk.tape is None:
+        return lax.while_loop(lambda carry: go_on(*carry), lambda carry: go(*carry), first)[1]
+
+    def body(carry: Any) -> Any:
+        _, walk.tape, *where = carry
+        where = go(*where)
+        return go_on(*where), walk.tape, *where
+
+    start = go_on(*first), walk.tape, *first
+    _, walk.tape, _, values = lax.while_loop(lambda carry: carry[0], body, start)
     return values
 
 

@@ -29,6 +29,8 @@ __all__ = ["convert", "program_weights", "revert", "unprogram_weights"]
 
 Model = TypeVar("Model", bound=nnx.Module)
 
+_BY_HAND = ", weights being written at every call; pj.program writes one, for pj.optical_matmul"
+
 
 def convert(
     model: Model,
@@ -131,8 +133,13 @@ def program_weights(model: nnx.Module) -> None:
     Calls then skip scaling, rounding and the die's static errors. The parameters stay; after they
     change, call this again, or :func:`unprogram_weights` before training. Weights with batch axes
     (grouped convolutions, batched ``LinearGeneral`` and ``Einsum``) are written again at every call.
+    A digital model has nothing to program, and stays as it is.
+
+    Raises:
+      TypeError: a model that is no NNX module: functions and Linen modules write their weights at every call,
+        but for one that :func:`photonjax.program` wrote, multiplied by hand.
     """
-    check_module(model)
+    check_module(model, _BY_HAND)
     for product in products_of(model):
         dot, weight = hooks.read(product.module, product.name), product.weight
         if dot is not None and weight is not None and weight.contracting is not None:
@@ -145,6 +152,7 @@ def program_weights(model: nnx.Module) -> None:
 
 def unprogram_weights(model: nnx.Module) -> None:
     """Undo :func:`program_weights`; in place."""
+    check_module(model, _BY_HAND)
     for _, dot in optical_dots(model):
         dot.unprogram()
 

@@ -24,7 +24,7 @@ from photonjax.nn.layers import (
     OpticalLoRA,
 )
 from photonjax.nn.optical_dot import OpticalDot
-from photonjax.nn.own import OwnProduct
+from photonjax.nn.own import OfClass, OwnProduct
 
 HOOKS = (OpticalDot, EinsumOp, ConvOp, OwnProduct, OpticalAttention)
 """Modules that conversion puts in: not part of the digital model."""
@@ -52,6 +52,8 @@ def own(module: Any) -> Any:
     if isinstance(module, (nnx.MultiHeadAttention, nnx.LoRA, nnx.Embed, nnx.ConvTranspose)):
         return None
     dot = read(module)
+    if dot is None and getattr(module, "dot_general_cls", None) is not None:
+        return OfClass(module.dot_general_cls, module.dot_general)
     hook = getattr(module, attribute_of(module), None) if dot is None else dot.replaced
     return None if hook in (None, _default(module), lax.dot_general) else hook
 
@@ -75,9 +77,11 @@ def replace(module: Any, name: str, dot: OpticalDot) -> None:
     else:
         attribute = attribute_of(module)
         hook = getattr(module, attribute) if old is None else old.replaced
+        if isinstance(mine := own(module), OfClass):
+            hook, module.dot_general_cls = mine, None
         dot.replaced = nnx.data(hook) if isinstance(hook, nnx.Pytree) else nnx.static(hook)
         wrapper: Any = _WRAPPERS.get(attribute)
-        if own(module) is not None:
+        if mine is not None:
             wrapper = functools.partial(OwnProduct, hook)
         setattr(module, attribute, nnx.data(dot if wrapper is None else wrapper(dot)))
 
@@ -102,6 +106,8 @@ def restore(module: Any, name: str = "") -> None:
         _become(module, nnx.Embed if isinstance(module, nnx.Embed) else nnx.ConvTranspose)
     else:
         hook = _default(module) if dot.replaced is None else dot.replaced
+        if isinstance(hook, OfClass):
+            hook, module.dot_general_cls = hook.beside, hook.kind
         kept = nnx.data if isinstance(hook, nnx.Pytree) else nnx.static
         setattr(module, attribute_of(module), kept(hook))
         _become(module, _DIGITAL.get(type(module), type(module)))

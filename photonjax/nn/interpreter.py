@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core as jex
+from jax.sharding import PartitionSpec
 
 from photonjax.core import OpticalCore, site_number
+from photonjax.core.meshes import automatic, result_sharding
 from photonjax.core.product import optical_dot_general
 from photonjax.nn.control import CONTROL
 from photonjax.nn.gauges import Gauge
@@ -190,10 +192,16 @@ class Interpreter:
     ) -> jax.Array:  # fmt: skip
         """``optical_dot_general``, and a note of it in a row of the tape."""
         options |= dict(precision=precision, preferred_element_type=preferred_element_type)
-        y, seen = gauge.product(x, w, numbers, reference=w, **options)
+
+        def product(x: jax.Array, w: jax.Array, options: dict[str, Any]) -> Any:
+            return gauge.product(x, w, numbers, reference=w, **options)
+
+        sharding = result_sharding(x, w, numbers, out_sharding)
+        both = None if sharding is None else (sharding, PartitionSpec())
+        y, seen = automatic(product, both, x, w, options)
         if self.tape is not None:
             self.tape = self.tape.at[row].set(gauge.pool(self.tape[row], seen))
-        return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+        return y
 
     def number(self, path: str, w: Value) -> int:
         """How often this weight (as far as can be told: this layer of it) was multiplied before."""

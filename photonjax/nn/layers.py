@@ -118,8 +118,8 @@ class ConvOp(nnx.Module):
         """``lax.conv_general_dilated(x, kernel, window_strides, padding, ...)``."""
         dot = self.dot_general
         with scope_of(dot):
-            y = optical_conv(x, kernel, window_strides, padding, dot_general=dot, **kwargs)
-        return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+            kwargs |= dict(out_sharding=out_sharding, dot_general=dot)
+            return optical_conv(x, kernel, window_strides, padding, **kwargs)
 
 
 # The following have no hook for their products. An instance of the digital class becomes one of

@@ -60,6 +60,7 @@ class OpticalDot(nn.Module):
         dimension_numbers: DimensionNumbers,
         precision: Any = None,
         preferred_element_type: Any = None,
+        out_sharding: Any = None,
     ) -> jax.Array:
         """``lax.dot_general(x, w, dimension_numbers, ...)`` on the core."""
         key = self.make_rng("noise") if self.has_rng("noise") else None
@@ -75,6 +76,7 @@ class OpticalDot(nn.Module):
                 dimension_numbers,
                 precision,
                 preferred_element_type,
+                out_sharding,
                 core=self.core,
                 key=key,
                 site=site,

@@ -9,8 +9,8 @@ from flax import nnx
 from photonjax.core.pytree import brief
 
 
-def check_module(model: Any) -> None:
-    """Raise ``TypeError`` for what is no NNX module, naming what takes it.
+def check_module(model: Any, further: str = "") -> None:
+    """Raise ``TypeError`` for what is no NNX module, naming what takes it, and ``further``.
 
     >>> check_module(lambda w, x: x @ w)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -28,4 +28,4 @@ def check_module(model: Any) -> None:
         remedy = "pj.optical takes any function"
     else:
         remedy = "pj.models.load gives one, pj.optical takes any function"
-    raise TypeError(f"{brief(model)} is not a Flax NNX module; {remedy}")
+    raise TypeError(f"{brief(model)} is not a Flax NNX module; {remedy}{further}")

@@ -12,7 +12,9 @@ import numpy as np
 from flax import nnx
 
 from photonjax.core import random, site_number
+from photonjax.core.fields import get_field
 from photonjax.core.measure import Measurement
+from photonjax.core.pytree import brief
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.gauges import Meter
 from photonjax.nn.layers import (
@@ -56,9 +58,12 @@ __all__ = [
 ]
 
 
-def optical_dots(model: nnx.Module) -> Iterator[tuple[str, OpticalDot]]:
-    """Every :class:`OpticalDot` of a model with the path of its site (as in a conversion's report)."""
-    check_module(model)
+def optical_dots(model: nnx.Module, further: str = "") -> Iterator[tuple[str, OpticalDot]]:
+    """Every :class:`OpticalDot` of a model with the path of its site (as in a conversion's report).
+
+    ``further``: what the error for anything else adds.
+    """
+    check_module(model, further)
     for path, module in nnx.iter_modules(model):
         if isinstance(module, OpticalDot):
             yield _site_of([str(part) for part in path]), module
@@ -105,21 +110,40 @@ def set_hardware(model: nnx.Module, **fields: Any) -> None:
 
     Args:
       model: a converted model; changed in place.
-      fields: ``OpticalCore`` fields that the cores already have (not None) and their new values.
+      fields: ``OpticalCore`` fields that the cores already have (not None), by dotted name
+        (``**{"adc.enob": 6.0}``), and their new values: numbers, or for stacked layers arrays.
 
     Raises:
-      ValueError: for a field that some core lacks: switching a source on changes the program, so
-        convert again with a core that has it.
+      ValueError, TypeError: a model without optical products; a field that some core lacks (switching a
+        source on changes the program, so convert again with a core that has it); a value that the field
+        may not have. Nothing is changed then. (What JAX holds is taken as it is, as in a core.)
     """
-    for path, dot in optical_dots(model):
+    new: list[tuple[HardwareParam, jax.Array]] = []
+    dots = list(optical_dots(model, ": there set fields in the rules' cores, by core.replace"))
+    if not dots:
+        raise ValueError("set_hardware: the model has no optical products; convert it first")
+    for path, dot in dots:
+        where = path or "the model"
         for name, value in fields.items():
             if name not in dot.hardware:
+                get_field(dot.structure, name)  # says so where there is no such field at all
                 raise ValueError(
-                    f"{path}: core has no {name} (have {', '.join(sorted(dot.hardware))}); "
-                    f"convert the model with a core whose {name} is not None"
+                    f"{where}: core has no {name} to set (have {', '.join(sorted(dot.hardware))}); "
+                    f"convert the model with another OpticalCore.{name}"
                 )
+            dot.structure.replace(**{name: ... if value is None else value})
             variable = dot.hardware[name]
-            variable[...] = jnp.broadcast_to(jnp.asarray(value, jnp.float32), variable[...].shape)
+            shape = variable[...].shape
+            try:
+                wide = jnp.broadcast_to(jnp.asarray(value, jnp.float32), shape)
+            except ValueError:
+                raise ValueError(
+                    f"{where}: OpticalCore.{name} = {brief(value)} is not a number"
+                    + (f" or an array of shape {shape}" if shape else "")
+                ) from None
+            new.append((variable, wide))
+    for variable, values in new:
+        variable[...] = values
 
 
 def set_ranges(model: nnx.Module, ranges: Ranges) -> None:
@@ -178,9 +202,10 @@ def set_die(model: nnx.Module, seed: int | jax.Array) -> None:
       seed: of the die, as ``OpticalCore.chip_seed``; may be traced.
 
     Raises:
-      ValueError: if a weight is programmed.
+      ValueError: if a weight is programmed. ValueError, TypeError: what is no seed.
     """
     for path, dot in optical_dots(model):
+        dot.structure.replace(chip_seed=seed)  # refuses what is none
         if dot.programmed is not None:
             raise ValueError(
                 f"{path}: its programmed weight belongs to one die; unprogram_weights(model) first"

@@ -4,6 +4,7 @@ what it computes around its product stays, the product goes to light."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,21 @@ from photonjax.workload.parameters import Parameters
 from photonjax.workload.products import weight_operand
 
 _LOOPS = ("scan", "while", "cond", "checkpoint", "remat2", "shard_map")
+
+
+@dataclasses.dataclass(frozen=True)
+class OfClass:
+    """What a layer's ``dot_general_cls`` multiplies with: an instance of its own for each call.
+
+    Attributes:
+      kind: the class, or what makes an instance. beside: the layer's ``dot_general``, which it overrules.
+    """
+
+    kind: Callable[[], Any]
+    beside: Any
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.kind()(*args, **kwargs)
 
 
 class OwnProduct(nnx.Module):
@@ -55,8 +71,12 @@ def multiplied_by(call: Callable[..., Any], x: Any, w: Any, dot: Callable[..., A
 def closed_by(function: Callable[..., Any], module: Any) -> str | None:
     """Why the product of a function that a layer of Flax multiplies with cannot be put on a core, or
     ``None``."""
-    if isinstance(function, nnx.Pytree):
-        return f"is a {type(function).__name__}, with variables of its own"
+    try:
+        made = function.kind() if isinstance(function, OfClass) else function
+    except Exception as error:  # whatever a class of the user's may raise
+        return f"cannot be made ({str(error).strip().splitlines()[0]:.100})"
+    if isinstance(made, nnx.Pytree):
+        return f"is a {type(made).__name__}, with variables of its own"
     args, kwargs = arguments(module)
     first = 1 if isinstance(args[0], str) else 0
 

@@ -73,5 +73,6 @@ def _convolution(p: Any, x: Any, w: Any, swapped: bool, dot: Dot) -> jax.Array:
         p["batch_group_count"],
         p["precision"],
         p["preferred_element_type"],
+        p.get("out_sharding"),
         dot_general=dot,
     )

@@ -14,7 +14,7 @@ from flax.nnx.nn.dtypes import promote_dtype
 from photonjax.nn import hooks, places
 from photonjax.nn.attend import OpticalAttention
 from photonjax.nn.layers import OpticalConvTranspose, OpticalEmbed, OpticalLoRA
-from photonjax.nn.own import closed_by
+from photonjax.nn.own import OfClass, closed_by
 from photonjax.rules import Site
 
 
@@ -185,8 +185,7 @@ def _products(
         weight = kernel(
             None if batch else tuple(range(sums)), batch + sums + len(module.out_features)
         )
-        closed = None if module.dot_general_cls is None else "its dot_general_cls decides"
-        yield one(weight, closed=closed or refused, unsure=unsure)
+        yield one(weight, closed=refused, unsure=unsure)
     elif isinstance(module, nnx.LoRA):
         closed = None if type(module) in (nnx.LoRA, OpticalLoRA) else f"{kind} is its own LoRA"
         for name in ("lora_a", "lora_b"):
@@ -221,7 +220,7 @@ def _refused(module: Any, own: Any) -> str | None:
     """Why the function of a user's that a module multiplies with cannot do so on a core, or ``None``."""
     if own is None:
         return None
-    name = hooks.attribute_of(module)
+    name = "dot_general_cls" if isinstance(own, OfClass) else hooks.attribute_of(module)
     if not isinstance(module, (nnx.Linear, nnx.LinearGeneral, nnx.Einsum, nnx.Conv)):
         return f"its {name} is not JAX's"
     reason = closed_by(own, module)

@@ -151,8 +151,7 @@ class OpticalFunction:
         """The call's result, and a :class:`~photonjax.core.Measurement` of every product on light.
 
         They are named as in the report, the layers of a stack one by one (a product that was never made
-        has ``outputs = 0``), and compare with floating point: about twice the time. What a ``while``
-        multiplies in its test is left out.
+        has ``outputs = 0``), and compare with floating point: about twice the time.
         """
         out, rows, _ = self.gauged(Meter(), key, (args, kwargs))
         return out, {path: Measurement(*row) for path, row in rows.items()}

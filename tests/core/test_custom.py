@@ -68,6 +68,44 @@ def test_places():
     np.testing.assert_allclose(ones, 4.0 * 7 / 8)  # its last code: full scale is sqrt(16)
 
 
+def jitter(core, p, key, size=0.05):
+    return p if key is None else p + size * jax.random.normal(key, p.shape)
+
+
+def test_effects_on_inputs_and_weights():
+    """An input's error is every column's, drawn at each call; a weight's is every token's, and the die's."""
+    x, w = np.ones((200, 64), np.float32), np.ones((64, 200), np.float32)
+    base = pj.OpticalCore(rows=64, cols=256, adc={"bits": None})
+    run = jax.jit(lambda core, key: pj.optical_matmul(x, w, core=core, key=key))
+    keys = jax.random.split(KEY)
+    for place, axis in (("modulated", 1), ("programmed", 0)):
+        core = base.replace(custom={place: jitter})
+        error = np.asarray(run(core, keys[0])) - 64
+        # one error for each token, or output: 64 terms of 0.05 each; 200 of them scatter by 10 %
+        assert abs(error.mean(axis).var() / (64 * 0.05**2) - 1) < 0.35, place
+        assert error.std(axis).max() < 1e-3 * error.std(), place
+        again = np.asarray(run(core, keys[1])) - 64
+        assert (again == error).all() == (place == "programmed")
+        assert core.dynamic == (place == "modulated")
+    np.testing.assert_array_equal(run(core, None) - 64, error)  # a die needs no key
+    other = run(core.replace(chip_seed=1), None) - 64
+    assert abs(np.corrcoef(other[0], error[0])[0, 1]) < 0.4
+    held = pj.program(w, core)
+    np.testing.assert_array_equal(pj.optical_matmul(x, held, core=core) - 64, error)
+    with pytest.raises(ValueError, match="programmed for another kind of core"):
+        pj.optical_matmul(x, held, core=base)
+
+
+def test_a_rule_gives_some_sites_an_effect():
+    """Rules have cores, and cores effects: no second way to say so."""
+    rules = [pj.Rule("up", CORE.replace(custom={"modulated": double})), pj.Rule("*", CORE)]
+    g = pj.optical(lambda p, x: (x @ p["up"]) @ p["down"], rules)
+    params = {"up": W, "down": W.T}
+    np.testing.assert_allclose(g(None, params, X), 2 * X @ W @ W.T, rtol=1e-5, atol=1e-5)
+    reasons = [site.reason for site in g.report(params, X).optical]
+    assert reasons == ["rule 'up', custom: modulated double", "rule '*'"]
+
+
 @pytest.mark.slow
 def test_transforms():
     core = CORE.replace(photons=1e4, custom={"amplified": lit})
@@ -96,7 +134,12 @@ def test_every_front_end_and_its_report():
     optical, report = pj.convert(model, rules)
     np.testing.assert_allclose(optical(X), want, rtol=1e-5, atol=1e-5)
     assert report.optical[0].reason == "rule '*', custom: detected double"
-    assert report.to_dict()["cores"][0]["custom"] == {"detected": "double", "amplified": None}
+    assert report.to_dict()["cores"][0]["custom"] == {
+        "modulated": None,
+        "programmed": None,
+        "detected": "double",
+        "amplified": None,
+    }
     report.to_json()
     g = pj.optical(lambda w, x: x @ w, rules)
     np.testing.assert_allclose(g(jax.random.key(0), W, X), want, rtol=1e-5, atol=1e-5)
@@ -112,7 +155,7 @@ def test_what_is_no_effect():
             CORE.replace(custom={"amplified": value})
     wide = CORE.replace(custom={"amplified": lambda core, p, key: p.sum()})
     with pytest.raises(
-        ValueError, match=r"custom.amplified \(.*lambda.*\) gave shape \(\) for p of"
+        ValueError, match=r"custom.amplified \(.*lambda.*\) gave shape \(\) for values"
     ):
         pj.optical_matmul(X, W, core=wide)
 

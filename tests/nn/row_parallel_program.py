@@ -52,6 +52,16 @@ def function(x, w, out):
     return pj.optical(f, [pj.Rule("*", CORE)])(KEY, w, x)
 
 
+def convolution(x, w, out):
+    """A window of one: the product itself."""
+    numbers = ("NHWC", "HWIO", "NHWC")
+    y = pj.optical_conv(
+        x[:, None, None], w[None, None], (1, 1), "VALID", dimension_numbers=numbers,
+        out_sharding=out and P(out[0], None, None, out[1]), **options,
+    )  # fmt: skip
+    return y.reshape(32, 64)
+
+
 options = dict(core=CORE, key=KEY)
 CASES = {
     "dot_general": lambda x, w, out: pj.optical_dot_general(x, w, NUMBERS, out_sharding=out, **options),
@@ -62,6 +72,7 @@ CASES = {
     ),
     "linear": linear,
     "function, weight first": function,
+    "convolution": convolution,
 }  # fmt: skip
 ROWS = (P(None, "i"), P("i", "j"), P(None, "j"))
 ALL = (P(None, ("i", "j")), P(("i", "j"), None), P("i", None))

@@ -202,6 +202,18 @@ def haiku():
     return model.apply, model.init(jax.random.key(0), X)
 
 
+def equinox_attention():
+    model = eqx.nn.MultiheadAttention(2, 6, key=jax.random.key(0))
+    params, static = eqx.partition(model, eqx.is_array)
+    return lambda p, x: jax.vmap(lambda x: eqx.combine(p, static)(x, x, x))(x), params
+
+
+def haiku_attention():
+    attend = lambda x: hk.MultiHeadAttention(2, 3, w_init=hk.initializers.RandomNormal())(x, x, x)
+    model = hk.without_apply_rng(hk.transform(attend))
+    return model.apply, model.init(jax.random.key(0), X)
+
+
 def mixture():
     """Each row through the expert that a router picks for it."""
     keys = jax.random.split(jax.random.key(0))
@@ -250,7 +262,19 @@ FUNCTIONS = {
         ["cell/hi/kernel", "cell/ii/kernel"],  # of all gates together
     ),
     "equinox": Case(equinox, X, ["weight_ih", "weight_hh"]),
+    "equinox attention": Case(
+        equinox_attention,
+        X,
+        [f"{n}_proj/weight" for n in ("query", "key", "value", "output")],
+        [f"vmap(eqx.nn.MultiheadAttention)/vmap({t})" for t in ("sd,Sd->sS", "sS,Sd->sd")],
+    ),
     "haiku": Case(haiku, X, ["mlp/~/linear_0/w", "mlp/~/linear_1/w"]),
+    "haiku attention": Case(
+        haiku_attention,
+        X,
+        [f"multi_head_attention/{n}/w" for n in ("query", "key", "value", "linear")],
+        [f"multi_head_attention/{t}" for t in ("...thd,...Thd->...htT", "...htT,...Thd->...thd")],
+    ),
     "mixture": Case(mixture, X, ["router", "experts"]),
     "numbers of other kinds": Case(
         numbers_of_other_kinds, X, ["w"], ["fft", "btd,bsd->bts", "bti,bsi->bts"]

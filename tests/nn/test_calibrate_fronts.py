@@ -246,6 +246,18 @@ def test_signals_are_found_wherever_a_product_is_made(f):
     assert 0 < measured["w"].photons_per_multiply < 100
 
 
+def test_signals_are_found_in_the_test_of_a_loop():
+    """The last test sees what ends the loop; its answers, and so the result, are the loop's own."""
+    core = SMALL.replace(input={"scale": "static", "range": 100.0}, adc={"bits": 14})
+    w, x = {"w": jnp.eye(8)}, jnp.ones((4, 8))
+    twice = lambda w, x: lax.while_loop(lambda x: (x @ w["w"]).sum() < 500, lambda x: 2 * x, x)
+    g = pj.optical(twice, [pj.Rule("*", core)])
+    assert pj.calibrate(g, w, x)["w"]["input"] == pytest.approx(1.1 * 16)  # 32, 64, ... 512
+    y, measured = jax.jit(g.measured)(KEY, w, x)
+    np.testing.assert_array_equal(y, jax.jit(g)(KEY, w, x))
+    assert measured["w"].outputs == 5 * 4 * 8 and measured["w"].input_peak == 16
+
+
 @pytest.mark.slow
 def test_a_function_measures_what_a_model_measures(calibrated, params):
     model, ranges = calibrated

@@ -103,6 +103,23 @@ def test_counts_advance_under_jit_and_values_do_not_retrace():
     assert jnp.abs(quiet - silent).max() < 1e-4 * jnp.abs(first - silent).max()
     with pytest.raises(ValueError, match="core has no source.rin_db_hz .*photons"):
         pj.nnx.set_hardware(layer, **{"source.rin_db_hz": -140.0})
+    for fields, message in (
+        ({"photons": -1}, r"OpticalCore.photons = -1 is outside \(0.0, inf\)"),
+        ({"photons": np.nan}, "OpticalCore.photons = nan is outside"),
+        ({"photons": None}, "the model: OpticalCore.photons = None is not a number"),
+        ({"photons": np.ones(2)}, "OpticalCore.photons = .* is not a number"),
+        ({"photons": 5.0, "adc.range": 0}, "OpticalCore.adc.range = 0 is outside"),
+        ({"photons": 5.0, "photon": 1}, r"no field 'photon' \(did you mean photons"),
+        ({"adc.bits": 4}, "core has no adc.bits to set .*another OpticalCore.adc.bits"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pj.nnx.set_hardware(layer, **fields)
+    for value in ("a", [1.0, 2.0], True, 1j):
+        with pytest.raises(TypeError, match="OpticalCore.photons = .* is not a number"):
+            pj.nnx.set_hardware(layer, photons=value)
+    assert layer.dot_general.core.photons == 1e12  # nothing was set
+    with pytest.raises(ValueError, match="no optical products; convert it first"):
+        pj.nnx.set_hardware(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), photons=1.0)
 
 
 def test_gradients_for_parameters_and_hardware():

@@ -103,6 +103,30 @@ def test_the_function_stays_around_the_product(name):
 
 
 @pytest.mark.slow
+class Doubling:
+    def __call__(self, *args, **kwargs):
+        return 2 * lax.dot_general(*args, **kwargs)
+
+
+def test_a_class_of_functions_is_a_function():
+    make = functools.partial(nnx.LinearGeneral, 6, 4, rngs=nnx.Rngs(0))
+    model = make(dot_general_cls=Doubling)
+    optical, report = pj.convert(model, [pj.Rule("*", EXACT)])
+    x = jax.random.normal(jax.random.key(0), (3, 6))
+    assert [site.path for site in report.optical] == [""]
+    np.testing.assert_allclose(optical(x), model(x), rtol=1e-5, atol=1e-5)
+    assert np.abs(optical(x) - make()(x)).max() > 0.1
+    again, _ = pj.convert(optical, [pj.Rule("*", pj.OpticalCore(array={"bits": 3}))])
+    assert np.abs(again(x) - model(x)).max() > 1e-3
+    assert nnx.graphdef(pj.revert(again)) == nnx.graphdef(model)
+    for kind, reason in (
+        (functools.partial(pj.nnx.OpticalDot, EXACT), "is a OpticalDot, with variables"),
+        (lambda: 1 / 0, "cannot be made .division by zero"),
+    ):
+        with pytest.raises(ValueError, match=f"its own dot_general_cls {reason}"):
+            pj.convert(make(dot_general_cls=kind), [pj.Rule("*", EXACT)])
+
+
 def test_noise_gradients_and_compiling():
     layer = linear(dot_general=two_times)
     core = pj.OpticalCore(rows=16, cols=16, photons=1e3)
