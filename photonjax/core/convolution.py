@@ -111,6 +111,7 @@ def optical_conv(
     def of_patches(first: int) -> list[int]:
         return [first + numbers.rhs_spec.index(a) - 1 for a in contracted]
 
+    dims: Any
     if groups == 1:
         # Axis 2 + i of patches is axis i of (channels, *window), the axes rhs_spec[1 + i] of the kernel.
         patches = patches.reshape(batch, -1, channels, *window)
