@@ -27,7 +27,7 @@ NUMBERS = {
     "array.noise": assumed(
         0.06,
         "full scale",
-        f"{_DATA}: a fixed error of 0.21 of the weights' root mean square (experiments.measured), which is "
+        f"{_DATA}: a fixed error of 0.20 of the weights' root mean square (experiments.measured), which is "
         "taken as 0.3; low: calibrated out; high: uniform weights",
         0.0,
         0.12,
