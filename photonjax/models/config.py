@@ -14,7 +14,12 @@ __all__ = ["ACTIVATIONS", "DecoderConfig", "LongRopeScaling", "RopeScaling", "Ya
 Scaling = RopeScaling | YarnScaling | LongRopeScaling
 
 ACTIVATIONS = ("silu", "gelu_tanh", "gelu")
-MOST = {"num_layers": 10_000, "num_experts": 4096}
+MOST = {
+    "num_layers": 10_000,
+    "num_experts": 4096,
+    **dict.fromkeys(("vocab_size", "hidden_size", "intermediate_size", "num_heads"), 2**24),
+    **dict.fromkeys(("max_length", "sliding_window"), 2**31 - 1),
+}
 """Bounds of what a configuration may count: a broken file must not loop for hours."""
 
 
@@ -136,8 +141,8 @@ class DecoderConfig:
             object.__setattr__(self, "head_dim", self.hidden_size // self.num_heads)
         self._check(
             "head_dim",
-            lambda value: _whole(value) and value % 2 == 0,
-            f"must be {allowed('an even integer', 2)} (rotary positions turn pairs)",
+            lambda value: _whole(value) and value % 2 == 0 and value <= MOST["hidden_size"],
+            f"must be {allowed('an even integer', 2, MOST['hidden_size'])} (rotary positions turn pairs)",
         )
         self._check(
             "rotary_dim",

@@ -72,6 +72,18 @@ def test_the_form_of_transformers_5_says_the_same(tmp_path):
             {"num_hidden_layers": 10**9},
             "num_layers=1000000000: must be an integer of 1 ... 10,000",
         ),
+        (
+            "llama-3-8b",
+            {"vocab_size": 10**18},
+            "vocab_size=1000000000000000000: must be an integer",
+        ),
+        ("llama-3-8b", {"max_position_embeddings": 2**40}, "integer of 1 ... 2,147,483,647"),
+        (
+            "mistral-7b",
+            {"sliding_window": 2**40},
+            "sliding_window=1099511627776: must be an integer",
+        ),
+        ("qwen3-8b", {"head_dim": 2**40}, "head_dim=1099511627776: must be an even integer"),
         ("gpt2", {"activation_function": "relu"}, None),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, None),
         ("gpt2", {"tie_word_embeddings": False}, None),
