@@ -58,6 +58,9 @@ class Custom:
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {place: name_of(effect) for place, effect in found.items() if effect is not None}
 
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
     @property
     def dynamic(self) -> bool:
         """Whether a function is called with the call's key."""
