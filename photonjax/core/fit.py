@@ -28,6 +28,7 @@ from photonjax.core.core import OpticalCore
 from photonjax.core.fit_input import Excluded, check_readings
 from photonjax.core.fit_model import COMPONENTS, Model, Rung, climb, fit, simulate
 from photonjax.core.fit_statistics import Estimate, error_statistics
+from photonjax.core.limits import allowed
 from photonjax.core.pytree import brief
 
 _REPLICAS = 12
@@ -169,9 +170,12 @@ def fit_core(
     chosen = _wanted(components, cycle, fixed_weight)
     symbols = len(readings.expected)
     if not 0.05 <= held_out <= 0.5:
-        raise ValueError(f"fit_core: held_out = {held_out!r} is outside 0.05 ... 0.5")
+        raise ValueError(
+            f"fit_core: held_out = {held_out!r} is not {allowed('a number', 0.05, 0.5)}"
+        )
     if input_rms is not None and not 0 < input_rms <= 1:
-        raise ValueError(f"fit_core: input_rms = {input_rms!r} is outside (0, 1], or None")
+        wanted = allowed("a number", above=0, high=1, optional=True)
+        raise ValueError(f"fit_core: input_rms = {input_rms!r} is not {wanted}")
     held = np.zeros(symbols, bool)
     picked = np.random.default_rng(seed).permutation(symbols)
     held[picked[: round(held_out * symbols)]] = True

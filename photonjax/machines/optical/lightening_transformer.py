@@ -107,7 +107,7 @@ def lightening_transformer(bits: int = 4) -> Assembly:
       bits: of both operands and of the ADC.
 
     Raises:
-      ValueError: ``bits`` is outside 2 ... 8, which its converters reach.
+      ValueError: ``bits`` is not an integer of 2 ... 8, which its converters reach.
 
     Example:
       >>> machine = lightening_transformer(bits=4)
