@@ -135,7 +135,7 @@ def _check_core(core: OpticalCore) -> None:
                 f"fit_core: core.{path} = {brief(owner)} makes errors of its own, which measurements hold "
                 "already; set it to None"
             )
-    if core.custom:
+    if core.custom.names:
         raise ValueError(f"fit_core: core.custom holds {core.custom.names}; fit a core without")
     if core.adc.bits is None:
         raise ValueError(
