@@ -277,6 +277,37 @@ def test_a_run_goes_on_from_its_points(first, photons, place, monkeypatch):
     assert len(count) == len(text) - len(kept)
 
 
+def test_a_study_goes_on_from_where_it_was_killed(photons, kill, tmp_path):
+    """While it writes: of the digital model, of a rung's last point, of the last file."""
+    settings = (
+        "targets_percent=[1]",
+        "solver.most=3",
+        "windows=1",
+        "measure_windows=1",
+        "ladder={head: {only: head}}",
+        "controls={terms: [16], tokens: 8, columns: 4, layers: 1, orders: 1}",
+    )
+
+    def content(name: str) -> dict[str, bytes]:
+        files = (tmp_path / "photons" / name).iterdir()
+        return {f.name: f.read_bytes() for f in files if f.name not in ("config.yaml", ".lock")}
+
+    writes = kill(None)
+    assert photons(tmp_path, "run=whole", *settings).status == 0
+    written, whole = list(writes), content("whole")
+    points = [i for i, name in enumerate(written) if name == "points.csv"]
+    assert len(points) > 4
+    for number in (points[0], points[-1], len(written) - 1):
+        name = f"killed-{number}"
+        kill(number)
+        with pytest.raises(kill.ends):
+            photons(tmp_path, f"run={name}", *settings)
+        assert not (tmp_path / "photons" / name / "metrics.json").exists()
+        kill(None)
+        assert photons(tmp_path, f"run={name}", *settings).status == 0
+        assert content(name) == whole, written[number]
+
+
 def test_rows_for_the_table_of_published_values(first, ours, monkeypatch, tmp_path):
     module = importlib.import_module("experiments.photons.fidelity")
     rows = module.photon_rows(metrics(first))
@@ -296,7 +327,7 @@ def test_rows_for_the_table_of_published_values(first, ours, monkeypatch, tmp_pa
     ("override", "named"),
     [
         ("windows=0", "windows: 0"),
-        ("noise_seeds=none", "noise_seeds: 'none' is not an integer of 1 ... 1,000"),
+        ("noise_seeds=none", "noise_seeds: 'none' is not an integer of 1 ... 1000"),
         ("measure_windows=3", "measure_windows: 3"),
         ("targets_percent=[]", "targets_percent"),
         ("targets_percent=[-1]", "targets_percent[0]: -1"),
