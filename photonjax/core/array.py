@@ -12,10 +12,18 @@ cell's level, in full scales, in the order in which they come about:
   Nat. Commun. 11, 2473 (2020); Nandakumar et al., ICECS 2019), which photonic memories share.
 * Dead cells transmit nothing (0; -1 for ``offset``), stuck ones +1 or -1, each with its probability.
   (The fractions are thresholds of draws: derivatives with respect to them are 0.)
+* Vignetting: the light of a cell falls with the square of its distance from the middle of its array, to
+  ``1 - vignetting`` at the corners (``cos**4`` of the angle, to second order); a field by its root.
+* Misalignment by the fraction d of a pitch: light meant for cell k meets ``(1 - d) b_k + d b_(k+1)``
+  (as crosstalk does: of ``1 + b``, of the field, on each rail), at an array's far edge nothing.
 * Crosstalk: of a cell's light the fraction x lands on each neighbour,
-  ``b_k (1 - 2x) + x (b_(k-1) + b_(k+1))`` (of ``1 + b`` for ``offset``), along the inputs
-  (``crosstalk_rows``) and the outputs (``crosstalk_cols``); at an array's edge the light is lost. Two
-  crosstalk kernels commute.
+  ``b_k (1 - 2x) + x (b_(k-1) + b_(k+1))`` (of ``1 + b`` for ``offset``, of the field for ``homodyne`` and
+  ``quadrature``), along the inputs (``crosstalk_rows``) and the outputs (``crosstalk_cols``); at an
+  array's edge the light is lost. Two such kernels commute. ``differential`` has two rails,
+  ``b+- = max(+-b, 0)``, and light adds up on each: kept apart, their difference mixes as signed numbers do,
+  their sum as ``|b|`` does, so that neighbours of opposite sign cancel in ``p`` and not in ``S``.
+  ``interleaved`` along the outputs (b+ of output n, b- of n, b+ of n + 1 ...) a cell's light lands on the
+  other rail: ``b_n (1 - 3x) + x (b-_(n-1) - b+_(n+1))``, and ``|b_n| (1 - x) + x (b-_(n-1) + b+_(n+1))``.
 """
 
 from __future__ import annotations
@@ -26,9 +34,9 @@ import jax
 import jax.numpy as jnp
 
 from photonjax.core import random
-from photonjax.core.levels import Curve, check_converter, scale_of
+from photonjax.core.levels import Curve, check_converter, largest, scale_of
 from photonjax.core.pytree import Scalar, leaf, present, stage, static
-from photonjax.core.rounding import no_fma
+from photonjax.core.rounding import no_fma, safe_sqrt
 
 if TYPE_CHECKING:
     from photonjax.core.core import OpticalCore
@@ -48,8 +56,8 @@ class Array:
     Attributes:
       bits: weight resolution; ``None`` leaves weights continuous (float32).
       slices: bit slicing: weights of ``bits`` are held as this many digits of ``ceil(bits / slices)``
-        bits, each in an array of its own, read in passes with noise and ADC of their own, and put
-        together digitally.
+        bits, each in an array of its own, read in passes with noise, ADC and calibrated range of their
+        own, and put together digitally. Digits of b bits have ``2**b`` levels.
       scale: what full scale means: the largest magnitude of each output column, of the whole matrix,
         or of each column within a k-tile.
       power_of_two_scale: round scales found in the operand up to powers of two; the scales of a
@@ -61,8 +69,13 @@ class Array:
         of ``b (t / 20 s)**-nu``.
       flicker_noise: 1/f noise of the held value, relative, per square root of a unit of ``ln t``.
       dead_fraction: of cells that transmit nothing. stuck_fraction: of cells stuck at +1 or -1.
+      vignetting: fraction of the light that is lost at an array's corners.
+      misalignment_rows, misalignment_cols: of the optics against the cells, along the inputs, along the
+        outputs [pitches].
       crosstalk_rows, crosstalk_cols: fraction of a cell's light that lands in each neighbour along the
         inputs, along the outputs.
+      interleaved: of ``differential``: whether the two rails of an output lie side by side among the outputs,
+        so that ``crosstalk_cols`` is between rails; without, all of one rail lie together.
 
     >>> Array(bits=4).levels
     7
@@ -82,8 +95,12 @@ class Array:
     flicker_noise: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
     dead_fraction: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
     stuck_fraction: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
+    vignetting: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
+    misalignment_rows: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
+    misalignment_cols: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
     crosstalk_rows: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
     crosstalk_cols: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
+    interleaved: bool = static(False)
 
     def __post_init__(self) -> None:
         check_converter(self)
@@ -102,7 +119,7 @@ class Array:
     @property
     def levels(self) -> int | None:
         """Largest level: integers of ``-levels ... levels``."""
-        return None if self.bits is None else 2 ** (self.bits - 1) - 1
+        return None if self.bits is None else largest(self.bits, self.slices)
 
     def off_grid(self, core: OpticalCore) -> bool:
         """Whether cells hold values between the levels of their converter."""
@@ -120,10 +137,26 @@ class Array:
         wide = [jnp.broadcast_to(s, tile.shape) for s, tile in zip(scales, tiles, strict=True)]
         return jnp.stack(scales), jnp.concatenate(wide)
 
-    def cells(self, core: OpticalCore, b: jax.Array, unit: int, key: jax.Array) -> jax.Array:
-        """Levels ``[K, N]`` (in units of ``unit`` to full scale) as the die's cells hold them."""
+    def mixes_rails(self, core: OpticalCore) -> bool:
+        """Whether the light of a cell's two rails is more than the magnitude of their difference."""
+        mixing = (
+            self.crosstalk_rows,
+            self.crosstalk_cols,
+            self.misalignment_rows,
+            self.misalignment_cols,
+        )
+        mixed = any(fraction is not None for fraction in mixing)
+        return mixed and core.encoding.kind == "differential"
+
+    def cells(
+        self, core: OpticalCore, b: jax.Array, unit: int, key: jax.Array
+    ) -> tuple[jax.Array, Any]:
+        """Levels ``[K, N]`` (in units of ``unit`` to full scale) as the die's cells hold them.
+
+        Second, the light of both rails together; None where it is the magnitude of the first.
+        """
         if not self.off_grid(core):
-            return b
+            return b, None
 
         def draw(stream: int) -> jax.Array:
             return random.mixed_normal(jax.random.fold_in(key, stream), *b.shape)[0]
@@ -148,13 +181,38 @@ class Array:
             stuck: Any = 0.0 if self.stuck_fraction is None else self.stuck_fraction
             end = jnp.where(uniform(_SIGNS) < 0.5, -1.0, 1.0) * unit
             b = jnp.where(where < dead, -dark, jnp.where(where > 1 - stuck, end, b))
+        if self.vignetting is not None:
+            kept = 1 - no_fma(self.vignetting * _distance_squared(core, b))
+            if core.encoding.kind in ("homodyne", "quadrature"):
+                kept = safe_sqrt(kept)
+            b = no_fma((b + dark) * kept) - dark
+        lit = jnp.abs(b) if self.mixes_rails(core) else None
+        for fraction, size, axis in (
+            (self.misalignment_rows, core.rows, 0),
+            (self.misalignment_cols, core.cols, 1),
+        ):
+            if fraction is None:
+                continue
+            if lit is not None and self.interleaved and axis == 1:
+                b, lit = _shifted_rails(b, lit, fraction, size)
+                continue
+            b = b + no_fma(fraction * (_after(b + dark, size, axis) - (b + dark)))
+            lit = None if lit is None else lit + no_fma(fraction * (_after(lit, size, axis) - lit))
         for fraction, size, axis in (
             (self.crosstalk_rows, core.rows, 0),
             (self.crosstalk_cols, core.cols, 1),
         ):
-            if fraction is not None:
-                b = b + _spread(b + dark, fraction, size, axis)
-        return core.custom.apply_to_levels("programmed", core, b, unit, key)
+            if fraction is None:
+                continue
+            if lit is not None and self.interleaved and axis == 1:
+                b, lit = _interleaved(b, lit, fraction, size)
+                continue
+            b = b + _spread(b + dark, fraction, size, axis)
+            lit = None if lit is None else lit + _spread(lit, fraction, size, axis)
+        made = core.custom.apply_to_levels("programmed", core, b, unit, key)
+        if lit is not None and core.custom.programmed is not None:
+            lit = lit + (jnp.abs(made) - jnp.abs(b))
+        return made, lit
 
     def _aged(self, b: jax.Array, draw: Any) -> jax.Array:
         """Drift and flicker; ``draw(stream)`` gives standard normals of ``b``'s shape."""
@@ -173,10 +231,46 @@ class Array:
 
 def _spread(b: jax.Array, fraction: Any, size: int, axis: int) -> jax.Array:
     """What nearest neighbours within arrays of ``size`` cells along ``axis`` change about light ``b``."""
-    index = jnp.arange(b.shape[axis])
-    index = index[:, None] if axis == 0 else index[None, :]
-    first, last = index % size == 0, (index % size == size - 1) | (index == b.shape[axis] - 1)
-    neighbours = jnp.where(first, 0.0, jnp.roll(b, 1, axis)) + jnp.where(
-        last, 0.0, jnp.roll(b, -1, axis)
-    )
+    neighbours = _before(b, size, axis) + _after(b, size, axis)
     return no_fma(fraction * (neighbours - 2 * b))
+
+
+def _interleaved(b: jax.Array, lit: jax.Array, fraction: Any, size: int) -> tuple[jax.Array, Any]:
+    """Difference and sum of rails that lie b+, b-, b+, b- along the outputs."""
+    minus, plus = _before((lit - b) / 2, size, 1), _after((lit + b) / 2, size, 1)
+    difference = b + no_fma(fraction * (minus - plus - no_fma(3 * b)))
+    return difference, lit + no_fma(fraction * (minus + plus - lit))
+
+
+def _shifted_rails(b: jax.Array, lit: jax.Array, fraction: Any, size: int) -> tuple[jax.Array, Any]:
+    """The same of optics that are a fraction of a rail off: b+ meets b- of its output, b- the next b+."""
+    minus, plus = (lit - b) / 2, _after((lit + b) / 2, size, 1)
+    difference = b + no_fma(fraction * (minus - plus - b))
+    return difference, lit + no_fma(fraction * (minus + plus - lit))
+
+
+def _distance_squared(core: OpticalCore, b: jax.Array) -> jax.Array:
+    """Of cells ``[K, N]`` from the middle of their array, 1 at its corners; a line of cells counts alone."""
+    total: Any = 0.0
+    for size, axis in ((core.rows, 0), (core.cols, 1)):
+        middle = (size - 1) / 2
+        place = (_index(b, axis) % size - middle) / max(middle, 1.0)
+        total = total + no_fma(place * place)
+    return total * (0.5 if core.rows > 1 and core.cols > 1 else 1.0)
+
+
+def _before(b: jax.Array, size: int, axis: int) -> jax.Array:
+    """The neighbour before each cell of arrays of ``size`` along ``axis``; nothing before the first."""
+    return jnp.where(_index(b, axis) % size == 0, 0.0, jnp.roll(b, 1, axis))
+
+
+def _after(b: jax.Array, size: int, axis: int) -> jax.Array:
+    """The neighbour after each; nothing after the last."""
+    index = _index(b, axis)
+    last = (index % size == size - 1) | (index == b.shape[axis] - 1)
+    return jnp.where(last, 0.0, jnp.roll(b, -1, axis))
+
+
+def _index(b: jax.Array, axis: int) -> jax.Array:
+    index = jnp.arange(b.shape[axis])
+    return index[:, None] if axis == 0 else index[None, :]

@@ -206,6 +206,12 @@ class OpticalCore:
         return set_fields(self, changes)
 
     @property
+    def passes(self) -> int:
+        """How many passes a product takes, repetitions aside: a digit of the inputs through one of the
+        weights each, in the order of the weights' digits within that of the inputs', least first."""
+        return self.input.slices * self.array.slices
+
+    @property
     def dynamic(self) -> bool:
         """Whether any noise is drawn again at each call, so that a ``key`` makes a difference."""
         stages = (self.source, self.input, self.receiver, self.adc)

@@ -10,6 +10,9 @@ With ``a`` the values meant, in full scales, one symbol after the other down the
   the same error. ``v`` is the light modulated: ``a``, and ``c + a`` for ``offset`` (c as in
   :mod:`photonjax.core.encoding`). ``s_rel**2`` is ``relative_noise**2`` plus, for lines of their own
   laser, ``RIN / (2 tau)`` (:mod:`photonjax.core.source`).
+* Converter: effective bits e below the b of a digit add, as of an ADC (:mod:`photonjax.core.adc`), noise of
+  variance ``2**2 (4**-e - 4**-b) / 12`` in full scales; integral nonlinearity bends level c of ``-q ... q``
+  to ``c +- inl_lsb sin(pi c / q)``, the sign fixed for each input of a die, the same for all weights.
 * Floor: a rail that is on passes at least ``e = 10**(-extinction_db / 10)``. ``floor``: magnitudes
   below become e. ``dither``: they become ``+-e``, the sign drawn at each symbol so that the mean is
   right, ``P(+) = (1 + a/e) / 2``, and the variance ``e**2 - a**2``.
@@ -18,6 +21,7 @@ With ``a`` the values meant, in full scales, one symbol after the other down the
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -54,7 +58,8 @@ class Input:
     Attributes:
       bits: converter resolution; ``None`` leaves inputs continuous (float32).
       slices: bit slicing: inputs of ``bits`` are sent as this many digits of ``ceil(bits / slices)``
-        bits, each in passes of its own with noise and ADC of their own, and put together digitally.
+        bits, each in passes of its own with noise, ADC and calibrated range of their own, and put together
+        digitally. Digits of b bits have ``2**b`` levels (:func:`photonjax.core.levels.largest`).
       scale: what full scale means: the largest magnitude of each token, of the tensor, of each token
         within a k-tile (block floating point), or a fixed ``range``.
       range: full scale of ``x`` for ``scale="static"``; a site may have its own.
@@ -74,6 +79,8 @@ class Input:
         weights alike.
       noise: standard deviation of the dynamic error of each input symbol, in full scales.
       relative_noise: the same in proportion to the modulated value.
+      enob: effective number of bits of the converters that drive the modulators, in each pass.
+      inl_lsb: their largest integral nonlinearity [levels of a pass].
       bandwidth_hz: modulators follow their drive with this 3 dB bandwidth, so that a symbol
         remembers the one before [Hz].
     """
@@ -90,19 +97,28 @@ class Input:
     extinction_db: Scalar = leaf(None, low=1.0, high=100.0)
     noise: Scalar = leaf(None, drawn="input", low=0.0, high=0.5)
     relative_noise: Scalar = leaf(None, drawn="input", low=0.0, high=0.5)
+    enob: Scalar = leaf(None, drawn="input", above=0.0, high=24.0)
+    inl_lsb: Scalar = leaf(None, low=0.0, high=64.0)
     bandwidth_hz: Scalar = leaf(None, above=0.0)
 
     def __post_init__(self) -> None:
         levels.check_converter(self)
+        for name in ("enob", "inl_lsb"):
+            if getattr(self, name) is not None and self.bits is None:
+                raise ValueError(
+                    f"OpticalCore.input.{name} is set but input.bits is None: there is no converter; set "
+                    "input.bits too"
+                )
 
     @property
     def levels(self) -> int | None:
         """Largest level: integers of ``-levels ... levels``."""
-        return None if self.bits is None else 2 ** (self.bits - 1) - 1
+        return None if self.bits is None else levels.largest(self.bits, self.slices)
 
     def off_grid(self, core: OpticalCore) -> bool:
         """Whether modulated inputs lie between the levels of their converter."""
         smooth = self.curve != "linear" or self.bandwidth_hz is not None
+        smooth = smooth or self.inl_lsb is not None
         drawn = present(self, "input") or present(core.source, "input")
         own = core.custom.modulated is not None
         return smooth or drawn or own or self.extinction != "balanced"
@@ -144,6 +160,8 @@ class Input:
         unit, own = levels.unit_of(self.bits, self.slices), None
         if key is not None:
             own = random.stream(key, "input")
+        if self.inl_lsb is not None:
+            a = self._bent(core, a, unit)
         if self.extinction != "balanced":
             draw = None
             if self.extinction == "dither" and own is not None:
@@ -159,6 +177,8 @@ class Input:
             return a
         draw = random.deviates(random.draws(core.sampler, own, *a.shape)[0])
         fixed: Any = 0.0 if self.noise is None else self.noise
+        if self.enob is not None:
+            fixed = safe_sqrt(no_fma(fixed**2) + self._missing_bits())
         if self.relative_noise is None and lines is None:
             return a + no_fma(unit * fixed * draw)
         relative: Any = 0.0
@@ -170,6 +190,21 @@ class Input:
         lit = no_fma(unit * (1 + 2 * core.encoding.leak(core))) + a if offset else a
         variance = no_fma((unit * fixed) ** 2) + no_fma(relative * no_fma(lit * lit))
         return a + no_fma(safe_sqrt(variance) * draw)
+
+    def _missing_bits(self) -> jax.Array:
+        """Variance, in full scales, of the noise that a converter of ``enob`` adds to its own steps."""
+        assert self.bits is not None
+        digit = -(-self.bits // self.slices)
+        return no_fma(jnp.maximum(4.0**-self.enob - 4.0**-digit, 0.0) * (4 / 12))
+
+    def _bent(self, core: OpticalCore, a: jax.Array, unit: int) -> jax.Array:
+        """Levels ``[T, K]`` as the converters of this die's inputs space them."""
+        key = jax.random.fold_in(random.new_key(core.chip_seed), zlib.crc32(b"input.inl_lsb"))
+        terms = a.shape[1]
+        signs = jnp.where(random.mixed_normal(key, 1, min(core.rows, terms))[0] < 0, -1.0, 1.0)
+        signs = jnp.tile(signs, (1, -(-terms // core.rows)))[:, :terms]
+        bend = jnp.sin(jnp.clip(a, -unit, unit) * (jnp.pi / unit))
+        return a + no_fma(self.inl_lsb * signs * bend)
 
     def at_floor(self, a: jax.Array, unit: int, draw: jax.Array | None) -> jax.Array:
         """Small magnitudes as rails of finite extinction make them; ``draw`` uniform in (0, 1) to dither.

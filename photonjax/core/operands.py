@@ -75,8 +75,9 @@ def result_dtype(x: Any, w: Any, preferred: Any = None) -> jnp.dtype:
     return jax.dtypes.canonicalize_dtype(max(floating, key=size, default=jnp.float32))
 
 
-def full_scale_of(name: str, given: Any, outputs: int = 1) -> Any:
-    """A range that a call was given, as the core uses it: None, a number, or float32 for each output.
+def full_scale_of(name: str, given: Any, outputs: int = 1, passes: int = 1) -> Any:
+    """A range that a call was given, as the core uses it: None, a number, or float32 for each output, of
+    each pass if there are several: ``[passes, 1]`` or ``[passes, outputs]``.
 
     Raises:
       TypeError: no number. ValueError: as many as there are neither outputs nor one; a concrete one that
@@ -91,8 +92,9 @@ def full_scale_of(name: str, given: Any, outputs: int = 1) -> Any:
             known = np.asarray(given)
     check_number(name, known, optional=True, above=0.0)
     shape = jnp.shape(given)
-    if shape not in {(), (1,), (1, 1), (outputs,), (1, outputs)}:
+    if shape not in {(), (1,), (1, 1), (outputs,), (1, outputs), (passes, 1), (passes, outputs)}:
         more = "" if outputs == 1 else f", or {outputs} of them, one for each output"
+        more += "" if passes == 1 else f", or shape ({passes}, 1), one for each pass"
         raise ValueError(f"{name} has shape {shape}; give a number{more}")
     return given if type(given) in (int, float) else jnp.asarray(given, jnp.float32)
 

@@ -96,7 +96,9 @@ def matrix_product(
         draws = draw(core, own, m, n, tiles)
         for t in range(tiles):
             where = slice(t * core.rows, min((t + 1) * core.rows, terms))
-            full = core.adc.full_scale(where.stop - where.start, adc_range)
+            full = core.adc.full_scale(
+                where.stop - where.start, of_pass(adc_range, index % core.passes)
+            )
             tile = Tile(
                 moments_of(core, a[:, where], meant[:, where], b, t),
                 full,
@@ -116,6 +118,12 @@ def matrix_product(
                 trace.light.append(bare.encoding.light(bare, sum_of(bare, product), tile.moments))
     light = trace.light if core.photons is not None else None
     return dataclasses.replace(trace, y=total, light=light)
+
+
+def of_pass(adc_range: Any, index: int) -> Any:
+    """The range of one pass, where passes have ranges of their own."""
+    several = adc_range is not None and jnp.ndim(adc_range) == 2 and jnp.shape(adc_range)[0] > 1
+    return adc_range[index : index + 1] if several else adc_range
 
 
 def draw(core: OpticalCore, key: jax.Array | None, m: int, n: int, tiles: int) -> dict[str, Any]:
@@ -162,7 +170,11 @@ def detect(product: Any, core: OpticalCore, tile: Tile) -> jax.Array:
     fluctuation = None
     if "source" in tile.draws:
         fluctuation = core.source.fluctuation(core, tile.draws["source"], p.shape[1])
-    variance = core.adc.variance(tile.full) + receiver.variance(core)
+    own = receiver.variance(core)
+    if receiver.outlier_fraction is not None:
+        tails = receiver.tails(tile.draws.get("receiver"))
+        own = no_fma(tails * own)
+    variance = core.adc.variance(tile.full) + own
     if receiver.saturation_electrons is not None:
         counts = tile.draws.get("receiver")
         raw = receiver.saturate(core, counts, light, p, seen, fluctuation, terms)
@@ -173,7 +185,10 @@ def detect(product: Any, core: OpticalCore, tile: Tile) -> jax.Array:
         elif core.photons is not None:
             variance = variance + receiver.dark_variance(core)
             variance = variance + no_fma(encoding.shot_variance(core, light))
-    variance = variance + receiver.relative_variance(p)
+    relative = receiver.relative_variance(p)
+    if receiver.outlier_fraction is not None:
+        relative = no_fma(tails * relative)
+    variance = variance + relative
     if "output" in tile.draws:
         raw = raw + no_fma(safe_sqrt(variance) * random.deviates(tile.draws["output"]))
     raw = core.custom.apply("detected", core, raw, tile.draws.get("custom"))
@@ -200,7 +215,8 @@ def moments_of(core: OpticalCore, a: jax.Array, meant: jax.Array, b: Slice, t: i
     on_grid = fixed_point.steps(inputs.bits, False, inputs.slices)
     magnitudes = None
     if encoding.needs_magnitudes(core):
-        sizes = jnp.abs(b.values[t * core.rows : t * core.rows + a.shape[1]])
+        rows = slice(t * core.rows, t * core.rows + a.shape[1])
+        sizes = jnp.abs(b.values[rows]) if b.lit is None else b.lit[rows]
         parts = fixed_point.split(jax.lax.stop_gradient(sizes), weight_steps(core))
         product = differentiable_product(
             input_steps(core), weight_steps(core), carrier_of(core, a.shape[1]), None

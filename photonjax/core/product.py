@@ -92,7 +92,8 @@ def optical_dot_general(
       site: names the weight on the die: its parameter's path, an integer, or a tuple of them, one within
         another; element i of a batch is site i within it.
       adc_range: ADC full scale in units of ``p``, in place of ``core.adc.range * sqrt(rows used)``: a
-        number, or one for each output ``[N]``; where a traced one is NaN, not in place of it.
+        number, or one for each output ``[N]``; for each pass of bit slices (``core.passes``), ``[passes, 1]``
+        or ``[passes, N]``; where a traced one is NaN, not in place of it.
       input_range: full scale of x for ``input.scale="static"``, in place of ``core.input.range``.
 
     Returns:
@@ -229,7 +230,9 @@ def traced_dot_general(
     options = dict(
         core=core,
         precision=precision,
-        adc_range=full_scale_of("adc_range", adc_range, math.prod(w.shape[a] for a in w_free)),
+        adc_range=full_scale_of(
+            "adc_range", adc_range, math.prod(w.shape[a] for a in w_free), core.passes
+        ),
         input_range=full_scale_of("input_range", input_range),
     )
     if math.prod(out_shape) == 0 or math.prod(x.shape[a] for a in xc) == 0:
@@ -249,8 +252,8 @@ def _stored_or_loaded(
     if isinstance(w, ProgrammedWeight):
         held = [tuple(stored(part) for part in parts) for parts in w.parts]
         slices = [
-            Slice(whole(parts, weight_steps(core)), parts, moment)
-            for parts, moment in zip(held, w.moment, strict=True)
+            Slice(whole(parts, weight_steps(core)), parts, moment, lit)
+            for parts, moment, lit in zip(held, w.moment, w.lit, strict=True)
         ]
         return Levels(slices, w.scale, w.die)
     return load_weight(w, core, site, lambda array: matrix_of(array, contracting))

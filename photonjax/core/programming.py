@@ -36,6 +36,8 @@ class ProgrammedWeight:
       scale: ``[1, N]``, ``[1, 1]`` or ``[tiles, 1, N]``: size of full scale, ``|b| = 1``.
       moment: for each slice the ``[tiles, 1, N]`` weight moment that the encoding needs, or None.
       die: what each stage drew for the die's columns, by the stage's name.
+      lit: for each slice the cells' light ``[K, N]`` in levels, float32, where it is asked for and is not
+        their magnitude; or None.
       shape: shape of the weight before it became a matrix. contracting: its contracted axes.
       made_for: what of the core decided how the weight is held (:func:`needs_of`).
     """
@@ -44,6 +46,7 @@ class ProgrammedWeight:
     scale: jax.Array
     moment: tuple[Any, ...]
     die: dict[str, Any]
+    lit: tuple[Any, ...]
     shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     contracting: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     made_for: tuple[Any, ...] = dataclasses.field(metadata={"static": True})
@@ -62,12 +65,14 @@ class Slice:
     """One bit slice of a weight matrix, in units of its levels, ready to multiply.
 
     ``values`` is float32 ``[K, N]`` and carries the gradient; ``parts`` are the integers that the
-    forward product reads (the float itself beyond 8 bits); ``moment`` as in :class:`ProgrammedWeight`.
+    forward product reads (the float itself beyond 8 bits); ``moment`` as in :class:`ProgrammedWeight`;
+    ``lit`` is the light of the cells ``[K, N]``, or None where it is the magnitude of ``values``.
     """
 
     values: jax.Array
     parts: tuple[jax.Array, ...]
     moment: Any
+    lit: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,9 +137,10 @@ def load_weight(
     unit = unit_of(core.array.bits, core.array.slices)
     slices = []
     for i, digit in enumerate(digits(values, core.array.bits or 0, core.array.slices)):
-        held = core.array.cells(core, digit, unit, die_key(core, site, i))
+        held, lit = core.array.cells(core, digit, unit, die_key(core, site, i))
         parts = fixed_point.split(jax.lax.stop_gradient(held), weight_steps(core))
-        slices.append(Slice(held, parts, _moments(core, held)))
+        moments = _moments(core, held if lit is None else lit)
+        slices.append(Slice(held, parts, moments, lit))
     key, cols = columns_key(core, site), values.shape[1]
     die = {"receiver": core.receiver.fabricate(key, cols), "adc": core.adc.fabricate(key, cols)}
     return Levels(slices, scale, die)
@@ -180,9 +186,10 @@ def program(
     if core.array.bits is not None and core.array.bits <= 8:
         carrier = carrier_of(core, parts[0][0].shape[0])
         parts = [tuple(fixed_point.store(part.astype(carrier)) for part in own) for own in parts]
+    lit = [one.lit if core.encoding.needs_magnitudes(core) else None for one in loaded.slices]
     moments = tuple(one.moment for one in loaded.slices)
     shared = (w.shape, axes, needs_of(core))
-    held = ProgrammedWeight(tuple(parts), loaded.scale, moments, loaded.die, *shared)
+    held = ProgrammedWeight(tuple(parts), loaded.scale, moments, loaded.die, tuple(lit), *shared)
     return jax.lax.stop_gradient(held)
 
 
@@ -209,6 +216,7 @@ def needs_of(core: OpticalCore) -> tuple[Any, ...]:
         tuple(present(stage, "die") for stage in others),
         core.encoding.needs_moments(core),
         core.custom.programmed,
+        core.array.mixes_rails(core) and core.encoding.needs_magnitudes(core),
         core.chip_seed if isinstance(core.chip_seed, int) else None,
     )
 
@@ -220,6 +228,11 @@ def check_weight(w: Any, core: OpticalCore, contracting: tuple[int, ...]) -> Non
             raise ValueError(
                 f"weight is quantized to {w.bits} bits but core.array.bits = {core.array.bits}; "
                 f"quantize(w, bits={core.array.bits}) or replace the core's array.bits"
+            )
+        if core.array.levels != w.levels:
+            raise ValueError(
+                f"weight holds integers up to {w.levels}, but core.array.slices = {core.array.slices} digits "
+                f"of {core.array.bits} bits hold {core.array.levels}; give the floating-point weight"
             )
         if not set(contracting) <= set(w.contracting):
             raise ValueError(

@@ -9,6 +9,10 @@ In units of ``p**2`` and of ``m = core.photons``, as in :mod:`photonjax.core.enc
   is subtracted: variance ``2 n_d / m**2`` for balanced pairs, ``16 n_d / m**2`` for ``offset``.
 * An error of each sample in proportion to it, ``p (1 + relative_noise eps)``, for what a machine's
   makers give as such (dispersion, phase noise of its interferometers).
+* Heavy tails: of a fraction f of samples the amplifiers' error and the one in proportion are r times as
+  large (interference, a comparator that hesitates): a mixture of two normal distributions, whose variances
+  are divided by ``1 - f + f r**2`` so that the whole has the variance that the fields say. Its excess
+  kurtosis is ``3 (1 - f + f r**4) / (1 - f + f r**2)**2 - 3``.
 * An error that the columns of a symbol share: ``p + common_noise eps``, one eps for each symbol of an
   array, as measured machines have it (a supply or a reference that all amplifiers hang on).
 * Saturation: a detector gives ``min(N, N_s)`` of N electrons, dark counts and fluctuations included: a
@@ -54,6 +58,9 @@ class Receiver:
       saturation_electrons: what one detector can hold of a symbol [electrons]; needs ``photons``, and
         (``differential``) pays for the exact ``sum |a||b|``.
       relative_noise: standard deviation of a dynamic error of each output sample, in proportion to it.
+      outlier_fraction: of samples with an error ``outlier_ratio`` times as large, of ``noise_a_per_rthz`` and
+        ``relative_noise``; their variance stays. It is a threshold of draws: the derivative is 0.
+      outlier_ratio: how many times as large.
       common_noise: standard deviation of a dynamic error that is added to all columns of a symbol alike
         [products of full scale].
       imbalance: standard deviation of the relative difference between the responsivities of a column's two
@@ -71,10 +78,21 @@ class Receiver:
     dark_current_a: Scalar = leaf(None, low=0.0)
     saturation_electrons: Scalar = leaf(None, above=0.0)
     relative_noise: Scalar = leaf(None, drawn="output", low=0.0, high=0.5)
+    outlier_fraction: Scalar = leaf(None, low=0.0, high=0.5)
+    outlier_ratio: Scalar = leaf(None, low=1.0, high=1e3)
     common_noise: Scalar = leaf(None, drawn="symbol", low=0.0, high=1e3)
     imbalance: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
     gain_error: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
     offset_error: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
+
+    def __post_init__(self) -> None:
+        if (self.outlier_fraction is None) != (self.outlier_ratio is None):
+            there, missing = "outlier_fraction", "outlier_ratio"
+            if self.outlier_fraction is None:
+                there, missing = missing, there
+            raise ValueError(
+                f"OpticalCore.receiver.{there} is set but receiver.{missing} is None: tails need both"
+            )
 
     def fabricate(self, key: jax.Array, cols: int) -> jax.Array | None:
         """Standard normals of each column's gain, offset and imbalance on one die: ``[3, 1, cols]``."""
@@ -98,6 +116,12 @@ class Receiver:
             photons = random.stream(key, "photons")
             for t, one in enumerate(found):
                 one["photons"] = jax.random.fold_in(photons, t)
+        if self.outlier_fraction is not None:
+            own = random.stream(key, "receiver.outliers")
+            for t, one in enumerate(found):
+                one["outliers"] = random.uniforms(
+                    core.sampler, jax.random.fold_in(own, t), rows, cols
+                )
         if self.common_noise is not None:
             own = random.stream(key, "receiver.common_noise")
             words = random.draws(core.sampler, own, rows, -(-cols // core.cols), tiles)
@@ -130,6 +154,15 @@ class Receiver:
     def relative_variance(self, p: jax.Array) -> jax.Array | float:
         """Variance of the error in proportion to ``p``."""
         return 0.0 if self.relative_noise is None else no_fma((self.relative_noise * p) ** 2)
+
+    def tails(self, drawn: Any) -> Any:
+        """What multiplies the variance of each sample of :meth:`draw`, so that its mean is 1."""
+        if self.outlier_fraction is None or drawn is None:
+            return 1.0
+        fraction = jax.lax.stop_gradient(self.outlier_fraction)
+        larger = no_fma(self.outlier_ratio**2)
+        mean = 1 - fraction + no_fma(fraction * larger)
+        return jnp.where(drawn["outliers"] < fraction, larger, 1.0) / mean
 
     def saturate(
         self,

@@ -30,11 +30,12 @@ def calibrate(
     quantile: float = 1.0,
     method: str | Callable[..., Any] | None = None,
     **kwargs: Any,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Find the ranges that sample inputs ask for, of every optical product; an NNX model is given them.
 
     Runs the model on the sample, without dynamic noise and without ADCs. A site's ADC range becomes
-    ``margin`` times the largest magnitude that its ADC would have met; its tiles share a range. Where a
+    ``margin`` times the largest magnitude that its ADC would have met; its tiles share a range, passes of bit
+    slices (``core.passes``) have one each. Where a
     core's ``input.scale`` is ``"static"``, its full scale becomes ``margin`` times the largest input.
     Signals beyond saturate later, so the sample should be like the data to come. Nothing but ranges is
     changed: statistics, counters and caches that a call of the model writes are dropped.
@@ -158,6 +159,7 @@ def _of_nnx(
     dots = list(optical_dots(probe))
     if not dots:
         raise ValueError("calibrate: the model has no optical products; convert it first")
+    finder = finder.fit_for(dot.structure for _, dot in dots)
     for _, dot in dots:
         dot.start(finder)
     for call in calls:
@@ -210,19 +212,22 @@ def _of_function(
 
 def _ranges(
     found: Mapping[str, np.ndarray], cores: Mapping[str, OpticalCore], margin: float
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """Levels with head room; a warning names the sites without a signal."""
-    ranges: dict[str, dict[str, float]] = {}
+    ranges: dict[str, dict[str, Any]] = {}
     silent = []
     for path, levels in found.items():
         core = cores[path]
         fixed = core.input.scale == "static"
-        for kind, level in zip(KINDS if fixed else KINDS[:1], levels, strict=False):
-            if not np.isfinite(level):
+        for kind in KINDS if fixed else KINDS[:1]:
+            seen = levels[: core.passes] if kind == "adc" else levels[-1:]
+            if not np.isfinite(seen).all():
                 raise ValueError(f"calibrate: {path}: NaN or infinity among its {kind} signals")
-            if level > 0:
-                value = np.float32(margin) * np.float32(level)
-                ranges.setdefault(path, {})[kind] = float(value)
+            if seen.max() > 0:
+                # A pass without a signal has the widest range: nothing is known of its signals to come.
+                each = np.where(seen > 0, seen, seen.max()).astype(np.float32)
+                values = (np.float32(margin) * each).tolist()
+                ranges.setdefault(path, {})[kind] = values[0] if len(values) == 1 else values
             elif kind == "input" and core.input.range is None:
                 raise ValueError(
                     f"calibrate: {path}: input.scale is 'static' and no input was seen, so that nothing "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -27,6 +28,10 @@ class Meter:
     """Measures each product against floating point (:class:`~photonjax.core.Measurement`)."""
 
     width = len(Measurement._fields)
+
+    def fit_for(self, cores: Iterable[OpticalCore]) -> Meter:
+        """The same for all cores."""
+        return self
 
     def product(self, x: jax.Array, w: Any, numbers: DimensionNumbers, **options: Any) -> Seen:
         """``reference`` among the options: the weight in floating point."""
@@ -59,24 +64,40 @@ class RangeFinder:
     Attributes:
       quantile: of n magnitudes in ascending order, the level is number ``ceil(quantile (n - 1))``,
         counted from zero: 1 is the largest. Further calls: the larger level.
+      passes: how many a product takes at most; what is seen is the level of each, and of the inputs.
     """
 
     quantile: float = 1.0
-    width = 2
+    passes: int = 1
+
+    @property
+    def width(self) -> int:
+        return self.passes + 1
+
+    def fit_for(self, cores: Iterable[OpticalCore]) -> RangeFinder:
+        """With room for all passes of each core."""
+        return dataclasses.replace(self, passes=max((c.passes for c in cores), default=1))
 
     def product(self, x: jax.Array, w: Any, numbers: DimensionNumbers, **options: Any) -> Seen:
         """As the core would make it without converters, drawn noise or fixed input ranges."""
-        options = options | {"core": _open(options["core"])}
+        options = options | {"core": (core := _open(options["core"]))}
         weight = options.pop("reference", w)
         for given in ("key", "adc_range", "input_range"):
             options.pop(given, None)
         y, trace = traced_dot_general(x, w, numbers, **options)
         # What a die adds to a weight of zeros is no signal to set a range by.
         multiplied = jnp.any(x != 0) & jnp.any(weight != 0)
-        level = jnp.where(multiplied, self._level(trace.raw), 0.0)
+        passes, tiles = core.passes, len(trace.raw) // (core.passes * core.averages)
+        of_passes = [
+            [raw for i, raw in enumerate(trace.raw) if i // max(tiles, 1) % passes == p]
+            for p in range(passes)
+        ]
+        levels = jnp.stack([self._level(raw) for raw in of_passes])
+        levels = jnp.where(multiplied, levels, 0.0)
         # Integers on their way hide what is not finite.
         finite = jnp.isfinite(x).all() & jnp.isfinite(weight).all()
-        return y, jnp.stack([jnp.where(finite, level, jnp.nan), self._level([x])])
+        levels = jnp.pad(jnp.where(finite, levels, jnp.nan), (0, max(self.passes - passes, 0)))
+        return y, jnp.append(levels, self._level([x]))
 
     def pool(self, one: jax.Array, other: jax.Array) -> jax.Array:
         """Both together."""

@@ -20,7 +20,7 @@ from photonjax.core.product import optical_dot_general
 from photonjax.nn.control import CONTROL
 from photonjax.nn.gauges import Gauge
 from photonjax.nn.products import PRODUCTS, is_product, product_of
-from photonjax.nn.ranges import KINDS, Ranges
+from photonjax.nn.ranges import KINDS, Ranges, as_given
 from photonjax.nn.values import Turn, Value, like, part_of
 from photonjax.rules import Engine, Rule, Site
 from photonjax.workload.analysis import Analysis
@@ -149,7 +149,9 @@ class Interpreter:
         site = w.look_up(path, self.parameters, site_number)
         key = turn.key_at(site, self.number(path, w), x, w)
         try:
-            options = dict(core=core, key=key, site=jnp.uint32(site), **self.ranges_of(path, w))
+            options = dict(
+                core=core, key=key, site=jnp.uint32(site), **self.ranges_of(path, w, core.passes)
+            )
             dot = functools.partial(self.dot_of(path, w, core), **options)
             with jax.named_scope(on_light(known.label)):
                 more = [v.value for v in ins[2:]]
@@ -160,15 +162,15 @@ class Interpreter:
             raise type(error)(f"{path}: {error}") from error
         return self.results(eqn, ins, [out.astype(eqn.outvars[0].aval.dtype)])[0]
 
-    def ranges_of(self, path: str, w: Value) -> dict[str, Any]:
+    def ranges_of(self, path: str, w: Value, passes: int) -> dict[str, Any]:
         """The calibrated ranges of a product; NaN for a layer of a stack that has none."""
         found = {}
         for kind in KINDS:
             known: list[bool] = []
 
-            def of(path: str, kind: str = kind, known: list[bool] = known) -> float:
+            def of(path: str, kind: str = kind, known: list[bool] = known) -> Any:
                 known.append(kind in self.ranges.get(path, ()))
-                return self.ranges[path][kind] if known[-1] else math.nan
+                return as_given(kind, self.ranges[path][kind] if known[-1] else math.nan, passes)
 
             value = w.look_up(path, self.parameters, of, np.float32)
             found[f"{kind}_range"] = value if any(known) else None

@@ -13,7 +13,7 @@ from photonjax.core.core import OpticalCore
 from photonjax.core.operands import DimensionNumbers
 from photonjax.core.product import optical_dot_general
 from photonjax.core.pytree import brief
-from photonjax.nn.ranges import KINDS, Once, Ranges, check_ranges
+from photonjax.nn.ranges import KINDS, Once, Ranges, as_given, check_ranges
 from photonjax.nn.transform import OpticalFunction, optical, workload_of_call
 from photonjax.rules import ConversionReport, Rule, as_rules
 from photonjax.workload.jaxprs import on_light
@@ -80,7 +80,10 @@ class OpticalDot(nn.Module):
                 core=self.core,
                 key=key,
                 site=site,
-                **{f"{kind}_range": found.get(kind) for kind in KINDS},
+                **{
+                    f"{kind}_range": as_given(kind, found.get(kind), self.core.passes)
+                    for kind in KINDS
+                },
             )
 
 

@@ -33,7 +33,7 @@ from photonjax.nn.optical_dot import (
     SiteIndex,
     SiteMeasurement,
 )
-from photonjax.nn.ranges import KINDS, Ranges, check_ranges
+from photonjax.nn.ranges import KINDS, Ranges, as_given, check_ranges
 
 __all__ = [
     "ConvOp",
@@ -174,14 +174,17 @@ def set_ranges(model: nnx.Module, ranges: Ranges) -> None:
             _set_range(dot, kind, [ranges.get(path, {}).get(kind) for path in paths[id(dot)]])
 
 
-def _set_range(dot: OpticalDot, kind: str, values: list[float | None]) -> None:
+def _set_range(dot: OpticalDot, kind: str, values: list[Any]) -> None:
     """Of a stack, layers without a range have NaN: the core's own."""
     if all(value is None for value in values):
         return
     before, stack = getattr(dot, f"{kind}_range"), dot.site[...].shape
-    kept = [math.nan] * len(values) if before is None else np.ravel(before[...]).tolist()
-    new = [k if value is None else value for k, value in zip(kept, values, strict=True)]
-    array = jnp.asarray(np.array(new, np.float32).reshape(stack))
+    given = [as_given(kind, v, dot.structure.passes) for v in values]
+    shape = next(np.shape(v) for v in given if v is not None)
+    kept = np.full(stack, math.nan) if before is None else np.asarray(before[...])
+    kept = kept.reshape((len(values), *kept.shape[len(stack) :]))
+    new = [np.broadcast_to(k if v is None else v, shape) for k, v in zip(kept, given, strict=True)]
+    array = jnp.asarray(np.array(new, np.float32).reshape((*stack, *shape)))
     setattr(dot, f"{kind}_range", nnx.data(HardwareParam(array)))
 
 

@@ -2,8 +2,9 @@
 
 Paths are those that static errors follow from, of the weight (of a layer's own, where layers are stacked),
 so the ranges found through one front end fit every other; products of two computed operands have the path
-of their site. ``adc`` is in units of the analog sum ``p``, ``input`` in those of the inputs and there only
-for ``input.scale = "static"``. As JSON they are a file.
+of their site. ``adc`` is in units of the analog sum ``p``: where digits take several passes, a list with one
+for each, in the order of :attr:`photonjax.OpticalCore.passes`. ``input`` is in units of the inputs and there
+only for ``input.scale = "static"``. As JSON they are a file.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
-Ranges = Mapping[str, Mapping[str, float]]
+import numpy as np
+
+Ranges = Mapping[str, Mapping[str, float | list[float]]]
 
 KINDS = ("adc", "input")
 
@@ -53,7 +56,8 @@ def check_ranges(ranges: Ranges, sites: Collection[str] | None = None) -> None:
         name = f"ranges[{path!r}]"
         if not isinstance(entry, Mapping) or not entry or not set(entry) <= set(KINDS):
             raise ValueError(f"{name} = {_short(entry)} is not {{'adc': ..., 'input': ...}}")
-        for kind, value in entry.items():
+        values = ((k, v) for k, each in entry.items() for v in _each(k, each))
+        for kind, value in values:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not number or not math.isfinite(value) or value <= 0:
                 raise ValueError(
@@ -61,6 +65,26 @@ def check_ranges(ranges: Ranges, sites: Collection[str] | None = None) -> None:
                 )
         if sites is not None and path not in sites:
             raise ValueError(f"{name} is no optical product; there are {some(sites)}")
+
+
+def _each(kind: str, value: Any) -> list[Any]:
+    """A converter's ranges pass by pass; anything else as it is."""
+    return value if kind == "adc" and isinstance(value, list) and value else [value]
+
+
+def as_given(kind: str, value: Any, passes: int) -> Any:
+    """A range, or None, as a product takes it: a number, or ``[passes, 1]`` of a converter that has several.
+
+    Raises:
+      ValueError: a list of another length.
+    """
+    if value is None or (passes == 1 and not isinstance(value, list)) or kind != "adc":
+        return value
+    if isinstance(value, list) and len(value) != passes:
+        raise ValueError(f"ranges: {len(value)} ranges of a converter that has {passes} passes")
+    if passes == 1:
+        return value[0]
+    return np.broadcast_to(np.asarray(value, np.float32).reshape(-1, 1), (passes, 1))
 
 
 def some(paths: Collection[str]) -> str:

@@ -161,6 +161,7 @@ class OpticalFunction:
     ) -> tuple[Any, dict[str, jax.Array], dict[str, OpticalCore]]:
         """The call's result, what a gauge saw of every product on light, and their cores, by path."""
         paths = self._walk(call, gauge).cores
+        gauge = gauge.fit_for(paths.values())
         tape = jnp.zeros((len(paths), gauge.width), jnp.float32)
         out, walk = self._run(key, call, gauge, tape)
         assert walk.tape is not None

@@ -82,7 +82,7 @@ class Value:
         )
         table = np.array([of(fill(template, layer)) for layer in layers], dtype)
         where = tuple(jnp.asarray(level.index, jnp.uint32) for level in self.levels)
-        return jnp.asarray(table.reshape(sizes))[where]
+        return jnp.asarray(table.reshape((*sizes, *table.shape[1:])))[where]
 
 
 @dataclasses.dataclass(frozen=True)

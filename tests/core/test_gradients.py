@@ -38,7 +38,8 @@ SMOOTH = pj.OpticalCore(
     },
     receiver={
         "noise_a_per_rthz": 2e-13, "dark_current_a": 1e-9, "gain_error": 0.05, "offset_error": 0.05,
-        "relative_noise": 0.5, "imbalance": 0.01,  # small: it brings the kinks of |a| and |b| into the mean
+        "relative_noise": 0.5, "outlier_fraction": 0.1, "outlier_ratio": 2.0,
+        "imbalance": 0.01,  # small: it brings the kinks of |a| and |b| into the mean
     },
     adc={"bits": None},
 )  # fmt: skip
@@ -57,15 +58,20 @@ CONTINUOUS = pj.OpticalCore(
 # Some of the outputs saturate, some do not.
 SATURATED = CONTINUOUS.replace(photons=20.0, receiver={"saturation_electrons": 60.0})
 # Fine steps, so that rounding is small beside what the fields do (differences bear it, see LSB).
-CONVERTER = CONTINUOUS.replace(adc={"bits": 16, "range": 0.5, "enob": 3.0, "inl_lsb": 50.0})
+CONVERTER = CONTINUOUS.replace(
+    adc={"bits": 16, "range": 0.5, "gain": 1.0, "enob": 3.0, "inl_lsb": 50.0}
+)
+# Of the inputs' converters; the weights' levels are left out.
+DRIVEN = CONTINUOUS.replace(input={"bits": 16, "enob": 3.0, "inl_lsb": 50.0})
 LSB = 2 * 0.5 * 24**0.5 / 2**16 * float(jnp.abs(X).max() * jnp.abs(W).max())
 
 # Of a uniform draw: the outputs jump, cell by cell.
-THRESHOLDS = {"array.dead_fraction", "array.stuck_fraction"}
+THRESHOLDS = {"array.dead_fraction", "array.stuck_fraction", "receiver.outlier_fraction"}
 # Where each field is tried: all but a few with every smooth source.
 CASES = {name: SMOOTH for name in LEAVES if name not in THRESHOLDS}
 CASES["receiver.saturation_electrons"] = SATURATED
-CASES |= dict.fromkeys(("adc.enob", "adc.inl_lsb", "adc.range"), CONVERTER)
+CASES |= dict.fromkeys(("adc.enob", "adc.inl_lsb", "adc.range", "adc.gain"), CONVERTER)
+CASES |= dict.fromkeys(("input.enob", "input.inl_lsb"), DRIVEN)
 
 
 def encoded(core, encoding):
@@ -133,7 +139,9 @@ def test_every_field_has_its_case():
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
-    "core", [SMOOTH, SATURATED, CONVERTER], ids=["smooth", "saturated", "converter"]
+    "core",
+    [SMOOTH, SATURATED, CONVERTER, DRIVEN],
+    ids=["smooth", "saturated", "converter", "driven"],
 )
 def test_slopes_are_those_of_differences(core, encoding):
     fields = [name for name, own in CASES.items() if own is core]
@@ -149,7 +157,7 @@ def test_slopes_are_those_of_differences(core, encoding):
         else:
             # Outputs are linear in INL; some of those of SATURATED reach their limit within a step.
             share = 0.8 if core.receiver.saturation_electrons is not None else 0.9
-            compare(core, field, share, step=0.9 if field == "adc.inl_lsb" else 0.02)
+            compare(core, field, share, step=0.9 if field.endswith("inl_lsb") else 0.02)
 
 
 @pytest.mark.parametrize("field", sorted(THRESHOLDS))

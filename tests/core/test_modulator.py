@@ -242,3 +242,50 @@ def test_gradients_of_a_fixed_input_range(bits):
     rounding = np.zeros_like(u) if bits is None else (np.round(u) - u) / q
     expected = (np.where(inside, rounding, np.sign(x)) * w.T).sum()
     np.testing.assert_allclose(of_core.input.range, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("slices", [1, 2])
+def test_effective_bits_of_the_inputs_converters(slices):
+    """``4 (4**-e - 4**-b) / 12`` at each input of each pass, the same for all columns of a symbol."""
+    core = ANALOG.replace(input={"bits": 8, "slices": slices, "enob": 3.0})
+    q, worths = (127, [1.0]) if slices == 1 else (119, [8 / 119, 128 / 119])
+    rng = np.random.default_rng(5)
+    a, b = rng.integers(-q, q + 1, 8) / q, rng.uniform(-1, 1, (8, 4))
+    a[0], b[0] = 1, (-1) ** np.arange(4)
+    digit = 8 // slices
+    for seed, enob in enumerate((2.0, 3.5, 7.5)):
+        found = outputs(core.replace(input={"enob": enob}), a, b, seed)
+        missing = max(4.0**-enob - 4.0**-digit, 0) * 4 / 12 * sum(w**2 for w in worths)
+        if missing == 0:  # more effective bits than bits
+            np.testing.assert_allclose(found, np.broadcast_to(a @ b, found.shape), atol=1e-3)
+        else:
+            assert_moments(found, a @ b, missing * b.T @ b, resolution=1e-3)
+
+
+def test_nonlinearity_of_the_inputs_converters():
+    """Each input bends by ``inl_lsb sin(pi c / 127)`` levels, up or down for all weights of a die."""
+    core = ANALOG.replace(
+        rows=6, input={"bits": 8, "inl_lsb": 1.0, "scale": "static", "range": 1.0}
+    )
+    levels, q = np.arange(-127, 128), 127
+    x, w = np.zeros((12, len(levels), 12), "f4"), np.eye(12, dtype="f4")
+    for k in range(12):
+        x[k, :, k] = levels / q
+    read = lambda core: np.stack(  # what input k makes of each level
+        [
+            np.asarray(product(core, x.reshape(-1, 12), w)).reshape(12, -1, 12)[k, :, k]
+            for k in range(12)
+        ]
+    )
+    for inl in (0.5, 3.0):
+        bend = read(core.replace(input={"inl_lsb": inl})) * q - levels
+        shape = inl * np.sin(np.pi * levels / q)
+        signs = np.sign(bend[:, 190])
+        np.testing.assert_allclose(
+            bend, signs[:, None] * shape, atol=0.02
+        )  # carried to 1/64 of a level
+        np.testing.assert_array_equal(signs[:6], signs[6:])  # k-tiles pass the same modulators
+    dies = [
+        np.sign(read(core.replace(chip_seed=seed))[:6, 190] * q - levels[190]) for seed in range(4)
+    ]
+    assert 4 <= (np.array(dies) > 0).sum() <= 20  # of 24

@@ -86,3 +86,30 @@ def test_an_error_common_to_a_symbols_columns(encoding, sampler):
     np.testing.assert_allclose(few, single, atol=1e-5)
     quiet = pj.optical_dot_general(x[:5], w, numbers, core=core)
     np.testing.assert_allclose(quiet, 16.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["mixed", "threefry"])
+def test_heavy_tails_keep_the_variance(sampler):
+    """A mixture of two normal distributions: variance as without, kurtosis of the closed form, independent
+    outputs; other noise is not touched."""
+    core = ANALOG.replace(
+        sampler=sampler,
+        receiver={"relative_noise": 0.1, "outlier_fraction": 0.1, "outlier_ratio": 2.0},
+    )
+    a, b = operands(6)
+    p = (a[:, None] * b).sum(0)
+    for seed, (fraction, ratio) in enumerate([(0.1, 3.0), (0.01, 5.0), (0.0, 7.0), (0.3, 1.0)]):
+        tails = {"outlier_fraction": fraction, "outlier_ratio": ratio}
+        found = outputs(core.replace(receiver=tails), a, b, seed)
+        mean = 1 - fraction + fraction * ratio**2
+        fourth = 3 * (1 - fraction + fraction * ratio**4) / mean**2
+        normal = (found - p) / (0.1 * np.abs(p))
+        samples = normal.size
+        assert abs((normal**2).mean() - 1) < 5 * np.sqrt((fourth - 1) / samples)
+        eighth = 105 * (1 - fraction + fraction * ratio**8) / mean**4
+        assert abs((normal**4).mean() - fourth) < 5 * np.sqrt((eighth - fourth**2) / samples)
+        assert np.abs(np.corrcoef(normal.T) - np.eye(3)).max() < 5 * np.sqrt(1 / len(found))
+        sizes = np.corrcoef((normal**2).T) - np.eye(3)  # outliers are no column's neighbour's
+        assert np.abs(sizes).max() < 0.03
+    with pytest.raises(ValueError, match=r"receiver\.outlier_ratio is None: tails need both"):
+        pj.OpticalCore(receiver={"outlier_fraction": 0.1})

@@ -34,23 +34,31 @@ def outputs(core, a, b, seed=0):
     return np.asarray(y, np.float64)
 
 
-def operands(K, N, bits, seed=0):
+def largest(bits, slices):
+    """The largest integer of either sign that digits of ``2**b`` levels hold, one added after another."""
+    if slices == 1:
+        return 2 ** (bits - 1) - 1
+    base = 2 ** int(np.ceil(bits / slices))
+    return min(2 ** (bits - 1) - 1, sum((base // 2 - 1) * base**i for i in range(slices)))
+
+
+def operands(K, N, bits, seed=0, slices=(1, 1)):
     """A token and a matrix on the grid of ``bits``, full scale 1."""
-    q = 2 ** (bits - 1) - 1
+    q, r = (largest(bits, s) for s in slices)
     rng = np.random.default_rng(seed)
-    a, b = rng.integers(-q, q + 1, K) / q, rng.integers(-q, q + 1, (K, N)) / q
+    a, b = rng.integers(-q, q + 1, K) / q, rng.integers(-r, r + 1, (K, N)) / r
     a[0], b[0] = 1, (-1) ** np.arange(N)
     return a, b
 
 
 def slices_of(values, bits, slices):
-    """Balanced digits in full scales of a pass, and what full scale of each pass is worth, again."""
+    """Digits of ``2**b`` levels in full scales of a pass, and what full scale of each is worth, again."""
     if slices == 1:
         return [values], [1.0]
-    q, base = 2 ** (bits - 1) - 1, 2 ** int(np.ceil(bits / slices))
+    q, base = largest(bits, slices), 2 ** int(np.ceil(bits / slices))
     rest, digits, worths = np.round(values * q), [], []
     for i in range(slices):
-        higher = np.round(rest / base) if i < slices - 1 else 0 * rest
+        higher = (rest + base // 2) // base if i < slices - 1 else 0 * rest
         digits.append((rest - base * higher) / (base / 2))
         worths.append(base**i * (base / 2) / q)
         rest = higher
@@ -72,8 +80,11 @@ KINDS = [(bits, slices) for bits in range(2, 17) for slices in range(1, min(bits
 
 @pytest.mark.parametrize("bits", range(2, 17))
 def test_digits_of_every_integer(bits):
-    values = np.arange(-(2 ** (bits - 1)) + 1, 2 ** (bits - 1), dtype=np.float32)
+    """A converter of b bits has ``2**b`` levels, and zero is one of them."""
     for slices in (s for b, s in KINDS if b == bits):
+        full = largest(bits, slices)
+        assert levels.largest(bits, slices) == full
+        values = np.arange(-full, full + 1, dtype=np.float32)
         found = [
             np.asarray(d, np.float64) for d in levels.digits(jnp.asarray(values), bits, slices)
         ]
@@ -83,7 +94,9 @@ def test_digits_of_every_integer(bits):
         unit = levels.unit_of(bits, slices)
         assert max(np.abs(d).max() for d in found) <= unit
         assert slices == 1 or unit == base // 2
-        worths, full = levels.worths_of(bits, slices), 2 ** (bits - 1) - 1
+        assert all(len(np.unique(d)) <= base for d in found)
+        assert slices == 1 or max(d.max() for d in found) <= base // 2 - 1
+        worths = levels.worths_of(bits, slices)
         np.testing.assert_allclose(worths, [base**i * unit / full for i in range(slices)])
 
 
@@ -92,7 +105,7 @@ def test_digits_of_every_integer(bits):
 def test_digits_add_up_under_differentiation(kind, data):
     """The sum of digits has the value and the derivative of the integer."""
     bits, slices = kind
-    q = 2 ** (bits - 1) - 1
+    q = largest(bits, slices)
     value = data.draw(st.integers(-q, q))
     base = 2 ** -(-bits // slices)
     whole = lambda v: sum(
@@ -117,14 +130,20 @@ def test_slices_change_nothing_without_noise(encoding, bits, slices_in, slices_w
     core = DIGITAL.replace(encoding=encoding, input={"bits": bits}, array={"bits": bits})
     rng = np.random.default_rng(2)
     x, w = rng.normal(size=(20, 40)).astype("f4"), rng.normal(size=(40, 7)).astype("f4")
-    whole = product(core, x, w)
+    q, r = largest(bits, slices_in), largest(bits, slices_weight)
+    s_x, s_w = np.abs(x).max(1, keepdims=True), np.abs(w).max(0)
+    whole = (
+        np.round(x / s_x * np.float32(q))
+        @ np.round(w / s_w * np.float32(r))
+        * (s_x * s_w / (q * r))
+    )
     sliced = product(
         core.replace(input={"slices": slices_in}, array={"slices": slices_weight}), x, w
     )
     size = np.abs(x).max(1, keepdims=True) * np.abs(w).max(0)
     # on one rail the biases of 40 full scales are added and subtracted
-    largest = 40 * size if encoding == "offset" else np.abs(x) @ np.abs(w)
-    assert (np.abs(np.asarray(sliced) - whole) < 1e-6 * largest).all()
+    most = 40 * size if encoding == "offset" else np.abs(x) @ np.abs(w)
+    assert (np.abs(np.asarray(sliced) - whole) < 1e-6 * most).all()
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -137,7 +156,7 @@ def test_every_pass_has_noise_of_its_own(bits, slices_in, slices_weight, encodin
     K = 24
     core = DIGITAL.replace(encoding=encoding, input={"bits": bits}, array={"bits": bits})
     core = core.replace(input={"slices": slices_in}, array={"slices": slices_weight})
-    a, b = operands(K, 3, bits)
+    a, b = operands(K, 3, bits, slices=(slices_in, slices_weight))
     passes = [
         (v * w, a_digit[:, None], b_digit)
         for a_digit, v in zip(*slices_of(a, bits, slices_in), strict=True)
@@ -187,8 +206,8 @@ def test_every_pass_has_noise_of_its_own(bits, slices_in, slices_weight, encodin
 def test_every_pass_is_converted_by_itself(bits_out):
     """Exactly the converter's rounding of each pass, put together digitally; 12 inputs are two k-tiles."""
     core = DIGITAL.replace(rows=7, adc={"bits": bits_out}, input={"slices": 2}, array={"slices": 2})
-    b = operands(12, 5, 8)[1]
-    x = np.stack([operands(12, 1, 8, seed)[0] for seed in range(50)])
+    b = operands(12, 5, 8, slices=(2, 2))[1]
+    x = np.stack([operands(12, 1, 8, seed, (2, 2))[0] for seed in range(50)])
     half, expected, sure = 2 ** (bits_out - 1), 0.0, True
     for a_digit, v in zip(*slices_of(x, 8, 2), strict=True):
         for b_digit, w in zip(*slices_of(b, 8, 2), strict=True):
@@ -202,11 +221,72 @@ def test_every_pass_is_converted_by_itself(bits_out):
     np.testing.assert_allclose(found[sure], expected[sure], atol=1e-5)
 
 
+def test_a_converter_wide_enough_gives_the_integers():
+    """Passes of digits through converters of 16 bits, whose step is one: the integer product, exactly."""
+    rng = np.random.default_rng(1)
+    for bits, slices in ((8, (2, 2)), (8, (4, 2)), (6, (2, 3))):
+        q, r = (largest(bits, s) for s in slices)
+        a, b = rng.integers(-q, q + 1, (9, 32)), rng.integers(-r, r + 1, (32, 6))
+        a[:, 0], b[0] = q, r
+        core = DIGITAL.replace(
+            input={"bits": bits, "slices": slices[0]},
+            array={"bits": bits, "slices": slices[1]},
+            adc={"bits": 16},
+        )
+        units = [levels.unit_of(bits, s) for s in slices]
+        step_of_one = 2.0**15 / (units[0] * units[1])
+        y = pj.optical_dot_general(
+            a.astype("f4"), b.astype("f4"), NUMBERS, core=core, adc_range=step_of_one
+        )
+        np.testing.assert_array_equal(np.round(y), a @ b)
+        np.testing.assert_allclose(y, a @ b, rtol=1e-6, atol=1e-2)
+
+
+def test_passes_have_ranges_of_their_own():
+    """Each pass is rounded and clipped by its own range, for each output too; one for all is as before."""
+    b = operands(12, 5, 8, slices=(2, 2))[1]
+    x = np.stack([operands(12, 1, 8, seed, (2, 2))[0] for seed in range(50)])
+    core = DIGITAL.replace(adc={"bits": 5}, input={"slices": 2}, array={"slices": 2})
+    assert core.passes == 4
+
+    @jax.jit
+    def run(full):
+        x_, b_ = x.astype("f4"), b.astype("f4")
+        return pj.optical_dot_general(x_, b_, NUMBERS, core=core, adc_range=full)
+
+    np.testing.assert_array_equal(run(np.full((4, 1), 2.0, "f4")), run(np.float32(2.0)))
+    ranges = np.array([[4.1], [1.57], [2.03], [3.3]]) * [1, 1, 2, 1, 0.5]
+    expected, sure = 0.0, True
+    digits = [
+        (v * w, a_digit @ b_digit)
+        for a_digit, v in zip(*slices_of(x, 8, 2), strict=True)
+        for b_digit, w in zip(*slices_of(b, 8, 2), strict=True)
+    ]
+    for (worth, p), full in zip(digits, ranges, strict=True):
+        code = p / full * 16
+        sure = sure & (np.abs(code - np.floor(code) - 0.5) > 1e-4)
+        expected = expected + worth * np.clip(np.round(code), -16, 15) * full / 16
+    assert sure.mean() > 0.8
+    np.testing.assert_allclose(run(ranges.astype("f4"))[sure], expected[sure], atol=1e-5)
+    with pytest.raises(
+        ValueError, match=r"adc_range has shape \(3, 1\).*\(4, 1\), one for each pass"
+    ):
+        pj.optical_dot_general(x, b, NUMBERS, core=core, adc_range=np.ones((3, 1)))
+
+
+def test_integers_that_digits_cannot_hold_are_refused():
+    core = DIGITAL.replace(array={"slices": 2})
+    with pytest.raises(
+        ValueError, match="integers up to 127, but core.array.slices = 2 digits of 8 bits hold 119"
+    ):
+        pj.optical_matmul(np.ones((2, 8), "f4"), pj.quantize(jnp.ones((8, 3))), core=core)
+
+
 @pytest.mark.parametrize("bits, slices", [(8, 2), (8, 3), (6, 2), (4, 2)])
 def test_the_cells_of_every_slice_have_errors_of_their_own(bits, slices):
     sigma, K, N = 0.01, 32, 2000
     core = DIGITAL.replace(input={"bits": bits}, array={"bits": bits, "noise": sigma}, cols=N)
-    b = operands(K, N, bits)[1]
+    b = operands(K, N, bits, slices=(1, slices))[1]
     read = np.eye(K, dtype="f4")
     for slices_in in (1, 2) if (bits, slices) == (8, 2) else (1,):
         sliced = core.replace(input={"slices": slices_in}, array={"slices": slices})

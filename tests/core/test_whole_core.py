@@ -36,7 +36,8 @@ DECADES = {
     "photons": (-2, 9), "receiver.noise_a_per_rthz": (-15, -10), "receiver.dark_current_a": (-15, -5),
     "receiver.saturation_electrons": (-1, 12), "input.extinction_db": (0, 2), "input.bandwidth_hz": (5, 14),
     "input.resonance_detuning": (-1, 3), "array.resonance_detuning": (-1, 3),
-    "array.seconds_since_programming": (-6, 9), "adc.range": (-3, 3),
+    "array.seconds_since_programming": (-6, 9), "adc.range": (-3, 3), "adc.gain": (-3, 3),
+    "input.enob": (-1, 1.38),
     "adc.enob": (-1, 1.38), "input.range": (-3, 3), "symbol_rate_hz": (5, 11),
 }  # fmt: skip
 # Every source at once; two curves, all that a die can suffer. No ADC: see the tests that add it.
@@ -112,7 +113,11 @@ def cores(draw):
     if sources & {"array.drift_exponent", "array.drift_spread", "array.flicker_noise"}:
         sources.add("array.seconds_since_programming")
     if fields["adc.bits"] is None:
-        sources -= {"adc.enob", "adc.inl_lsb"}
+        sources -= {"adc.gain", "adc.enob", "adc.inl_lsb"}
+    if fields["input.bits"] is None:
+        sources -= {"input.enob", "input.inl_lsb"}
+    if tails := sources & {"receiver.outlier_fraction", "receiver.outlier_ratio"}:
+        sources |= {"receiver.outlier_fraction", "receiver.outlier_ratio"} - tails
     return pj.OpticalCore().replace(
         **fields, **{name: draw(numbers_of(name)) for name in sorted(sources)}
     )

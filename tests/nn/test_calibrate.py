@@ -17,6 +17,7 @@ import photonjax as pj
 
 CORE = pj.OpticalCore(rows=4, cols=8, photons=100.0, adc={"bits": 8})
 STATIC = CORE.replace(input={"scale": "static"})
+SLICED = CORE.replace(input={"slices": 2}, array={"slices": 2})
 EVERY = [pj.Rule("*", CORE, dynamic=True)]
 X = jax.random.normal(jax.random.key(0), (6, 8))
 
@@ -83,6 +84,33 @@ def test_the_range_is_the_largest_sum_with_head_room():
     again = linear()
     pj.calibrate(again, 3 * X[:1])
     chex.assert_trees_all_equal(nnx.state(again), nnx.state(model))
+
+
+def test_passes_of_bit_slices_have_a_range_each():
+    """The largest sum of each pass's digits; better than one range for all, of the same converter."""
+    model = linear(SLICED)
+    ranges = pj.calibrate(model, X, margin=1)
+    x, w = np.asarray(X), np.asarray(model.layers[0].kernel[...])
+    a = np.round(x / np.abs(x).max(1, keepdims=True) * 119)
+    b = np.round(w / np.abs(w).max(0, keepdims=True) * 119)
+    digits = [[v - 16 * ((v + 8) // 16), (v + 8) // 16] for v in (a, b)]
+    passes = [(u / 8, v / 8) for u in digits[0] for v in digits[1]]
+    largest = [
+        max(np.abs(u[:, t] @ v[t]).max() for t in (slice(0, 4), slice(4, 8))) for u, v in passes
+    ]
+    assert ranges == {"layers/0/kernel": {"adc": pytest.approx(largest, rel=1e-5)}}
+    error = np.abs(model(X) - x @ w - model.layers[0].bias[...]).mean()
+    g = pj.optical(lambda w, x: x @ w, [pj.Rule("*", SLICED)])
+    again = pj.calibrate(g, jnp.asarray(w), X, margin=1)
+    assert [entry["adc"] for entry in again.values()] == [pytest.approx(largest, rel=1e-5)]
+    y = g.with_ranges(again)(None, jnp.asarray(w), X)
+    np.testing.assert_allclose(y, model(X) - model.layers[0].bias[...], atol=1e-5)
+    one = {path: {"adc": float(max(largest))} for path in ranges}
+    pj.nnx.set_ranges(model, json.loads(json.dumps(one)))
+    shared = np.abs(model(X) - x @ w - model.layers[0].bias[...]).mean()
+    assert error < 0.7 * shared
+    with pytest.raises(ValueError, match="3 ranges of a converter that has 4 passes"):
+        pj.nnx.set_ranges(model, {"layers/0/kernel": {"adc": [1.0, 2.0, 3.0]}})
 
 
 def test_a_static_input_range():
@@ -210,11 +238,12 @@ class Stack(nnx.Module):
         return run(self.layers, x)
 
 
-def test_stacked_layers_have_the_ranges_of_a_list_of_layers():
+@pytest.mark.parametrize("core", [CORE, SLICED], ids=["whole", "sliced"])
+def test_stacked_layers_have_the_ranges_of_a_list_of_layers(core):
     """The middle one is zero: it keeps the core's own range."""
     models, ranges = [], []
     for stacked in (False, True):
-        model, _ = pj.convert(Stack(stacked), [pj.Rule("*", CORE)], noise=False)
+        model, _ = pj.convert(Stack(stacked), [pj.Rule("*", core)], noise=False)
         with pytest.warns(UserWarning, match=r"no signal at layers/1/up/kernel \("):
             ranges.append(pj.calibrate(model, X))
         models.append(nnx.jit(lambda m, x: m(x))(model, X))
