@@ -131,7 +131,7 @@ def test_frozen_and_levels():
         (
             lambda: CORE.replace(enob=7.0),
             ValueError,
-            r"no field 'enob' \(did you mean adc\.enob\?\)",
+            r"no field 'enob' \(did you mean input\.enob or adc\.enob\?\)",
         ),
         (
             lambda: CORE.replace(**{"adc.bit": 8}),
