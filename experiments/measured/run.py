@@ -43,8 +43,8 @@ IMPROVED = (
 
 def measured(config: Measured) -> None:
     """The whole experiment."""
-    found = inputs.load(config.readings)
     with RunDirectory("measured", config) as run:
+        found = inputs.load(config.readings)
         note(f"results: {run.path}")
         with user_errors(ValueError, TypeError, prefix="readings: "):
             twin, fit = pj.fit_core(

@@ -103,6 +103,11 @@ def optical_conv(
         )  # fmt: skip
         return patches.reshape(*patches.shape[:2], -1).swapaxes(1, 2)  # [N, space, C x window]
 
+    if sharding is not None:
+        # Whole channels: XLA aborts in the derivative of patches of sharded ones (JAX 0.10.2, CPU).
+        axes = [None] * x.ndim
+        axes[numbers.lhs_spec[0]] = of_batch
+        x = jax.sharding.reshard(x, PartitionSpec(*axes))
     patches = automatic(cut, None if sharding is None else PartitionSpec(of_batch), x)
     batch = patches.shape[0]
     space = [out.shape[a] for a in numbers.out_spec[2:]]

@@ -27,8 +27,9 @@ def optical_names() -> list[str]:
     """Names that ``optical`` knows.
 
     >>> optical_names()
-    ['albireo', 'coherent-crossbar', 'display-1024', 'display-1024-realistic', 'ideal',
-     'lightening-transformer', 'lightening-transformer-8bit', 'microring-bank', 'mzi-mesh', 'pace-like-64']
+    ['albireo', 'coherent-crossbar', 'display-1024', 'display-1024-realistic', 'homodyne-256',
+     'homodyne-8', 'ideal', 'lightening-transformer', 'lightening-transformer-8bit', 'lightmatter-128',
+     'microring-bank', 'mzi-mesh', 'pace-like-64']
     """
     return list(machines_of("optical"))
 

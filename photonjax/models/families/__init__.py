@@ -21,7 +21,7 @@ def families() -> tuple[Family, ...]:
     """All families.
 
     >>> [f.gguf.architecture for f in families() if f.gguf][:4]
-    ['gemma', 'gemma2', 'gemma3', 'gpt2']
+    ['falcon', 'gemma', 'gemma2', 'gemma3']
     """
     files = sorted(file.name for file in pkgutil.iter_modules(__path__))
     modules = [importlib.import_module(f"{__name__}.{file}") for file in files]
