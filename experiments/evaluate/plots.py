@@ -12,20 +12,23 @@ from photonjax.plotting import GREY, PALETTE, colors, figure, label_points
 
 
 def perplexity(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Perplexity against mean detected photons per multiply, with intervals; cores without shot noise, and
-    the digital model, as lines.
+    """Rise of perplexity over the digital model against mean detected photons per multiply, with intervals;
+    cores without shot noise as lines.
+
+    Its scale is logarithmic from one percent up, and linear below: small rises stay apart from zero.
     """
+    digital = rows[0]["perplexity"]
     lit = sorted(
         (r for r in rows if r["photons_per_multiply"]), key=lambda r: r["photons_per_multiply"]
     )
-    digital = rows[0]["perplexity"]
-    places = [(r["photons_per_multiply"], r["perplexity"]) for r in lit]
+    places = [(r["photons_per_multiply"], _rise(r, digital)) for r in lit]
     styles = itertools.cycle(("-", "--", ":", "-."))
     dark = together([r for r in rows if not r["photons_per_multiply"] and r["perplexity"] < 1e3])
     with figure(size=(7, 4.5)) as (drawn, axes):
         for color, (value, names) in zip(("black", *PALETTE[2:]), dark, strict=False):
             label = f"{value:.2f}: {', '.join(names)}"
-            axes.axhline(value, ls=next(styles), lw=1.2, color=color, label=label)
+            rise = 100 * (value / digital - 1)
+            axes.axhline(rise, ls=next(styles), lw=1.2, color=color, label=label)
         if lit:
             axes.errorbar(
                 *zip(*places, strict=True),
@@ -35,24 +38,28 @@ def perplexity(rows: Sequence[Mapping[str, Any]]) -> Figure:
                 color=PALETTE[1],
             )
             axes.set_xscale("log")
-        axes.set_yscale("log")
+        axes.set_yscale("symlog", linthresh=1.0)
         axes.margins(x=0.1, y=0.15)
         axes.set_xlabel("mean detected photons per multiply, as used")
-        axes.set_ylabel("perplexity")
-        axes.set_title("Perplexity against light")
+        axes.set_ylabel("rise of perplexity over digital [%]")
+        axes.set_title(f"Perplexity against light (digital: {digital:.2f})")
         if dark:
             axes.legend(loc="upper right")
         label_points(axes, places, [r["core"] for r in lit])
     return drawn
 
 
+def _rise(row: Mapping[str, Any], digital: float) -> float:
+    return 100 * (row["perplexity"] / digital - 1)
+
+
 def _error(row: Mapping[str, Any], digital: float) -> tuple[float, float]:
-    """Ends of the interval, as distances from the perplexity; none from a single window."""
-    ends = [row.get(f"perplexity_change_percent_{end}") for end in ("low", "high")]
-    if None in ends:
+    """Ends of the interval, as distances from the rise; none from a single window."""
+    low, high = (row.get(f"perplexity_change_percent_{end}") for end in ("low", "high"))
+    if low is None or high is None:
         return 0.0, 0.0
-    low, high = (digital * (1 + end / 100) for end in ends)
-    return max(row["perplexity"] - low, 0.0), max(high - row["perplexity"], 0.0)
+    rise = _rise(row, digital)
+    return max(rise - low, 0.0), max(high - rise, 0.0)
 
 
 def together(

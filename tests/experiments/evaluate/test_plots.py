@@ -53,8 +53,15 @@ def test_intervals_become_error_bars(axes):
     ends = [segment[:, 1] for segment in bars[2][0].get_segments()]
     by_photons = sorted(ROWS[3:], key=lambda r: r["photons_per_multiply"])
     for (low, high), r in zip(ends, by_photons, strict=True):
-        assert low == pytest.approx(20 * (1 + r["perplexity_change_percent_low"] / 100))
-        assert high == pytest.approx(20 * (1 + r["perplexity_change_percent_high"] / 100))
+        assert low == pytest.approx(r["perplexity_change_percent_low"])
+        assert high == pytest.approx(r["perplexity_change_percent_high"])
+
+
+def test_a_line_stands_at_its_rise_and_the_digital_model_at_zero(axes):
+    heights = [
+        line.get_ydata()[0] for line in axes.get_lines() if not line.get_marker().strip("None")
+    ]
+    assert sorted({round(float(h), 6) for h in heights})[:2] == [0.0, 8.5]
 
 
 def test_without_light_there_are_only_lines():
