@@ -24,6 +24,7 @@ def run(capsys, *arguments):
     return status, out, err
 
 
+@pytest.mark.slow
 def test_costs_side_by_side_and_its_picture(capsys, tmp_path):
     pytest.importorskip("matplotlib").use("Agg")
     file = tmp_path / "cost.png"
@@ -64,6 +65,7 @@ def test_json_carries_costs_numbers_and_versions(capsys):
     assert "scores" in " ".join(s["path"] for s in data["sites"])
 
 
+@pytest.mark.slow
 def test_settings_change_the_core_and_are_not_varied(capsys):
     """Bits change what converters take, too, but for the DAC's energy, which is set."""
     settings = ("costs.load_time_s=1e-9", "costs.cores=4", "photons=2e4")
@@ -178,6 +180,7 @@ def test_what_the_user_can_mend_is_one_line_and_status_2(case, capsys):
     assert err.count("\n") == 1 and message in err, err
 
 
+@pytest.mark.slow
 def test_machines_of_ones_own(capsys, tmp_path):
     core, chip = tmp_path / "my_core.yaml", tmp_path / "my_gpu.toml"
     core.write_text("name: display-1024\nphotons: 2e4\ncosts: {static_power_w: 7}\n")
@@ -252,6 +255,7 @@ def test_without_matplotlib_a_plot_is_refused_before_computing(capsys, monkeypat
     assert status == 2 and "pip install" in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_package_alone_prints_a_cost(tmp_path):
     """As a module, elsewhere, without what only experiments need."""
     code = (

@@ -51,6 +51,7 @@ def test_noise_of_ones_own_has_its_variance():
     assert core.dynamic and not CORE.dynamic
 
 
+@pytest.mark.slow
 def test_places():
     """Detected: before the columns' gains. Amplified: after them, before the converter."""
     core = CORE.replace(receiver={"offset_error": 0.1})

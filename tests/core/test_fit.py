@@ -41,6 +41,7 @@ def measured(core, seed=0):
     return x @ w, np.asarray(y, float)
 
 
+@pytest.mark.slow
 def test_a_known_core_is_found():
     """Every field within its own interval, the errors of the columns as large as they are said to be."""
     core = BARE.replace(**TRUE)

@@ -25,6 +25,7 @@ def test_the_digital_product_where_the_core_is_exact():
         np.testing.assert_allclose(light(X, W, sizes), lax.ragged_dot(X, W, sizes), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_group_is_the_product_with_its_own_die_and_levels():
     core = pj.OpticalCore(rows=8, cols=8, array={"noise": 0.05}, input={"bits": 4})
     y = optical_ragged_dot(X, W, jnp.array([2, 4, 1]), core=core, site=9)
@@ -58,6 +59,7 @@ def test_gradients():
         np.testing.assert_allclose(mine, wanted, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_any_function():
     """`pj.optical` names the experts' product after its parameter; other forms stay digital, with it."""
     sizes = jnp.array([2, 4, 1])

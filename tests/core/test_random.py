@@ -95,6 +95,7 @@ def test_quads_tiles_keys_and_streams_are_independent(many):
     assert len(np.unique(np.concatenate([words.ravel(), other.ravel()]))) == 2 * words.size
 
 
+@pytest.mark.slow
 def test_an_element_does_not_depend_on_the_shape():
     key = jax.random.key(5)
     large = random.mixed_normal(key, 300, 200, 3)

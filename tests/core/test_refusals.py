@@ -163,6 +163,7 @@ def test_integers_of_numpy_are_integers():
             pj.OpticalCore(chip_seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "float4_e2m1fn"])
 def test_floats_of_eight_bits_are_carried_exactly(kind):
     """The same bits as of their float32 copies; dtypes as in lax.dot_general; gradients in their own."""

@@ -34,17 +34,18 @@ def test_client_commands(tmp_path, monkeypatch):
 
 CLIENT = """
     import os, subprocess, sys, time
-    own = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+    own = [sys.executable, "-S", "-c", "import time; time.sleep(300)"]
     child = subprocess.Popen(own)
     print(os.getpid(), child.pid, flush=True)
     with open("pids.part", "w") as file:
         file.write(f"{os.getpid()} {child.pid}")
     os.rename("pids.part", "pids")
-    time.sleep(60)
+    time.sleep(300)
 """
 PARENT = """
-    import pathlib, sys
+    import pathlib, signal, sys
     from photonjax.data import clients
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     clients.command = lambda *_: [sys.executable, "-S", "-c", sys.argv[2]]
     place = pathlib.Path(sys.argv[1])
     clients.download("pip", "thing==1", place, size=1, label="", progress=False)

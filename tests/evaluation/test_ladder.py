@@ -48,6 +48,7 @@ def found(model, tokens):
     return evaluate(model, tokens)
 
 
+@pytest.mark.slow
 def test_numbers_follow_from_the_logits(found, model, tokens):
     logits = model(jnp.asarray(tokens[:3]))
     scores = jax.nn.log_softmax(logits[:, :-1])
@@ -66,6 +67,7 @@ def test_numbers_follow_from_the_logits(found, model, tokens):
     assert "dim" in str(found) and "95% interval" in str(found)
 
 
+@pytest.mark.slow
 def test_each_rung_is_as_if_it_were_alone(found, model, tokens):
     """Conversion, calibration and programs are shared by rungs that differ in photons; the numbers not."""
     for name, core in (("dim", DIM), ("quiet", QUIET)):
@@ -112,6 +114,7 @@ def test_rungs_that_differ_in_photons_share_one_program(model, tokens):
     assert programs._compile.cache_info().currsize == 2  # digital, and one for all three
 
 
+@pytest.mark.slow
 def test_measuring_changes_no_number(model, tokens, found):
     plain = evaluation.evaluate(
         model, tokens[:3], {"noisy": NOISY}, calibration=tokens[3:], measure_windows=0
@@ -124,6 +127,7 @@ def test_measuring_changes_no_number(model, tokens, found):
     assert sum(float(m.outputs) for m in sites.values()) == 2 * outputs  # two windows pooled
 
 
+@pytest.mark.slow
 def test_what_is_known_is_not_done_again(model, tokens, found):
     kept: dict[int, dict] = {}
     seen: list[tuple[str, int, int | None]] = []
@@ -143,6 +147,7 @@ def test_what_is_known_is_not_done_again(model, tokens, found):
     assert {what for what, _, _ in seen} == {"convert, calibrate and program", "compile", "prefill"}
 
 
+@pytest.mark.slow
 def test_groups_of_rungs_give_the_same(model, tokens, found):
     again = evaluate(model, tokens, at_once=1)
     for name in found.results:

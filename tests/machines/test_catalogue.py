@@ -120,6 +120,7 @@ def test_ideal_core_has_no_noise_and_no_converter_at_the_output():
 
 
 # Albireo's ADC range is not published, and its sums, with their offsets, want a calibrated one.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in machines.optical_names() if n != "albireo"])
 def test_every_core_multiplies(name):
     x, w = (jax.random.normal(jax.random.key(i), (64, 64)) for i in (0, 1))

@@ -90,6 +90,7 @@ def test_original_and_parameter_tree_are_untouched(scan, tied):
     np.testing.assert_array_equal(logits(model, TOKENS), before)
 
 
+@pytest.mark.slow
 def test_no_rule_for_it_no_change():
     """A core on the head only: everything below it computes what it computed."""
     model = decoder(tie_embeddings=False)
@@ -163,6 +164,7 @@ def test_programmed_weights_are_the_same_product():
     assert (logits(optical, TOKENS) != y).any()
 
 
+@pytest.mark.slow
 def test_noise_off_and_keys():
     model = decoder(scan_layers=True)
     silent, _ = pj.convert(model, EVERYTHING, noise=False)
@@ -221,6 +223,7 @@ def test_dynamic_products():
     assert jnp.abs(b - digital).max() < 0.2 * jnp.abs(digital).max()
 
 
+@pytest.mark.slow
 def test_models_quantized_by_qwix_are_refused():
     qwix = pytest.importorskip("qwix")
     model, x = nnx.Sequential(nnx.Linear(6, 4, rngs=nnx.Rngs(0))), jnp.ones((3, 6))

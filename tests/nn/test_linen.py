@@ -236,6 +236,7 @@ def test_nn_jit_is_not_poisoned(digital_first):
         assert least <= error < most
 
 
+@pytest.mark.slow
 def test_scan_and_remat_draw_alike():
     """The hook inside nn.scan: each layer its own noise; remat draws again what it drew."""
     dot = functools.partial(pj.linen.OpticalDot, core=CORE)

@@ -74,6 +74,7 @@ def test_training():
     assert loss(back, X, Y) < 0.3 * losses[0]  # what was learned on light holds without it
 
 
+@pytest.mark.slow
 def test_training_of_lora_alone():
     model, optical = converted()
     optimizer = nnx.Optimizer(optical, optax.sgd(0.1), wrt=nnx.LoRAParam)
@@ -86,6 +87,7 @@ def test_training_of_lora_alone():
     np.testing.assert_array_equal(optical.up.kernel[...], model.up.kernel[...])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_converted_model(tmp_path):
     _, optical = converted(key=jax.random.key(5))
     run(optical, X)  # the noise has moved on
@@ -146,6 +148,7 @@ def test_export():
     assert "stablehlo" in text and "CustomCall" not in text
 
 
+@pytest.mark.slow
 def test_export_to_bytes():
     pytest.importorskip("flatbuffers")  # what jax.export writes; not among JAX's dependencies
     program, leaves, y = exported()

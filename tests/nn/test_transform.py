@@ -72,6 +72,7 @@ def everything(p, x):
     return lax.conv_general_dilated(image, p["kernel"], (2, 1), "SAME", dimension_numbers=numbers)
 
 
+@pytest.mark.slow
 def test_the_same_as_by_hand():
     w = params()["in"]
     g = pj.optical(lambda p, x: x @ p["in"], [pj.Rule("in", NOISY)])

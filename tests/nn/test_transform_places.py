@@ -173,6 +173,7 @@ def test_reductions_of_ones_own_are_not_calls():
     np.testing.assert_allclose(jax.jit(g)(None, p, X), f(p, X), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_backward_products_on_light():
     """`jax.grad(g)` goes back digitally, `optical(jax.grad(f))` on light too."""
     f = lambda p, x: (jnp.tanh(x @ p["a"]) ** 2).sum()

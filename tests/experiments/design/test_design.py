@@ -221,6 +221,7 @@ def test_an_interrupted_run_goes_on(load, resumes, tmp_path):
     assert first == ["256 rows, 8 bits"]
 
 
+@pytest.mark.slow
 def test_the_experiment_writes_a_front_and_says_what_it_is_worth(design, tmp_path):
     done, path = design(), tmp_path / "design" / "a"
     assert done.status == 0, done.err

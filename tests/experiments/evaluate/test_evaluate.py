@@ -120,6 +120,7 @@ def test_numbers_make_sense(first, checkpoint, corpus):
     assert 0 < spread[0] < spread[1] < spread[2]
 
 
+@pytest.mark.slow
 def test_the_seed_decides(first, evaluate, results):
     assert evaluate("run=again").status == 0
     assert timeless(results / "again") == timeless(first)
@@ -131,6 +132,7 @@ def test_the_seed_decides(first, evaluate, results):
     assert before[2]["perplexity"] == pytest.approx(after[2]["perplexity"], rel=1e-2)
 
 
+@pytest.mark.slow
 def test_only_and_cores_group(evaluate, results):
     """A rung may name its products; the rest stays digital, and says so."""
     outcome = evaluate(
@@ -158,6 +160,7 @@ def test_as_a_process(first, evaluate_process, results):
         assert a["perplexity"] == pytest.approx(b["perplexity"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_help(evaluate_process):
     outcome = evaluate_process("--help", base=False)
     assert outcome.status == 0

@@ -145,6 +145,7 @@ def test_config(evaluate, results, checkpoint, tmp_path, case):
     assert (results / run).exists() == (case in WITH_THE_MODEL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "named"),
     [
@@ -161,6 +162,7 @@ def test_as_a_process(evaluate_process, overrides, named):
     assert named in outcome.error
 
 
+@pytest.mark.slow
 def test_arithmetic(evaluate_process, monkeypatch):
     monkeypatch.setenv("PHOTONJAX_ARITHMETIC", "abacus")
     error = evaluate_process().error

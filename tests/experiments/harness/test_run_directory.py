@@ -103,6 +103,7 @@ def test_another_config_may_not_go_on(evaluate, results, stop_after):
     assert _content(results / "mine") == before
 
 
+@pytest.mark.slow
 def test_a_slip_of_the_pen_may_be_corrected(evaluate, results, checkpoint):
     """A run that failed before it had any result does not lay claim to its name."""
     assert "does not exist" in evaluate("run=slip", f"model.path={checkpoint}-typo").error
@@ -110,6 +111,7 @@ def test_a_slip_of_the_pen_may_be_corrected(evaluate, results, checkpoint):
     assert (results / "slip" / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_a_finished_run_stays(evaluate, evaluate_process, results):
     assert evaluate("run=done", "ladder={a: {photons: 1e4}}", "windows=1").status == 0
     before = _content(results / "done")
@@ -158,6 +160,7 @@ def test_an_unwritable_place(evaluate, tmp_path):
     assert (tmp_path / "file").read_text() == "I am a file"
 
 
+@pytest.mark.slow
 def test_windows_that_are_no_json(evaluate, results, stop_after):
     stop_after(4)
     assert evaluate("run=torn").status == 1
@@ -171,6 +174,7 @@ def test_windows_that_are_no_json(evaluate, results, stop_after):
         assert remedy in error
 
 
+@pytest.mark.slow
 def test_a_platform_without_modules_of_unix(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, str(tmp_path)],
@@ -237,6 +241,7 @@ def test_rows_that_there_are_not(place):
     assert (place.path / "some.csv").read_text() == "a\n1\n"
 
 
+@pytest.mark.slow
 def test_run_names_that_look_like_numbers(evaluate, results):
     assert evaluate("run=0", "ladder={a: {photons: 1e4}}", "windows=1").status == 0
     assert (results / "0" / "metrics.json").exists()

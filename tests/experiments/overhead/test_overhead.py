@@ -60,6 +60,7 @@ def test_an_interrupted_run_goes_on(overhead, resumes, monkeypatch, tmp_path):
     assert first == ["tracing"]
 
 
+@pytest.mark.slow
 def test_the_function_by_hand_is_the_one_transformed(overhead):
     """The two draw the same noise, so that they can be compared number by number."""
     core = pj.OpticalCore(rows=16, cols=16, photons=1e3, adc={"bits": None})
