@@ -1,9 +1,10 @@
 """A processor like Lightmatter's: four cores of 128 x 128 on converters of 10, 7 and 11 bits, with gain.
 
 What its makers published as data (github.com/lightmatter-ai/upaia-paper-2025, figure_data) is fitted by
-``experiments.measured``, whose run the errors below come from: readings of 64 outputs, in codes of the
-converter. Left out: offsets that follow the turn of four symbols, and columns whose noise differs. Power
-is published as a whole, so that nothing is charged part by part.
+``experiments.measured``, whose run with ``rows=128`` the errors below come from: readings of 64 outputs, in
+codes of the converter (which look like those of 64 inputs; its default). Left out: offsets that follow the
+turn of four symbols, and columns whose noise differs. Power is published as a whole, so that nothing is
+charged part by part.
 """
 
 from __future__ import annotations

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import functools
+import hashlib
+import http.server
 import importlib
 import json
+import threading
 
 import numpy as np
 import pytest
 
 from experiments import harness
+from experiments.measured import inputs
 from experiments.measured.config import Measured
 
 SYMBOLS, COLUMNS = 400, 6
@@ -111,3 +116,48 @@ def test_wrong_files_are_refused_in_one_line(run, files, tmp_path):
         config("/nowhere")
     with pytest.raises(harness.UserError, match=r"components\[0\]: 'x' is not one of gains"):
         config(files, "components=[x]")
+
+
+@pytest.fixture
+def owners(files, tmp_path, monkeypatch):
+    """The directory that a web server of our own hands out in place of the owners' repository."""
+    served = tmp_path / "web" / inputs._COMMIT / "figure_data"
+    served.mkdir(parents=True)
+    known = {}
+    for name in inputs.FILES:
+        payload = (files / name).read_bytes()
+        (served / name).write_bytes(payload)
+        known[name] = (len(payload), hashlib.sha256(payload).hexdigest())
+    monkeypatch.setattr(inputs, "FILES", known)
+    monkeypatch.setenv("PHOTONJAX_CACHE", str(tmp_path / "cache"))
+    handler = functools.partial(
+        http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "web")
+    )
+    handler.log_message = None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(inputs, "_OWNER", f"http://127.0.0.1:{server.server_port}")
+        yield served
+        server.shutdown()
+
+
+def test_readings_are_fetched_from_their_owners(files, owners):
+    fetched, read = inputs.load(None), inputs.load(str(files))
+    for name in ("expected", "observed", "vectors", "weights"):
+        np.testing.assert_array_equal(getattr(fetched, name), getattr(read, name))
+    for name in inputs.FILES:  # from now on the cache has them
+        (owners / name).unlink()
+    np.testing.assert_array_equal(inputs.load(None).expected, read.expected)
+
+
+@pytest.mark.parametrize("fault", ["another file", "no file"])
+def test_readings_that_are_not_the_owners_are_refused(owners, tmp_path, fault):
+    changed = owners / "vector_sweeps.npz"
+    changed.write_bytes(b"x" + changed.read_bytes()[1:]) if fault == "another file" else (
+        changed.unlink()
+    )
+    why = "does not match the known hash" if fault == "another file" else "404"
+    with pytest.raises(harness.UserError, match=f"^readings: cannot fetch .*{why}") as error:
+        inputs.load(None)
+    assert "\n" not in str(error.value) and "vector_sweeps.npz" in str(error.value)
+    assert not (tmp_path / "cache" / "vector_sweeps.npz").exists()
