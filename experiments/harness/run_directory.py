@@ -22,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from experiments.harness.errors import FinishedRun, UserError
+from experiments.harness.paths import user_path
 from photonjax.files import PARTIAL, write_whole
 
 PACKAGES = ("photonjax", "jax", "jaxlib", "flax", "numpy", "datasets", "tokenizers", "gguf")
@@ -143,7 +144,7 @@ class RunDirectory:
 def _place(experiment: str, config: Any) -> pathlib.Path:
     if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
         return pathlib.Path(HydraConfig.get().runtime.output_dir)
-    return pathlib.Path(config.results_dir).expanduser() / experiment / str(config.run)
+    return user_path("results_dir", config.results_dir) / experiment / str(config.run)
 
 
 def peak_memory_bytes() -> int | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 
 from experiments.harness.errors import UserError, user_errors
+from experiments.harness.paths import user_path
 from experiments.harness.schema import setting
 from photonjax import data, models
 
@@ -33,7 +33,7 @@ class Model:
     def check(self) -> None:
         if self.path is not None:
             hub = self.path.startswith("hub:")
-            if not hub and not pathlib.Path(self.path).expanduser().exists():
+            if not hub and not user_path("model.path", self.path).exists():
                 raise UserError(
                     f"model.path: {self.path!r} does not exist; give a .gguf file, a directory or "
                     "hub:OWNER/REPOSITORY"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 
 import photonjax as pj
 from experiments.harness import settings
 from experiments.harness.errors import UserError
+from experiments.harness.paths import user_path
 from experiments.harness.schema import setting
 
 
@@ -38,7 +38,7 @@ class Measured(settings.Experiment):
     calibration: settings.Calibration = setting()
 
     def check(self) -> None:
-        if self.readings is not None and not pathlib.Path(self.readings).expanduser().is_dir():
+        if self.readings is not None and not user_path("readings", self.readings).is_dir():
             raise UserError(
                 f"readings: {self.readings!r} is not a directory; give the one that holds error_dists.npz, "
                 "vector_sweeps.npz and weight_sweeps.npy, or null to fetch them"

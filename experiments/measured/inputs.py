@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from typing import Any
 
 import numpy as np
 
 from experiments.harness.errors import UserError, user_errors
+from experiments.harness.paths import user_path
 from photonjax import data
 from photonjax.data.artifacts import Artifact
 
@@ -77,7 +77,7 @@ def _read(directory: str | None, name: str) -> Any:
         with user_errors(data.FetchError, prefix="readings: "):
             path = data.fetch(Artifact(name, size, sha256, "not stated", url=url))
     else:
-        path = pathlib.Path(directory).expanduser() / name
+        path = user_path("readings", directory) / name
     with user_errors(OSError, ValueError, prefix=f"readings: {path}: "):
         return np.load(path, allow_pickle=False)
 

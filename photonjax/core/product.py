@@ -51,6 +51,7 @@ def optical_dot_general(
     core: OpticalCore,
     key: jax.Array | None = None,
     site: Site = 0,
+    batch_start: int = 0,
     adc_range: jax.Array | float | None = None,
     input_range: jax.Array | float | None = None,
 ) -> jax.Array:
@@ -117,7 +118,9 @@ def optical_dot_general(
 
     def product(x: jax.Array, w: Weight, options: dict[str, Any]) -> jax.Array:
         kinds = (precision, preferred_element_type)
-        return traced_dot_general(x, w, dimension_numbers, *kinds, **options)[0]
+        return traced_dot_general(
+            x, w, dimension_numbers, *kinds, batch_start=batch_start, **options
+        )[0]
 
     sharding = result_sharding(x, w, dimension_numbers, out_sharding)
     return automatic(product, sharding, x, w, options)
@@ -205,6 +208,7 @@ def traced_dot_general(
     core: OpticalCore,
     key: jax.Array | None = None,
     site: Site = 0,
+    batch_start: int = 0,
     adc_range: jax.Array | float | None = None,
     input_range: jax.Array | float | None = None,
 ) -> tuple[jax.Array, ProductTrace]:
@@ -242,7 +246,8 @@ def traced_dot_general(
         rows = jnp.transpose(x, (*x_free, *xc)).reshape(math.prod(x.shape[a] for a in x_free), -1)
         trace = matrix_product(rows, _stored_or_loaded(w, core, site, wc), key=key, **options)
     else:
-        trace = _batched_product(x, w, (xb, x_free, xc), (wb, w_free, wc), key, site, options)
+        axes = (xb, x_free, xc), (wb, w_free, wc)
+        trace = _batched_product(x, w, *axes, key, site, batch_start, options)
     return trace.y.reshape(out_shape).astype(dtype), trace
 
 
@@ -259,7 +264,7 @@ def _stored_or_loaded(
     return load_weight(w, core, site, lambda array: matrix_of(array, contracting))
 
 
-def _batched_product(x, w, x_axes, w_axes, key, site, options) -> ProductTrace:
+def _batched_product(x, w, x_axes, w_axes, key, site, start, options) -> ProductTrace:
     """Batch axes: each batch element is a product of its own, with its own key and site."""
     (xb, x_free, xc), (wb, w_free, wc) = x_axes, w_axes
     batch = [x.shape[a] for a in xb]
@@ -286,4 +291,4 @@ def _batched_product(x, w, x_axes, w_axes, key, site, options) -> ProductTrace:
         loaded = load_weight(w, core, (site, index), lambda a: a)
         return matrix_product(x, loaded, key=own_key, batched=True, **options)
 
-    return jax.vmap(one)(jnp.arange(count, dtype=jnp.uint32), xs, ws)
+    return jax.vmap(one)(jnp.arange(start, start + count, dtype=jnp.uint32), xs, ws)

@@ -13,6 +13,7 @@ import numpy as np
 from flax import nnx
 
 from photonjax.core import random
+from photonjax.core.limits import allowed
 from photonjax.evaluation import intervals
 from photonjax.evaluation.dies import Sample, on_dies, samples
 from photonjax.evaluation.programs import Prefill, Watch, compile_all
@@ -81,7 +82,7 @@ def evaluate(
         raise ValueError(f"rungs: {DIGITAL!r} is the name of the baseline; choose another")
     for what, number in (("dies", dies), ("draws", draws)):
         if number < 1:
-            raise ValueError(f"{what}: {number} is less than 1")
+            raise ValueError(f"{what} = {number} is not {allowed('an integer', 1)}")
     done: list[dict[str, Window]] = [dict(w) for w in known]
     done += [{} for _ in range(len(tokens) - len(known))]
     keys = jax.random.split(random.new_key(seed), len(tokens))

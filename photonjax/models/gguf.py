@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import jax.numpy as jnp
 import numpy as np
 
+from photonjax.core.limits import allowed
 from photonjax.models.abstract import ModelConfig
 from photonjax.models.config import DecoderConfig, LongRopeScaling
 from photonjax.models.families import families
@@ -155,7 +156,7 @@ def _value(file: GGUFFile, form: GGUF, key: str, field: str) -> Any:
     kinds = (int, float) if field in _FLOATS else int
     if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
         what = "a number" if field in _FLOATS else "an integer"
-        raise CheckpointError(f"{file.path}: {key}={value!r}: must be {what} above 0")
+        raise CheckpointError(f"{file.path}: {key}={value!r}: must be {allowed(what, above=0)}")
     return value
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from photonjax.core.limits import allowed
 from photonjax.models.config import Scaling
 from photonjax.models.ggml import GGUFFile
 from photonjax.models.scaling import LongRopeScaling, RopeScaling, YarnScaling, positive
@@ -65,8 +66,8 @@ def rope_scaling(file: GGUFFile, architecture: str, length: int) -> Scaling | No
         return LongRopeScaling(short=short, long=long, original_length=original, magnitude=times)
     if kind != "yarn":
         refuse("type")
-    for key, allowed in _ONLY.items():
-        if get(key, allowed[0]) not in allowed:
+    for key, values in _ONLY.items():
+        if get(key, values[0]) not in values:
             refuse(key)
     given = {own: get(key, None) for key, own in _YARN.items() if get(key, None) is not None}
     scaling = YarnScaling(factor=get("factor", None), original_length=original, **given)
@@ -83,8 +84,8 @@ def _linear(file: GGUFFile, architecture: str) -> RopeScaling | None:
         if factor not in (0.0, 1.0):
             if not positive(factor):
                 raise CheckpointError(
-                    f"{file.path}: {key}={factor!r:.200}: must be a finite number above 0: "
-                    "fetch the file again"
+                    f"{file.path}: {key}={factor!r:.200}: must be "
+                    f"{allowed('a finite number', above=0)}: fetch the file again"
                 )
             return RopeScaling(factor=factor)
     return None

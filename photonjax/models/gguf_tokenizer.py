@@ -23,6 +23,7 @@ from collections.abc import Callable
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from photonjax.core.limits import allowed
 from photonjax.models.ggml import GGUFFile
 from photonjax.models.weights import CheckpointError
 
@@ -42,8 +43,8 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {  # of the values below token
     "merges": ((str,), "a list of texts"),
     "scores": ((float,), "a list of numbers"),
     "token_type": ((int,), "a list of integers"),
-    "bos_token_id": ((int,), "an integer below the number of tokens"),
-    "unknown_token_id": ((int,), "an integer below the number of tokens"),
+    "bos_token_id": ((int,), "an integer"),
+    "unknown_token_id": ((int,), "an integer"),
     "precompiled_charsmap": ((int,), "a list of bytes"),
     "remove_extra_whitespaces": ((bool,), "True or False"),
     "add_bos_token": ((bool,), "True or False"),
@@ -112,6 +113,7 @@ def gguf_tokenizer(path: str | PathLike[str]) -> Tokenizer:
             or not all(type(each) in kind for each in values)
             or (key.endswith("_id") and not 0 <= value < len(get("tokens")))
         ):
+            what = allowed(what, 0, len(get("tokens")) - 1) if key.endswith("_id") else what
             shown = f"[{value[0]!r}, ...]" if isinstance(value, list) and value else repr(value)
             raise CheckpointError(
                 f"{path}: tokenizer.ggml.{key}={shown:.200}: must be {what}: fetch the file again"

@@ -157,6 +157,7 @@ class OpticalDot(nnx.Module):
         precision: Any = None,
         preferred_element_type: Any = None,
         out_sharding: Any = None,
+        batch_start: int = 0,
     ) -> jax.Array:
         """``lax.dot_general(x, w, dimension_numbers, ...)`` on the core; see ``optical_dot_general``.
 
@@ -180,6 +181,7 @@ class OpticalDot(nnx.Module):
             core=self.core,
             key=None if self.stream is None else self.stream(),
             site=site,
+            batch_start=batch_start,
             adc_range=_known(self.adc_range),
             input_range=_known(self.input_range),
         )

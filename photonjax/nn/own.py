@@ -86,7 +86,7 @@ def closed_by(function: Callable[..., Any], module: Any) -> str | None:
     found: list[_Walk] = []
 
     def run(x: Any, w: Any) -> Any:
-        found.append(_run(call, x, w, lax.dot_general))
+        found.append(_run(call, x, w, _digital))
         return found[0].outs
 
     try:
@@ -147,6 +147,11 @@ def _run(call: Callable[..., Any], x: Any, w: Any, dot: Callable[..., Any]) -> _
     ins = [Value(x, COMPUTED), Value(w, Origin(True, "kernel", np.shape(w)))]
     walk.outs = [v.value for v in walk.enter(jaxpr, ins, Turn(None), "")]
     return walk
+
+
+def _digital(*args: Any, batch_start: int = 0, **kwargs: Any) -> jax.Array:
+    """``lax.dot_general``, whose batches are all alike."""
+    return lax.dot_general(*args, **kwargs)
 
 
 class _Walk(Interpreter):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from photonjax.core.phases import phases
 from photonjax.workload.origin import Origin
 
 __all__ = ["PRODUCTS", "Sizes", "product_sizes", "weight_operand"]
@@ -46,58 +47,30 @@ def _convolution(eqn: Any) -> tuple[list[Sizes], list[str]]:
     """Patches ``[output positions, window x channels]`` times the kernel, group by group.
 
     Zeros that ``lhs_dilation`` inserts between inputs are not multiplied: output positions fall into
-    phases, each with the taps that meet inputs (see :func:`_phases`), and each phase is a convolution
-    of its own. So a transposed convolution of window k and stride s has ``(k / s)**d`` products per
-    output number, not ``k**d``. What the patches hold of padding is multiplied, as in any convolution.
+    phases, each a convolution of its own (:mod:`photonjax.core.phases`). What the patches hold of
+    padding is multiplied, as in any convolution.
     """
     numbers, p = eqn.params["dimension_numbers"], eqn.params
     kernel = [eqn.invars[1].aval.shape[d] for d in numbers.rhs_spec]  # out, in of a group, window
     out = [eqn.outvars[0].aval.shape[d] for d in numbers.out_spec]  # batch, out, positions
     groups = p["feature_group_count"] * p["batch_group_count"]
+    steps = (p[name] for name in ("window_strides", "padding", "lhs_dilation", "rhs_dilation"))
     axes = [
-        _phases(positions, taps, *steps)
-        for positions, taps, *steps in zip(
-            out[2:],
-            kernel[2:],
-            p["window_strides"],
-            p["padding"],
-            p["lhs_dilation"],
-            p["rhs_dilation"],
-            strict=True,
+        phases(positions, taps, stride, before, dilation, spread)
+        for positions, taps, stride, (before, _), dilation, spread in zip(
+            out[2:], kernel[2:], *steps, strict=True
         )
     ]
-    phases: Counter[tuple[int, int]] = Counter()
-    for combined in itertools.product(*(axis.items() for axis in axes)):
-        sizes, times = [size for size, _ in combined], [n for _, n in combined]
-        positions, taps = math.prod(s[0] for s in sizes), math.prod(s[1] for s in sizes)
-        phases[positions, taps] += math.prod(times)
+    sizes = Counter(
+        (math.prod(len(p.positions) for p in phase), math.prod(len(p.taps) for p in phase))
+        for phase in itertools.product(*axes)
+    )
     N = out[1] // groups
     return [
         (groups * n, out[0] * positions, taps * kernel[1], N)
-        for (positions, taps), n in phases.items()
+        for (positions, taps), n in sizes.items()
         if positions * taps
     ], []
-
-
-def _phases(
-    positions: int, taps: int, stride: int, padding: tuple[int, int], dilation: int, spread: int
-) -> Counter[tuple[int, int]]:
-    """Along one axis, how many phases have so many output positions and so many taps each.
-
-    Tap j of output position o meets place ``o stride + j spread - padding`` of the input, where every
-    ``dilation``-th place holds an input and the others a zero. Which taps do repeats with o.
-
-    >>> dict(_phases(16, 3, stride=1, padding=(1, 1), dilation=2, spread=1))
-    {(8, 1): 1, (8, 2): 1}
-    """
-    period = dilation // math.gcd(dilation, stride)
-    return Counter(
-        (
-            len(range(phase, positions, period)),
-            sum((phase * stride + j * spread - padding[0]) % dilation == 0 for j in range(taps)),
-        )
-        for phase in range(min(period, positions))
-    )
 
 
 def _ragged(eqn: Any) -> tuple[list[Sizes], list[str]]:

@@ -11,7 +11,7 @@ import jax
 from jax.extend import core as jex
 
 from photonjax.workload.analysis import Analysis, Body
-from photonjax.workload.jaxprs import itemsize, scope_of
+from photonjax.workload.jaxprs import itemsize, scope_of, site_of
 from photonjax.workload.kinds import UNSUPPORTED, kind_of
 from photonjax.workload.origin import Origin
 from photonjax.workload.parameters import leaves_of
@@ -29,7 +29,8 @@ def trace_workload(f: Callable[..., Any], *args: Any, params: int | Sequence[int
     remat, custom derivatives and shard_map (counted for all devices together). What is traced is
     counted: code whose result is unused is not taken out. Convolutions are counted as products of
     patches with the kernel, a transposed one without the zeros between its inputs, ragged products
-    (mixtures of experts) with their rows spread evenly.
+    (mixtures of experts) with their rows spread evenly. Of a converted model the simulation's own work
+    is counted, with a note: trace the digital model.
 
     A product is *stationary* if one of its operands comes from the parameters alone, however it was
     transposed, cast, sliced, scaled or masked on the way. It is then named after the parameter's
@@ -89,6 +90,12 @@ def matmuls(f: Callable[..., Any], *args: Any, params: int | Sequence[int] = 0) 
     [8]
     """
     return trace_workload(f, *args, params=params).matmuls
+
+
+_SIMULATED = (
+    "optical products were counted as they are simulated (patches, noise), not as a machine makes them; "
+    "trace the model before it is converted (pj.revert), or the function without pj.optical"
+)
 
 
 @dataclasses.dataclass
@@ -162,6 +169,8 @@ class _Walk:
         """Notes the sites of one product (several if it falls into products of unequal sizes)."""
         side = weight_operand(eqn, ins)
         path = self.analysis.name(ins[side], scope)
+        if (site_of(scope) or ("",))[0] == "on_light":
+            self.found.notes.append(_SIMULATED)
         dtype = str(max((v.aval.dtype for v in eqn.invars[:2]), key=lambda d: d.itemsize))
         for batch, M, K, N in sizes:
             M, N = (N, M) if side == 0 else (M, N)

@@ -246,8 +246,8 @@ def test_what_was_kept_goes_on_from_every_step(over_dies, model, tokens):
         ({"tokens": np.zeros(4, np.int32)}, r"tokens: \(4,\) is not \[windows, length\]"),
         ({"rungs": {"digital": NOISY}}, "'digital' is the name of the baseline"),
         ({"rungs": {"a": [pj.Rule("*/nothing", NOISY)]}}, "a: .*matches no product"),
-        ({"dies": 0}, "dies: 0 is less than 1"),
-        ({"draws": 0}, "draws: 0 is less than 1"),
+        ({"dies": 0}, "dies = 0 is not an integer of 1 or more"),
+        ({"draws": 0}, "draws = 0 is not an integer of 1 or more"),
         (
             {"dies": 2, "rungs": {"a": NOISY, "a, die 1": DIM}},
             "'a, die 1' is also the name of a die",

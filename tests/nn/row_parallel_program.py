@@ -62,6 +62,16 @@ def convolution(x, w, out):
     return y.reshape(32, 64)
 
 
+def transposed(x, w, out):
+    """A zero between inputs: two phases of one tap each."""
+    numbers = ("NHWC", "HWIO", "NHWC")
+    y = pj.optical_conv(
+        x[:, None, None], jnp.stack([w, 2 * w])[:, None], (1, 1), ((1, 1), (0, 0)), (2, 1),
+        dimension_numbers=numbers, out_sharding=out and P(out[0], None, None, out[1]), **options,
+    )  # fmt: skip
+    return y[:, 0, 0] + y[:, 1, 0]
+
+
 options = dict(core=CORE, key=KEY)
 CASES = {
     "dot_general": lambda x, w, out: pj.optical_dot_general(x, w, NUMBERS, out_sharding=out, **options),
@@ -73,6 +83,7 @@ CASES = {
     "linear": linear,
     "function, weight first": function,
     "convolution": convolution,
+    "transposed convolution": transposed,
 }  # fmt: skip
 ROWS = (P(None, "i"), P("i", "j"), P(None, "j"))
 ALL = (P(None, ("i", "j")), P(("i", "j"), None), P("i", None))
@@ -99,21 +110,42 @@ def compare(case, x_spec, w_spec, out) -> list[float]:
     return [far(y, one), max(off)]
 
 
-def ranges() -> float:
-    """Calibrated, measured and programmed in shards: the ranges and the SNR of one device."""
+CONVERTED = CORE.replace(adc={"bits": 8})
 
-    def seen(x, w, out):
-        model = nnx.Linear(128, 64, use_bias=False, rngs=nnx.Rngs(0))
-        model.kernel.set_value(w)
-        optical, _ = pj.convert(model, [pj.Rule("*", CORE.replace(adc={"bits": 8}))])
-        pj.calibrate(optical, x, out_sharding=out)
-        pj.program_weights(optical)
-        pj.nnx.start_measuring(optical)
-        y = optical(x, out_sharding=out)
-        (measured,) = pj.nnx.stop_measuring(optical).values()
-        (dot,) = (dot for _, dot in pj.nnx.optical_dots(optical))
-        return np.asarray(y), float(dot.adc_range[...]), float(measured.snr_db)
 
+def of_model(x, w, out):
+    """Result, calibrated range and measured SNR of an NNX layer, its weights programmed."""
+    model = nnx.Linear(128, 64, use_bias=False, rngs=nnx.Rngs(0))
+    model.kernel.set_value(w)
+    optical, _ = pj.convert(model, [pj.Rule("*", CONVERTED)])
+    pj.calibrate(optical, x, out_sharding=out)
+    pj.program_weights(optical)
+    pj.nnx.start_measuring(optical)
+    y = optical(x, out_sharding=out)
+    (measured,) = pj.nnx.stop_measuring(optical).values()
+    (dot,) = (dot for _, dot in pj.nnx.optical_dots(optical))
+    return np.asarray(y), float(dot.adc_range[...]), float(measured.snr_db)
+
+
+def of_function(x, w, out):
+    """Likewise, of two layers that a function scans."""
+    inner = out and P(None, "i")
+
+    def f(w, x):
+        step = lambda x, w: (lax.dot_general(x, w, NUMBERS, out_sharding=inner), None)
+        return lax.scan(step, x, w)[0]
+
+    g = pj.optical(f, [pj.Rule("*", CONVERTED)])
+    square = jnp.concatenate([w, w[:, ::-1]], 1)
+    stack = jnp.stack([square, -square])
+    found = pj.calibrate(g, stack, x)
+    y, measured = jax.jit(g.with_ranges(found).measured)(KEY, stack, x)
+    values = [[found[path]["adc"], float(measured[path].snr_db)] for path in sorted(found)]
+    return np.asarray(y), np.array(values)
+
+
+def ranges(seen) -> float:
+    """Calibrated and measured in shards: how far from one device."""
     one = seen(X, W, None)
     with jax.set_mesh(MESH):
         found = seen(jax.device_put(X, P(None, "i")), jax.device_put(W, P("i", None)), P(None, "j"))
@@ -125,4 +157,4 @@ if __name__ == "__main__":
     MESH = jax.make_mesh((4, 2), ("i", "j"), axis_types=(AxisType.Explicit,) * 2)
     found = {case: compare(case, *ROWS) for case in CASES}
     found["linear, one axis"] = compare("linear", *ALL)
-    print(json.dumps({"products": found, "ranges": ranges()}))
+    print(json.dumps({"products": found, "ranges": [ranges(of_model), ranges(of_function)]}))

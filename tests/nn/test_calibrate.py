@@ -1,25 +1,20 @@
 """Calibration sets the ranges that a sample asks for, and nothing else."""
 
-import contextlib
 import json
 import math
-import warnings
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 
 import photonjax as pj
+from tests.nn.calibrated_layer import CORE, STATIC, X, linear, unchanged
 
-CORE = pj.OpticalCore(rows=4, cols=8, photons=100.0, adc={"bits": 8})
-STATIC = CORE.replace(input={"scale": "static"})
 SLICED = CORE.replace(input={"slices": 2}, array={"slices": 2})
 EVERY = [pj.Rule("*", CORE, dynamic=True)]
-X = jax.random.normal(jax.random.key(0), (6, 8))
 
 
 class Net(nnx.Module):
@@ -39,31 +34,6 @@ class Net(nnx.Module):
 
     def encode(self, x):
         return self.up(x)
-
-
-def linear(core=CORE, seed=0, **options):
-    model = nnx.Sequential(nnx.Linear(8, 5, rngs=nnx.Rngs(seed), **options))
-    return pj.convert(model, [pj.Rule("*", core)], noise=False)[0]
-
-
-def snapshot(model):
-    """All of a model's state but its ranges."""
-    graph, state = nnx.split(nnx.clone(model))
-    probe = nnx.merge(graph, state)
-    for _, dot in pj.nnx.optical_dots(probe):
-        dot.adc_range = dot.input_range = nnx.data(None)
-    graph, state = nnx.split(probe)
-    keys = lambda v: jax.random.key_data(v) if jnp.issubdtype(v.dtype, jax.dtypes.prng_key) else v
-    return graph, jax.tree.map(lambda v: np.array(keys(v)), nnx.to_pure_dict(state))
-
-
-@contextlib.contextmanager
-def unchanged(model):
-    graph, state = snapshot(model)
-    yield
-    after = snapshot(model)
-    chex.assert_trees_all_equal(after[1], state)
-    assert after[0] == graph
 
 
 def analog_sums(x, w, rows=4):
@@ -257,174 +227,3 @@ def test_a_layer_of_a_stack_without_a_range_has_the_cores_own():
     none = jax.jit(lambda r: pj.optical_dot_general(X, w, numbers, core=CORE, adc_range=r))
     np.testing.assert_array_equal(none(jnp.nan), own)
     assert (none(1.5) != own).any()
-
-
-# Nothing is no measurement ---------------------------------------------------------------------------
-
-
-class Tuned(nnx.Module):
-    """A frozen layer with a low-rank update, whose second factor is zero at the start."""
-
-    def __init__(self, rngs):
-        self.layer = nnx.LoRALinear(8, 4, lora_rank=2, rngs=rngs)
-
-    def __call__(self, x):
-        return self.layer(x)
-
-
-class Head(nnx.Module):
-    """Ends in a layer of zeros."""
-
-    def __init__(self, rngs):
-        self.up = nnx.Linear(8, 16, rngs=rngs)
-        self.head = nnx.Linear(16, 4, kernel_init=nnx.initializers.zeros, rngs=rngs)
-
-    def __call__(self, x):
-        return self.head(jnp.tanh(self.up(x)))
-
-
-class Experts(nnx.Module):
-    """The second expert sees no token."""
-
-    def __init__(self, rngs):
-        self.experts = nnx.List([nnx.Linear(8, 4, use_bias=False, rngs=rngs) for _ in range(2)])
-
-    def __call__(self, x):
-        return self.experts[0](x) + self.experts[1](jnp.zeros_like(x))
-
-
-DIE = {"array": {"noise": 0.02}, "receiver": {"offset_error": 0.01}}
-
-
-@pytest.mark.parametrize("die", [{}, DIE], ids=["ideal", "die"])
-@pytest.mark.parametrize(
-    "kind, silent",
-    [(Tuned, "layer/lora/lora_b"), (Head, "head/kernel"), (Experts, "experts/1/kernel")],
-)
-def test_a_site_without_a_signal_is_named_and_left_alone(kind, silent, die):
-    model, _ = pj.convert(kind(nnx.Rngs(0)), [pj.Rule("*", CORE.replace(**die))], noise=False)
-    with pytest.warns(UserWarning, match=rf"no signal at {silent} \("):
-        ranges = pj.calibrate(model, X)
-    assert silent not in ranges and len(ranges) == len(list(pj.nnx.optical_dots(model))) - 1
-    for path, dot in pj.nnx.optical_dots(model):
-        assert (dot.adc_range is None) == (dot.range_paths(path) == [silent])
-
-
-@pytest.mark.parametrize("kind, wrt", [(Tuned, nnx.LoRAParam), (Head, nnx.Param)])
-def test_what_was_zero_while_calibrating_trains(kind, wrt):
-    target = jnp.tanh(X @ jax.random.normal(jax.random.key(1), (8, 4)))
-
-    def trained(calibrated):
-        model, _ = pj.convert(kind(nnx.Rngs(0)), [pj.Rule("*", CORE)], noise=False)
-        if calibrated:
-            with pytest.warns(UserWarning, match="no signal"):
-                pj.calibrate(model, X)
-        optimizer = nnx.Optimizer(model, optax.adam(3e-2), wrt=wrt)
-
-        @nnx.jit
-        def step(model, optimizer):
-            loss = lambda m: jnp.mean((m(X) - target) ** 2)
-            value, grads = nnx.value_and_grad(loss, argnums=nnx.DiffState(0, wrt))(model)
-            optimizer.update(model, grads)
-            return value
-
-        return [float(step(model, optimizer)) for _ in range(120)]
-
-    without, with_ranges = trained(False), trained(True)
-    assert with_ranges[0] == pytest.approx(without[0], rel=0.05)
-    assert without[-1] < 0.5 * without[0]
-    assert with_ranges[-1] < 0.5 * with_ranges[0]
-    assert with_ranges[0] - with_ranges[-1] > 0.9 * (without[0] - without[-1])
-
-
-def test_a_static_input_range_of_nothing_is_refused():
-    model, _ = pj.convert(Experts(nnx.Rngs(0)), [pj.Rule("*", STATIC)], noise=False)
-    with (
-        unchanged(model),
-        pytest.raises(ValueError, match="experts/1/kernel: input.scale is 'static'"),
-    ):
-        pj.calibrate(model, X)
-    own = STATIC.replace(**{"input.range": 2.0})
-    model, _ = pj.convert(Experts(nnx.Rngs(0)), [pj.Rule("*", own)], noise=False)
-    with pytest.warns(UserWarning, match="experts/1/kernel"):
-        assert pj.calibrate(model, X).keys() == {"experts/0/kernel"}
-
-
-# Refused ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("margin", [math.inf, math.nan, 0, -1, 0.99, True, "2", None])
-def test_margins_that_are_none(margin):
-    with pytest.raises(ValueError, match=r"calibrate: margin = .* is not a number of 1 or more"):
-        pj.calibrate(linear(), X, margin=margin)
-
-
-@pytest.mark.parametrize("quantile", [0, -0.5, 1.5, math.nan, "0.9", None])
-def test_quantiles_that_are_none(quantile):
-    with pytest.raises(
-        ValueError, match=r"calibrate: quantile = .* is not a number above 0 and up to 1"
-    ):
-        pj.calibrate(linear(), X, quantile=quantile)
-
-
-@pytest.mark.parametrize(
-    "call, message",
-    [
-        (((X.at[2, 3].set(jnp.nan),), {}), "argument 0 has NaN or infinity in it"),
-        (
-            ((), {"batches": [X, X.at[0, 0].set(jnp.inf)]}),
-            "batch 1, argument 0 has NaN or infinity",
-        ),
-        (((X[:0],), {}), r"argument 0 has no rows \(shape \(0, 8\)\)"),
-        (((), {"batches": [X[:0]]}), "batch 0, argument 0 has no rows"),
-        (((), {"batches": []}), "batches is empty"),
-        (((), {"batches": 3}), "batches = 3 is not an iterable"),
-        (((), {"batches": {"x": X}}), "is not an iterable of batches"),
-    ],
-)
-def test_samples_that_say_nothing(call, message):
-    model = linear()
-    args, kwargs = call
-    with unchanged(model), pytest.raises(ValueError, match=message):
-        pj.calibrate(model, *args, **kwargs)
-    assert model.layers[0].dot_general.adc_range is None
-
-
-def test_what_is_not_finite_inside_names_its_site():
-    model = linear()
-    model.layers[0].kernel[...] = model.layers[0].kernel[...].at[0, 0].set(jnp.nan)
-    with pytest.raises(ValueError, match="layers/0/kernel: NaN or infinity among its adc signals"):
-        pj.calibrate(model, X)
-
-
-def test_models_that_are_none():
-    with pytest.raises(ValueError, match="no optical products"):
-        pj.calibrate(nnx.Linear(8, 4, rngs=nnx.Rngs(0)), X)
-    with pytest.raises(TypeError, match="a function is not on light; give what pj.convert"):
-        pj.calibrate(lambda x: x, X)
-
-
-@pytest.mark.parametrize(
-    "ranges, message",
-    [
-        ({"layers/7/kernel": {"adc": 1.0}}, r"\['layers/7/kernel'\] is no optical product; there are"),
-        ({"layers/0/kernel": {"adc": 0.0}}, r"\['adc'\] = 0.0 is not a finite number above 0"),
-        ({"layers/0/kernel": {"adc": math.nan}}, "is not a finite number above 0"),
-        ({"layers/0/kernel": {"adc": "1"}}, "is not a finite number above 0"),
-        ({"layers/0/kernel": {"dac": 1.0}}, "= {'dac': 1.0} is not {'adc'"),
-        ({"layers/0/kernel": 1.0}, "= 1.0 is not {'adc'"),
-        ([1.0], "is no mapping"),
-    ],
-)  # fmt: skip
-def test_ranges_that_are_none(ranges, message):
-    with pytest.raises(ValueError, match=message):
-        pj.nnx.set_ranges(linear(), ranges)
-
-
-def test_measuring_nothing():
-    model = linear()
-    pj.nnx.start_measuring(model)
-    assert model(X[:0]).shape == (0, 5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert pj.nnx.stop_measuring(model) == {}

@@ -29,6 +29,27 @@ FORMS = {
         dict(dimension_numbers=("NHWC", "HWIO", "NHWC"), rhs_dilation=(1, 2)),
     ),
     "transposed": ((2, 3, 5), (4, 3, 2), (1,), ((2, 1),), dict(lhs_dilation=(2,))),
+    "transposed, phases of several sizes": (
+        (2, 4, 5, 3),
+        (3, 2, 3, 4),
+        (1, 2),
+        ((1, 2), (2, 0)),
+        dict(dimension_numbers=("NHWC", "HWIO", "NHWC"), lhs_dilation=(2, 3), rhs_dilation=(1, 2)),
+    ),
+    "transposed, depthwise": (
+        (2, 4, 5),
+        (4, 1, 4),
+        (1,),
+        ((3, 3),),
+        dict(feature_group_count=4) | dict(lhs_dilation=(2,)),
+    ),
+    "transposed, a phase without a tap": (
+        (2, 3, 5),
+        (4, 3, 2),
+        (1,),
+        ((0, 3),),
+        dict(lhs_dilation=(3,)),
+    ),
     "odd layouts": (
         (5, 2, 6),
         (2, 6, 4),
