@@ -60,7 +60,7 @@ class OpticalCore:
       cols: outputs of the array; columns of one tile share a symbol, hence its laser fluctuation.
       encoding: how signed numbers become light (:class:`~photonjax.core.encoding.Encoding`, or its
         ``kind`` alone).
-      source: the laser (:class:`~photonjax.core.source.Source`).
+      source: the laser, or emitters (:class:`~photonjax.core.source.Source`).
       input: input modulators (:class:`~photonjax.core.modulator.Input`).
       array: cells that hold the weights (:class:`~photonjax.core.array.Array`).
       receiver: detectors and amplifiers (:class:`~photonjax.core.receiver.Receiver`).
@@ -178,6 +178,12 @@ class OpticalCore:
                 f"OpticalCore.receiver.imbalance has no meaning with encoding.kind {self.encoding.kind!r}: "
                 "it is of pairs of detectors that share the signal's light ('differential', 'homodyne'); "
                 "leave it out"
+            )
+        kind = self.encoding.kind
+        if self.source.threshold_fraction is not None and kind in ("homodyne", "quadrature"):
+            raise ValueError(
+                f"OpticalCore.source.threshold_fraction has no meaning with encoding.kind {kind!r}: "
+                "the light of emitters modulated by their current does not interfere; leave it out"
             )
         extinction, db = self.input.extinction, self.input.extinction_db
         if extinction != "balanced" and (db is None or self.encoding.kind != "differential"):

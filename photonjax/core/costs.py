@@ -40,6 +40,9 @@ class CoreCosts:
       wall_plug_efficiency: optical power out of the laser per electrical power into it.
       laser_idle_fraction: fraction of the laser's power that it keeps drawing while an array waits for
         its weights: 1 for a laser that is always on, 0 for one gated off.
+      mean_input_fraction: mean magnitude of the inputs in full scales (of ``offset``: mean light, about a
+        half; ``None``: full scale), which emitters modulated by their current pay for
+        (``source.threshold_fraction``); a laser behind modulators always pays for full scale.
       dac_energy_j: per sample of one input modulator's DAC [J].
       modulator_energy_j: per symbol of one input modulator and its driver [J].
       receiver_energy_j: per output sample, of one output's detectors and amplifier [J].
@@ -84,6 +87,7 @@ class CoreCosts:
     link_loss_db: Any = leaf(0.0, low=0.0, high=100.0)
     wall_plug_efficiency: Any = leaf(1.0, above=0.0, high=1.0)
     laser_idle_fraction: Any = leaf(0.0, low=0.0, high=1.0)
+    mean_input_fraction: Any = leaf(None, low=0.0, high=1.0)
     dac_energy_j: Any = leaf(0.0, low=0.0)
     modulator_energy_j: Any = leaf(0.0, low=0.0)
     receiver_energy_j: Any = leaf(0.0, low=0.0)

@@ -30,6 +30,7 @@ import jax.numpy as jnp
 from photonjax.core import levels, random
 from photonjax.core.pytree import Scalar, leaf, present, stage, static
 from photonjax.core.rounding import no_fma, safe_sqrt
+from photonjax.core.source import remembered
 
 if TYPE_CHECKING:
     from photonjax.core.core import OpticalCore
@@ -118,7 +119,7 @@ class Input:
     def off_grid(self, core: OpticalCore) -> bool:
         """Whether modulated inputs lie between the levels of their converter."""
         smooth = self.curve != "linear" or self.bandwidth_hz is not None
-        smooth = smooth or self.inl_lsb is not None
+        smooth = smooth or self.inl_lsb is not None or core.source.off_grid
         drawn = present(self, "input") or present(core.source, "input")
         own = core.custom.modulated is not None
         return smooth or drawn or own or self.extinction != "balanced"
@@ -167,11 +168,10 @@ class Input:
             if self.extinction == "dither" and own is not None:
                 draw = random.uniforms(core.sampler, jax.random.fold_in(own, 1), *a.shape)
             a = self.at_floor(a, unit, draw)
+        a = core.source.emit(core, a, unit)
         if self.bandwidth_hz is not None:
             x = 2 * jnp.pi * self.bandwidth_hz / core.symbol_rate_hz
-            memory = -jnp.expm1(-x) / x
-            before = jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]])
-            a = a + no_fma(memory * (before - a))
+            a = remembered(a, -jnp.expm1(-x) / x)
         lines = core.source.channel_rin_db_hz
         if own is None or not (present(self, "input") or lines is not None):
             return a

@@ -14,6 +14,10 @@ What a site of products [T, K] x [K, N] uses of each kind of part is counted by
                    symbol takes
                    E = rows cols vectors r.lit photons (h c / wavelength) / quantum_efficiency
                        10**(link_loss_db / 10) / wall_plug_efficiency
+                   A laser behind absorbing modulators pays for that whatever is sent. Emitters modulated by
+                   their current (``source.threshold_fraction`` = t) pay, as component ``emitters``,
+                   t + (1 - t) mean_input_fraction / r.inputs of it: both rails are kept at threshold,
+                   one shines; and t while they wait (:mod:`photonjax.core.source`)
     dac, modulator (inputs + weights) r.inputs, each
     receiver       detections receiver_energy
     amplifier, adc conversions, each
@@ -186,7 +190,12 @@ def _optics(uses: Counts, core: OpticalCore, seconds: Any) -> dict[str, Any]:
         waited = seconds - uses.steps / core.symbol_rate_hz  # for weights or memory, by all cores
         idle = uses.steps * costs.cores - uses.symbols  # by cores without a tile
         waiting = idle + core.symbol_rate_hz * costs.cores * waited
-        joules["laser"] = symbol_j * (uses.symbols + costs.laser_idle_fraction * waiting)
+        emitters = core.source.threshold_fraction is not None
+        mean = 1.0 if costs.mean_input_fraction is None else costs.mean_input_fraction
+        working = core.source.drawn_power(mean / rails.inputs)
+        idling = core.source.drawn_power(0.0) * costs.laser_idle_fraction
+        name = "emitters" if emitters else "laser"
+        joules[name] = symbol_j * (uses.symbols * working + idling * waiting)
     if not costs.streamed:
         cells = float(core.rows * core.cols) * rails.cells
         joules["weight write"] = uses.loads * cells * costs.load_energy_j

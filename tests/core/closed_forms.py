@@ -51,11 +51,13 @@ FLAGS = [name for name, (_, kind) in FIELDS.items() if kind is bool]
 DROWNED = tuple(
     f"receiver.{n}" for n in ("noise_a_per_rthz", "dark_current_a", "saturation_electrons")
 )
+# The light of emitters modulated by their current does not interfere.
+EMITTERS = tuple(f"source.{n}" for n in ("threshold_fraction", "threshold_error", "bandwidth_hz"))
 MEANINGLESS = {
-    "quadrature": (*DROWNED, "receiver.imbalance"),
+    "quadrature": (*DROWNED, "receiver.imbalance", *EMITTERS),
     "offset": ("receiver.imbalance",),
     "differential": (),
-    "homodyne": (),
+    "homodyne": EMITTERS,
 }
 
 

@@ -26,7 +26,10 @@ ENCODINGS = ["differential", "offset", "homodyne", "quadrature"]
 _CELLS = {"curve": "lorentzian", "lookup": False, "resonance_detuning": 2.0}
 SMOOTH = pj.OpticalCore(
     rows=24, cols=5, photons=20.0,
-    source={"rin_db_hz": -110.0, "channel_rin_db_hz": -110.0},
+    source={
+        "rin_db_hz": -110.0, "channel_rin_db_hz": -110.0,
+        "threshold_fraction": 0.1, "threshold_error": 0.02, "bandwidth_hz": 4e8,
+    },
     input=_CELLS | {
         "bits": None, "scale": "static", "range": 2.5, "extinction_db": 6.0, "noise": 0.05,
         "relative_noise": 0.05, "bandwidth_hz": 3e8,
@@ -68,7 +71,8 @@ LSB = 2 * 0.5 * 24**0.5 / 2**16 * float(jnp.abs(X).max() * jnp.abs(W).max())
 # Of a uniform draw: the outputs jump, cell by cell.
 THRESHOLDS = {"array.dead_fraction", "array.stuck_fraction", "receiver.outlier_fraction"}
 # Where each field is tried: all but a few with every smooth source.
-CASES = {name: SMOOTH for name in LEAVES if name not in THRESHOLDS}
+PAID = {"source.threshold_fraction"}  # decides what light costs, and nothing about outputs
+CASES = {name: SMOOTH for name in LEAVES if name not in THRESHOLDS | PAID}
 CASES["receiver.saturation_electrons"] = SATURATED
 CASES |= dict.fromkeys(("adc.enob", "adc.inl_lsb", "adc.range", "adc.gain"), CONVERTER)
 CASES |= dict.fromkeys(("input.enob", "input.inl_lsb"), DRIVEN)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from closed_forms import CHOICES, DROWNED, FLAGS, LEAVES, MEANINGLESS
+from closed_forms import CHOICES, DROWNED, EMITTERS, FLAGS, LEAVES, MEANINGLESS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
@@ -35,6 +35,7 @@ INPUTS = {
 DECADES = {
     "photons": (-2, 9), "receiver.noise_a_per_rthz": (-15, -10), "receiver.dark_current_a": (-15, -5),
     "receiver.saturation_electrons": (-1, 12), "input.extinction_db": (0, 2), "input.bandwidth_hz": (5, 14),
+    "source.bandwidth_hz": (5, 14),
     "input.resonance_detuning": (-1, 3), "array.resonance_detuning": (-1, 3),
     "array.seconds_since_programming": (-6, 9), "adc.range": (-3, 3), "adc.gain": (-3, 3),
     "input.enob": (-1, 1.38),
@@ -110,6 +111,8 @@ def cores(draw):
         fields["encoding.photon_statistics"] = "gaussian"
     if fields["encoding.photon_statistics"] == "poisson" or sources & set(DROWNED):
         sources.add("photons")
+    if sources & set(EMITTERS):
+        sources.add("source.threshold_fraction")
     if sources & {"array.drift_exponent", "array.drift_spread", "array.flicker_noise"}:
         sources.add("array.seconds_since_programming")
     if fields["adc.bits"] is None:

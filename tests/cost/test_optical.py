@@ -91,6 +91,29 @@ def test_laser_energy_from_first_principles():
     assert four.by_component()["laser"] == pytest.approx(4 * expected, rel=1e-4)
 
 
+def test_emitters_pay_for_what_they_send_and_for_their_threshold():
+    """Both rails at threshold, one of them at the mean input; waiting, the threshold alone."""
+    laser = OpticalCore(
+        rows=4, cols=8, encoding="differential", photons=50.0, symbol_rate_hz=1.0,
+        costs=CoreCosts(load_time_s=8.0, laser_idle_fraction=0.5, mean_input_fraction=0.2),
+    )  # fmt: skip
+    emitters = laser.replace(source={"threshold_fraction": 0.1})
+    a, b = (cost_of(site(5, 4, 16), core=c).by_component() for c in (laser, emitters))
+    symbol = 50 * 4 * 4 * 8 * 1.2815e-19
+    assert a["laser"] == pytest.approx(symbol * (10 + 0.5 * 6), rel=1e-4) and "emitters" not in a
+    assert b["emitters"] == pytest.approx(symbol * (10 * 0.19 + 0.1 * 0.5 * 6), rel=1e-4)
+    one_rail = emitters.replace(encoding="offset", costs=CoreCosts(mean_input_fraction=0.5))
+    joules = cost_of(site(5, 4, 16), core=one_rail).by_component()["emitters"]
+    assert joules == pytest.approx(symbol / 4 * 10 * 0.55, rel=1e-4)
+
+    def energy(threshold):
+        core = emitters.replace(source={"threshold_fraction": threshold})
+        return cost_of(site(5, 4, 16), core=core).joules
+
+    slope = (energy(0.11) - energy(0.09)) / 0.02
+    assert jax.grad(energy)(0.1) == pytest.approx(slope, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("load_time", "double", "cores", "seconds"),
     [

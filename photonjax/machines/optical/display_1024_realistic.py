@@ -1,10 +1,10 @@
 """The free-space server ``display-1024`` with the errors that its makers do not publish.
 
 Every further number is assumed, with the range within which such parts are found; none is a measurement of
-this machine. Gains and offsets of the receivers are what is left after calibration. The light that
-crosstalk, misalignment and vignetting take from a cell is missing in its sums, until ``pj.characterize``
-has found it. The rails lie side by side on the display. Left out: how pixels settle, and how errors move
-with temperature.
+this machine. Its inputs are emitters modulated by their current. Gains and offsets of the receivers are what
+is left after calibration. The light that crosstalk, misalignment and vignetting take from a cell is missing
+in its sums, until ``pj.characterize`` has found it. The rails lie side by side on the display. Left out: how
+pixels settle, and how errors move with temperature.
 """
 
 from __future__ import annotations
@@ -21,12 +21,21 @@ NUMBERS: dict[str, Number] = IDEAL | {
     "source.channel_rin_db_hz": assumed(
         -145.0, "dB/Hz", "emitters of their own are noisier than one laser", -155.0, -130.0
     ),
+    "source.threshold_fraction": assumed(
+        0.1, "of full-scale current", "VCSELs: a tenth of where they roll over", 0.05, 0.3
+    ),
+    "source.threshold_error": assumed(
+        0.002, "full scales", "after calibration; drifts with temperature", 0.0005, 0.02
+    ),
+    "source.bandwidth_hz": assumed(5e9, "Hz", "five times the symbol rate", 2e9, 2e10),
+    "costs.mean_input_fraction": assumed(
+        0.2, "full scales", "normal values scaled by the largest of a token", 0.05, 0.5
+    ),
     "input.extinction_db": assumed(
         20.0, "dB", "contrast 100:1; panels 100:1 to 1000:1", 17.0, 30.0
     ),
     "input.enob": assumed(7.0, "bits", "a good 8-bit converter at 1 GS/s", 6.0, 7.8),
     "input.inl_lsb": assumed(0.5, "levels", "data sheets: half a step", 0.1, 2.0),
-    "input.bandwidth_hz": assumed(5e9, "Hz", "five times the symbol rate", 2e9, 2e10),
     "array.noise": assumed(0.005, "full scales", f"{_PANEL}: one level of 8 bits", 0.002, 0.02),
     "array.dead_fraction": assumed(1e-5, "of cells", "a few pixels of a million", 1e-7, 1e-3),
     "array.stuck_fraction": assumed(1e-6, "of cells", "rarer than dead ones", 1e-8, 1e-4),
