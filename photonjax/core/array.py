@@ -16,6 +16,8 @@ cell's level, in full scales, in the order in which they come about:
   ``1 - vignetting`` at the corners (``cos**4`` of the angle, to second order); a field by its root.
 * Misalignment by the fraction d of a pitch: light meant for cell k meets ``(1 - d) b_k + d b_(k+1)``
   (as crosstalk does: of ``1 + b``, of the field, on each rail), at an array's far edge nothing.
+* A point-spread function lets light land on cells around its own, by its taps (``point_spread``;
+  :mod:`photonjax.core.spread`). Misalignment and crosstalk are two small ones:
 * Crosstalk: of a cell's light the fraction x lands on each neighbour,
   ``b_k (1 - 2x) + x (b_(k-1) + b_(k+1))`` (of ``1 + b`` for ``offset``, of the field for ``homodyne`` and
   ``quadrature``), along the inputs (``crosstalk_rows``) and the outputs (``crosstalk_cols``); at an
@@ -35,8 +37,9 @@ import jax.numpy as jnp
 
 from photonjax.core import random
 from photonjax.core.levels import Curve, check_converter, largest, scale_of
-from photonjax.core.pytree import Scalar, leaf, present, stage, static
+from photonjax.core.pytree import Scalar, leaf, present, stage, static, taps
 from photonjax.core.rounding import no_fma, safe_sqrt
+from photonjax.core.spread import check_taps, mix, neighbours, shifted
 
 if TYPE_CHECKING:
     from photonjax.core.core import OpticalCore
@@ -74,8 +77,11 @@ class Array:
         outputs [pitches].
       crosstalk_rows, crosstalk_cols: fraction of a cell's light that lands in each neighbour along the
         inputs, along the outputs.
+      point_spread: fractions of a cell's light that land around it, ``[2R+1, 2C+1]`` along the inputs and the
+        outputs, its own in the middle (:func:`photonjax.core.spread.gaussian_spot`); what is missing to 1 is
+        lost. ``[[0, y, 0], [x, 1 - 2x - 2y, x], [0, y, 0]]`` is crosstalk of y and x, but for ``x y``.
       interleaved: of ``differential``: whether the two rails of an output lie side by side among the outputs,
-        so that ``crosstalk_cols`` is between rails; without, all of one rail lie together.
+        so that light moves between rails along them; without, all of one rail lie together.
 
     >>> Array(bits=4).levels
     7
@@ -100,10 +106,14 @@ class Array:
     misalignment_cols: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
     crosstalk_rows: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
     crosstalk_cols: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
+    point_spread: Any = taps(None)
     interleaved: bool = static(False)
 
     def __post_init__(self) -> None:
         check_converter(self)
+        if self.point_spread is not None and self.point_spread is not ...:
+            checked = check_taps("OpticalCore.array.point_spread", self.point_spread)
+            object.__setattr__(self, "point_spread", checked)
         if self.seconds_since_programming is None:
             for name, why in (
                 ("drift_exponent", "weights drift with time; say how much"),
@@ -139,14 +149,17 @@ class Array:
 
     def mixes_rails(self, core: OpticalCore) -> bool:
         """Whether the light of a cell's two rails is more than the magnitude of their difference."""
-        mixing = (
-            self.crosstalk_rows,
-            self.crosstalk_cols,
-            self.misalignment_rows,
-            self.misalignment_cols,
-        )
-        mixed = any(fraction is not None for fraction in mixing)
-        return mixed and core.encoding.kind == "differential"
+        return bool(self._spreads()) and core.encoding.kind == "differential"
+
+    def _spreads(self) -> list[Any]:
+        """The taps of all that moves light from cell to cell, in order."""
+        found = []
+        for make, fractions in (
+            (shifted, (self.misalignment_rows, self.misalignment_cols)),
+            (neighbours, (self.crosstalk_rows, self.crosstalk_cols)),
+        ):
+            found += [make(f, axis) for axis, f in enumerate(fractions) if f is not None]
+        return found if self.point_spread is None else [*found, self.point_spread]
 
     def cells(
         self, core: OpticalCore, b: jax.Array, unit: int, key: jax.Array
@@ -187,28 +200,9 @@ class Array:
                 kept = safe_sqrt(kept)
             b = no_fma((b + dark) * kept) - dark
         lit = jnp.abs(b) if self.mixes_rails(core) else None
-        for fraction, size, axis in (
-            (self.misalignment_rows, core.rows, 0),
-            (self.misalignment_cols, core.cols, 1),
-        ):
-            if fraction is None:
-                continue
-            if lit is not None and self.interleaved and axis == 1:
-                b, lit = _shifted_rails(b, lit, fraction, size)
-                continue
-            b = b + no_fma(fraction * (_after(b + dark, size, axis) - (b + dark)))
-            lit = None if lit is None else lit + no_fma(fraction * (_after(lit, size, axis) - lit))
-        for fraction, size, axis in (
-            (self.crosstalk_rows, core.rows, 0),
-            (self.crosstalk_cols, core.cols, 1),
-        ):
-            if fraction is None:
-                continue
-            if lit is not None and self.interleaved and axis == 1:
-                b, lit = _interleaved(b, lit, fraction, size)
-                continue
-            b = b + _spread(b + dark, fraction, size, axis)
-            lit = None if lit is None else lit + _spread(lit, fraction, size, axis)
+        for taps_of_one in self._spreads():
+            sizes = core.rows, core.cols
+            b, lit = mix(b, dark, lit, taps_of_one, *sizes, interleaved=self.interleaved)
         made = core.custom.apply_to_levels("programmed", core, b, unit, key)
         if lit is not None and core.custom.programmed is not None:
             lit = lit + (jnp.abs(made) - jnp.abs(b))
@@ -229,26 +223,6 @@ class Array:
         return b
 
 
-def _spread(b: jax.Array, fraction: Any, size: int, axis: int) -> jax.Array:
-    """What nearest neighbours within arrays of ``size`` cells along ``axis`` change about light ``b``."""
-    neighbours = _before(b, size, axis) + _after(b, size, axis)
-    return no_fma(fraction * (neighbours - 2 * b))
-
-
-def _interleaved(b: jax.Array, lit: jax.Array, fraction: Any, size: int) -> tuple[jax.Array, Any]:
-    """Difference and sum of rails that lie b+, b-, b+, b- along the outputs."""
-    minus, plus = _before((lit - b) / 2, size, 1), _after((lit + b) / 2, size, 1)
-    difference = b + no_fma(fraction * (minus - plus - no_fma(3 * b)))
-    return difference, lit + no_fma(fraction * (minus + plus - lit))
-
-
-def _shifted_rails(b: jax.Array, lit: jax.Array, fraction: Any, size: int) -> tuple[jax.Array, Any]:
-    """The same of optics that are a fraction of a rail off: b+ meets b- of its output, b- the next b+."""
-    minus, plus = (lit - b) / 2, _after((lit + b) / 2, size, 1)
-    difference = b + no_fma(fraction * (minus - plus - b))
-    return difference, lit + no_fma(fraction * (minus + plus - lit))
-
-
 def _distance_squared(core: OpticalCore, b: jax.Array) -> jax.Array:
     """Of cells ``[K, N]`` from the middle of their array, 1 at its corners; a line of cells counts alone."""
     total: Any = 0.0
@@ -257,18 +231,6 @@ def _distance_squared(core: OpticalCore, b: jax.Array) -> jax.Array:
         place = (_index(b, axis) % size - middle) / max(middle, 1.0)
         total = total + no_fma(place * place)
     return total * (0.5 if core.rows > 1 and core.cols > 1 else 1.0)
-
-
-def _before(b: jax.Array, size: int, axis: int) -> jax.Array:
-    """The neighbour before each cell of arrays of ``size`` along ``axis``; nothing before the first."""
-    return jnp.where(_index(b, axis) % size == 0, 0.0, jnp.roll(b, 1, axis))
-
-
-def _after(b: jax.Array, size: int, axis: int) -> jax.Array:
-    """The neighbour after each; nothing after the last."""
-    index = _index(b, axis)
-    last = (index % size == size - 1) | (index == b.shape[axis] - 1)
-    return jnp.where(last, 0.0, jnp.roll(b, -1, axis))
 
 
 def _index(b: jax.Array, axis: int) -> jax.Array:

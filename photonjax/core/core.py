@@ -180,6 +180,12 @@ class OpticalCore:
                 "leave it out"
             )
         kind = self.encoding.kind
+        if self.receiver.dephased and kind in ("differential", "offset"):
+            name = "phase_error" if self.receiver.phase_noise is None else "phase_noise"
+            raise ValueError(
+                f"OpticalCore.receiver.{name} has no meaning with encoding.kind {kind!r}: intensities have "
+                "no phase; leave it out, or take 'homodyne' or 'quadrature'"
+            )
         if self.source.threshold_fraction is not None and kind in ("homodyne", "quadrature"):
             raise ValueError(
                 f"OpticalCore.source.threshold_fraction has no meaning with encoding.kind {kind!r}: "

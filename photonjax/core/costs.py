@@ -62,6 +62,9 @@ class CoreCosts:
         [J/B].
       weight_memory_bytes_per_s: its bandwidth, shared by all cores [B/s]; ``None``: never the
         limit.
+      recalibration_interval_s: time from one recalibration to the next [s] (symbols between them, divided by
+        the symbol rate); ``None``: never. recalibration_vectors: that each core is then sent and reads.
+        recalibration_loads: of each core's array, for it, one after the other. ``None``: 0.
       area_m2: of the machine [m2]; ``None`` where nobody has published it. No formula uses it.
       cores: arrays that work at the same time.
       double_buffered: whether an array's next weights are written while it computes, so that the
@@ -101,6 +104,9 @@ class CoreCosts:
     accumulate_energy_j: Any = leaf(0.0, low=0.0)
     weight_memory_energy_j_per_byte: Any = leaf(0.0, low=0.0)
     weight_memory_bytes_per_s: Any = leaf(None, above=0.0)
+    recalibration_interval_s: Any = leaf(None, above=0.0)
+    recalibration_vectors: Any = leaf(None, low=0.0)
+    recalibration_loads: Any = leaf(None, low=0.0)
     area_m2: Any = leaf(None, above=0.0)
     cores: int = static(1, low=1, high=1 << 20)
     double_buffered: bool = static(True)
@@ -123,6 +129,12 @@ class CoreCosts:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for name in ("recalibration_vectors", "recalibration_loads"):
+            if getattr(self, name) is not None and self.recalibration_interval_s is None:
+                raise ValueError(
+                    f"OpticalCore.costs.{name} is set but costs.recalibration_interval_s is None: say how "
+                    "often it is needed"
+                )
 
 
 @refuse_unknown

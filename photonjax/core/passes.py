@@ -162,8 +162,11 @@ def detect(product: Any, core: OpticalCore, tile: Tile) -> jax.Array:
     """What one k-tile's receivers hand to their converter: ``[M, N]``, in units of ``p``."""
     encoding, receiver, terms = core.encoding, core.receiver, tile.moments.terms
     p = sum_of(core, product)
-    seen = encoding.seen(core, p, tile.moments)
     light = encoding.light(core, p, tile.moments)
+    if receiver.dephased:
+        angles = tile.die["receiver"], tile.draws.get("receiver")
+        p = receiver.dephase(core, p, tile.moments.other, *angles)
+    seen = encoding.seen(core, p, tile.moments)
     if receiver.imbalance is not None:  # of pairs only: they see no bias
         p, light = receiver.unbalance(p, light, tile.die["receiver"])
         seen = p
@@ -227,8 +230,23 @@ def moments_of(core: OpticalCore, a: jax.Array, meant: jax.Array, b: Slice, t: i
         col=b.moment[t] if needed else None,
         known=of_rows(meant, on_grid) if encoding.kind == "offset" else None,
         magnitudes=magnitudes,
+        other=other_quadrature(core, a, b, t),
         terms=a.shape[1],
     )
+
+
+def other_quadrature(core: OpticalCore, a: jax.Array, b: Slice, t: int) -> Any:
+    """The field that leaks leave in quadrature to k-tile ``t``'s sums (:mod:`photonjax.core.receiver`)."""
+    leaks = core.input.extinction_db is not None and core.input.extinction == "balanced"
+    if not core.receiver.dephased or not leaks:
+        return None
+    held = b.values[t * core.rows : t * core.rows + a.shape[1]]
+    of_a = moment("offset", input_steps(core), 1, a) / unit_of(core.input.bits, core.input.slices)
+    of_b = moment("offset", weight_steps(core), 0, held) / unit_of(
+        core.array.bits, core.array.slices
+    )
+    both = of_a + of_b if core.encoding.kind == "quadrature" else of_b - of_a
+    return no_fma(safe_sqrt(core.encoding.leak(core)) * both)
 
 
 def input_steps(core: OpticalCore) -> int:

@@ -43,6 +43,11 @@ def leaf(default: Any = dataclasses.MISSING, *, drawn: Drawn | None = None, **li
     return dataclasses.field(default=default, metadata={"leaf": True, "drawn": drawn, **limits})
 
 
+def taps(default: None = None) -> Any:
+    """A field of a die that holds a matrix of numbers, or None; its class checks it."""
+    return dataclasses.field(default=default, metadata={"leaf": True, "drawn": "die", "taps": True})
+
+
 def static(default: Any, **limits: Any) -> Any:
     """A field that is part of a compiled program. Its annotation says what it may be: an integer between
     ``low`` and ``high``, a boolean, or one of the strings of a ``Literal``; None where it says so."""
@@ -64,7 +69,7 @@ def child(kind: type) -> Any:
     return dataclasses.field(default_factory=kind, metadata={"leaf": True, "child": kind})
 
 
-@typing.dataclass_transform(frozen_default=True, field_specifiers=(leaf, static))
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(leaf, static, taps))
 def stage(cls: T) -> T:
     """Make a class one of the stages that light passes in an :class:`~photonjax.OpticalCore`.
 
@@ -240,6 +245,8 @@ def check_leaves(obj: Any) -> None:
     for field in dataclasses.fields(obj):
         if not field.metadata.get("leaf") or hints[field.name] is not Any:
             continue  # static, or a pytree of its own
+        if field.metadata.get("taps"):
+            continue
         value = getattr(obj, field.name)
         name, limits = f"{title_of(obj)}.{field.name}", _limits(field)
         if value is None and field.default is not None:

@@ -23,6 +23,22 @@ In units of ``p**2`` and of ``m = core.photons``, as in :mod:`photonjax.core.enc
   that follows. ``S`` is the pair's light, ``sum |a||b|`` (``differential``) or ``sum (a**2 + b**2) / 2``
   (``homodyne``), not the difference: at ``S = 10 p`` one per cent leaves 26 dB. The laser's fluctuation,
   ``(p + e S/2)(1 + delta)``, no longer vanishes where ``p`` does.
+* Phase between signal and oscillator (``quadrature``), or between a product's two fields (``homodyne``):
+  a pair reads ``Re((p + i q) exp(-i phi)) = p cos phi + q sin phi`` of a field ``p + i q``. Of a column
+  ``phi = phase_error u_n + phase_noise eps``, u of a die, eps one for each symbol of an array: a laser of
+  linewidth D, delayed on one way by t, has ``phase_noise**2 = 2 pi D t`` (Kikuchi, J. Lightwave Technol. 34,
+  157 (2016)); drifts of two ways add to it. With s = phase_noise, f = phase_error u_n, and the moments of a
+  normal angle, ``E exp(i phi) = exp(i f - s**2 / 2)``:
+
+      mean      exp(-s**2 / 2) (p cos f + q sin f)
+      variance  (p**2 + q**2) / 2 + exp(-2 s**2) ((p**2 - q**2) cos 2f + 2 p q sin 2f) / 2 - mean**2
+
+  Without the other quadrature and with f = 0 that is ``p**2 (1 - exp(-s**2))**2 / 2``, about
+  ``p**2 s**4 / 2``; q adds about ``q**2 s**2``, of first order in s. What fills it are leaks of finite
+  extinction, a field ``sqrt(h)`` in quadrature at each modulator (:mod:`photonjax.core.encoding`):
+  ``(a + i sqrt(h))(b + i sqrt(h))`` in one waveguide has ``q = sqrt(h) (sum a + sum b)``; interfering,
+  ``(a + i sqrt(h))(b - i sqrt(h))`` has ``q = sqrt(h) (sum b - sum a)``. (The leaks' own product, ``h`` a
+  term, is a constant, which calibration takes off.) Shot noise is that of all light, whatever the phase.
 * Columns of a die: ``p (1 + gain_error g_n) + offset_error r o_n``, g and o standard normals, r the
   ADC's full scale.
 """
@@ -67,11 +83,14 @@ class Receiver:
         detectors; for ``differential``, which estimates ``sum |a||b|`` as ``encoding.shot_estimate`` says
         (``exact``: a second product), and ``homodyne``. Offset and gain that it leaves of a site's mean
         light are calibrated away like the next two; what varies with the light is not.
+      phase_error: standard deviation of a column's static phase between signal and oscillator
+        (``quadrature``) or between the two fields of a product (``homodyne``) [rad].
+      phase_noise: the same of each symbol, common to the columns of an array [rad].
       gain_error: standard deviation of the relative gain of a column's receiver.
       offset_error: standard deviation of its offset, in units of the ADC's full scale.
 
     >>> Receiver(gain_error=0.01).fabricate(jax.random.key(0), 5).shape
-    (3, 1, 5)
+    (4, 1, 5)
     """
 
     noise_a_per_rthz: Scalar = leaf(None, drawn="output", low=0.0)
@@ -82,6 +101,8 @@ class Receiver:
     outlier_ratio: Scalar = leaf(None, low=1.0, high=1e3)
     common_noise: Scalar = leaf(None, drawn="symbol", low=0.0, high=1e3)
     imbalance: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
+    phase_error: Scalar = leaf(None, drawn="die", low=0.0, high=3.2)
+    phase_noise: Scalar = leaf(None, drawn="symbol", low=0.0, high=3.2)
     gain_error: Scalar = leaf(None, drawn="die", low=0.0, high=0.5)
     offset_error: Scalar = leaf(None, drawn="die", low=0.0, high=1.0)
 
@@ -95,16 +116,32 @@ class Receiver:
             )
 
     def fabricate(self, key: jax.Array, cols: int) -> jax.Array | None:
-        """Standard normals of each column's gain, offset and imbalance on one die: ``[3, 1, cols]``."""
+        """Standard normals of each column's gain, offset, imbalance and phase: ``[4, 1, cols]``."""
         if not present(self, "die"):
             return None
-        drawn = random.mixed_normal(key, 4, cols)[0][:, None, :]
+        drawn = random.mixed_normal(key, 5, cols)[0][:, None, :]
         return jnp.concatenate([drawn[:2], drawn[3:]])  # the third is the converters'
 
     def unbalance(self, p: jax.Array, light: Any, die: Any) -> tuple[jax.Array, jax.Array]:
         """Difference ``p`` and sum ``S`` of a pair's detectors, ``[M, N]``, as this die's give them."""
         half = self.imbalance * die[2] / 2
         return p + no_fma(half * light), light + no_fma(half * p)
+
+    @property
+    def dephased(self) -> bool:
+        """Whether signal and oscillator, or two fields, meet at a phase other than zero."""
+        return self.phase_error is not None or self.phase_noise is not None
+
+    def dephase(self, core: OpticalCore, p: jax.Array, other: Any, die: Any, drawn: Any) -> Any:
+        """What pairs read of a field ``p``, and ``other`` in quadrature (None: nothing), both ``[M, N]``."""
+        phase: Any = 0.0
+        if self.phase_error is not None:
+            phase = no_fma(self.phase_error * die[3])
+        if self.phase_noise is not None and drawn is not None:
+            shared = over_columns(core.cols, drawn["phase"], p.shape[1])
+            phase = phase + no_fma(self.phase_noise * shared)
+        read = no_fma(p * jnp.cos(phase))
+        return read if other is None else read + no_fma(other * jnp.sin(phase))
 
     def draw(
         self, core: OpticalCore, key: jax.Array, rows: int, cols: int, tiles: int
@@ -122,11 +159,12 @@ class Receiver:
                 one["outliers"] = random.uniforms(
                     core.sampler, jax.random.fold_in(own, t), rows, cols
                 )
-        if self.common_noise is not None:
-            own = random.stream(key, "receiver.common_noise")
-            words = random.draws(core.sampler, own, rows, -(-cols // core.cols), tiles)
-            for one, word in zip(found, words, strict=True):
-                one["common"] = random.deviates(word)
+        for name, place in (("common_noise", "common"), ("phase_noise", "phase")):
+            if getattr(self, name) is not None:
+                own = random.stream(key, f"receiver.{name}")
+                words = random.draws(core.sampler, own, rows, -(-cols // core.cols), tiles)
+                for one, word in zip(found, words, strict=True):
+                    one[place] = random.deviates(word)
         return found
 
     def variance(self, core: OpticalCore) -> jax.Array | float:

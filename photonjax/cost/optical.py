@@ -29,7 +29,11 @@ What a site of products [T, K] x [K, N] uses of each kind of part is counted by
                    energy_j_per_byte
     partial sums   additions accumulate_energy
     weight memory  parameter bytes weight_memory_energy_j_per_byte
-    static         static_power seconds, over the digital part's seconds too
+    recalibration  n times the laser, dac, modulator, receiver, amplifier, adc, weight write and hold, and
+                   activations of V vectors and L loads of all P cores, n = seconds / interval over the
+                   digital part's seconds too, in n (V / (vectors symbol_rate) + L load_time) [s]; V, L and
+                   the interval are those of ``recalibration_...``
+    static         static_power seconds, over the digital part's and recalibration's seconds too
 
 Derivation: each line is a number of parts used times what one use takes; E is the definition of
 ``photons`` (detected, per multiply, at full scale) carried back through detector, link and plug.
@@ -45,16 +49,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from photonjax.core.core import OpticalCore
-from photonjax.core.costs import PHOTON_J_M
 from photonjax.core.fields import get_field
 from photonjax.cost.breakdown import CostBreakdown, CostEntry
-from photonjax.cost.counts import RAILS, Counts, arrays, count, number_bytes
+from photonjax.cost.counts import Counts, arrays, count, number_bytes
 from photonjax.cost.digital import Precision, digital_entries, maximum, other_notes, total
+from photonjax.cost.optical_parts import activation_bytes, electronics, memories, optics
+from photonjax.cost.recalibration import recalibrated
 from photonjax.machines.accelerator import DigitalAccelerator
 from photonjax.workload import MatmulSite, Workload
 
@@ -114,7 +118,7 @@ def optical_cost(
             notes.append(f"not charged, no digital side given: other operations ({kinds})")
     else:
         others = digital_entries(rest, workload, digital, dtype)
-        entries += [_with_static(e, core.costs.static_power_w) for e in others]
+        entries += [_with_others(e, core) for e in others]
         notes += other_notes(workload, digital)
     return CostBreakdown("optical core", tuple(notes), tuple(entries))
 
@@ -152,7 +156,7 @@ def optical_entry(sites: Sequence[MatmulSite], core: OpticalCore) -> CostEntry:
     uses = Counts(*map(sum, zip(*map(dataclasses.astuple, each), strict=True)))
     compute = steps / core.symbol_rate_hz
     if costs.activation_bytes_per_s is not None:
-        moved = [_activation_bytes(u, core, stationary) + 8.0 * u.additions for u in each]
+        moved = [activation_bytes(u, core, stationary) + 8.0 * u.additions for u in each]
         compute = maximum(compute, np.array(moved) / costs.activation_bytes_per_s)
     loading = writes * costs.load_time_s
     if stationary and costs.weight_memory_bytes_per_s is not None:
@@ -161,97 +165,21 @@ def optical_entry(sites: Sequence[MatmulSite], core: OpticalCore) -> CostEntry:
     waiting = maximum(loading - compute, 0.0) if costs.double_buffered else loading
     seconds = {"compute": total(compute), "load": total(waiting)}
     joules = {
-        **_optics(uses, core, sum(seconds.values())),
-        **_electronics(uses, core),
-        "activations": _activation_bytes(uses, core, stationary)
+        **optics(uses, core, sum(seconds.values())),
+        **electronics(uses, core),
+        "activations": activation_bytes(uses, core, stationary)
         * costs.activation_energy_j_per_byte,
-        **_memories(uses, core),
+        **memories(uses, core),
     }
     if stationary:
         parameter_bytes = uses.parameters * number_bytes(core.array.bits)
         joules["weight memory"] = parameter_bytes * costs.weight_memory_energy_j_per_byte
-    return _with_static(CostEntry(path, "light", joules, seconds), costs.static_power_w)
+    return _with_others(CostEntry(path, "light", joules, seconds), core)
 
 
-def _optics(uses: Counts, core: OpticalCore, seconds: Any) -> dict[str, Any]:
-    """Laser, and the array's cells."""
-    costs, rails = core.costs, RAILS[core.encoding.kind]
-    assert costs is not None
-    joules: dict[str, Any] = {}
-    if core.photons is not None:
-        light = (
-            float(core.rows * core.cols * costs.vectors)
-            * rails.lit
-            * core.photons
-            * (PHOTON_J_M / costs.wavelength_m)
-            / costs.quantum_efficiency
-        )
-        symbol_j = light * 10.0 ** (costs.link_loss_db / 10.0) / costs.wall_plug_efficiency
-        waited = seconds - uses.steps / core.symbol_rate_hz  # for weights or memory, by all cores
-        idle = uses.steps * costs.cores - uses.symbols  # by cores without a tile
-        waiting = idle + core.symbol_rate_hz * costs.cores * waited
-        emitters = core.source.threshold_fraction is not None
-        mean = 1.0 if costs.mean_input_fraction is None else costs.mean_input_fraction
-        working = core.source.drawn_power(mean / rails.inputs)
-        idling = core.source.drawn_power(0.0) * costs.laser_idle_fraction
-        name = "emitters" if emitters else "laser"
-        joules[name] = symbol_j * (uses.symbols * working + idling * waiting)
-    if not costs.streamed:
-        cells = float(core.rows * core.cols) * rails.cells
-        joules["weight write"] = uses.loads * cells * costs.load_energy_j
-        joules["weight hold"] = cells * costs.cores * costs.hold_power_w * seconds
-    return joules
-
-
-def _electronics(uses: Counts, core: OpticalCore) -> dict[str, Any]:
-    """Modulators, receivers and converters."""
-    costs, rails = core.costs, RAILS[core.encoding.kind]
-    assert costs is not None
-    driven = 0.0 if core.input.bits is None else uses.inputs
-    driven += 0.0 if core.array.bits is None else uses.weights
-    joules = {
-        "dac": driven * rails.inputs * costs.dac_energy_j,
-        "modulator": (uses.inputs + uses.weights) * rails.inputs * costs.modulator_energy_j,
-        "receiver": uses.detections * costs.receiver_energy_j,
-        "amplifier": uses.conversions * costs.amplifier_energy_j,
-        "partial sums": uses.additions * costs.accumulate_energy_j,
-    }
-    if core.adc.bits is not None:
-        joules["adc"] = uses.conversions * costs.adc_energy_j
-    return joules
-
-
-def _activation_bytes(uses: Counts, core: OpticalCore, stationary: bool) -> float:
-    """What the one memory of inputs and results reads and writes, partial sums aside [B]."""
-    costs = core.costs
-    assert costs is not None
-    moved = uses.fetched_inputs * number_bytes(core.input.bits) + uses.results * costs.result_bytes
-    if costs.streamed:
-        moved += uses.weights * number_bytes(core.array.bits)
-    elif not stationary:
-        moved += uses.fetched_weights * number_bytes(core.array.bits)
-    return moved
-
-
-def _memories(uses: Counts, core: OpticalCore) -> dict[str, Any]:
-    """The levels of a memory hierarchy beside the arrays."""
-    costs = core.costs
-    assert costs is not None
-    input_bytes, weight_bytes = number_bytes(core.input.bits), number_bytes(core.array.bits)
-    joules: dict[str, Any] = {}
-    for level in costs.memories:
-        passed = (
-            level.samples * (uses.inputs * input_bytes + uses.weights * weight_bytes)
-            + level.fetches
-            * (uses.fetched_inputs * input_bytes + uses.fetched_weights * weight_bytes)
-            + level.results * uses.results * costs.result_bytes
-            + level.conversions * uses.conversions * costs.result_bytes
-            + level.weights * uses.parameters * weight_bytes
-        )
-        joules[f"memory: {level.name}"] = passed * level.energy_j_per_byte
-    return joules
-
-
-def _with_static(entry: CostEntry, power_w: Any) -> CostEntry:
-    joules = {**entry.joules, "static": power_w * sum(entry.seconds.values())}
-    return dataclasses.replace(entry, joules=joules)
+def _with_others(entry: CostEntry, core: OpticalCore) -> CostEntry:
+    """What goes with time: recalibration, and the machine's static power."""
+    assert core.costs is not None
+    entry = recalibrated(entry, core)
+    static = core.costs.static_power_w * sum(entry.seconds.values())
+    return dataclasses.replace(entry, joules={**entry.joules, "static": static})

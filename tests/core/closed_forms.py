@@ -38,7 +38,11 @@ def fields_of(cls=pj.OpticalCore, prefix=""):
 
 
 FIELDS = fields_of()
-LEAVES = {name: field for name, (field, _) in FIELDS.items() if field.metadata.get("leaf")}
+LEAVES = {  # numbers; what holds a matrix is tried in a test of its own
+    name: field
+    for name, (field, _) in FIELDS.items()
+    if field.metadata.get("leaf") and not field.metadata.get("taps")
+}
 CHOICES = {
     name: typing.get_args(kind)
     for name, (_, kind) in FIELDS.items()
@@ -53,10 +57,11 @@ DROWNED = tuple(
 )
 # The light of emitters modulated by their current does not interfere.
 EMITTERS = tuple(f"source.{n}" for n in ("threshold_fraction", "threshold_error", "bandwidth_hz"))
+PHASES = ("receiver.phase_error", "receiver.phase_noise")  # which intensities have not
 MEANINGLESS = {
     "quadrature": (*DROWNED, "receiver.imbalance", *EMITTERS),
-    "offset": ("receiver.imbalance",),
-    "differential": (),
+    "offset": ("receiver.imbalance", *PHASES),
+    "differential": PHASES,
     "homodyne": EMITTERS,
 }
 

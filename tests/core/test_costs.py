@@ -45,7 +45,7 @@ def test_wrong_kinds_are_refused(field, value, error):
 
 
 def test_continuous_fields_are_leaves_and_the_rest_is_static():
-    optional = {n: 1e12 for n in LEAVES if DEFAULTS[n] is None}
+    optional = {n: LIMITS[n].get("high", 1e12) for n in LEAVES if DEFAULTS[n] is None}
     costs = CoreCosts(**optional, cores=3, double_buffered=False)
     leaves, tree = jax.tree.flatten(costs)
     assert len(leaves) == len(LEAVES)
@@ -53,3 +53,8 @@ def test_continuous_fields_are_leaves_and_the_rest_is_static():
     assert doubled.cores == 3 and not doubled.double_buffered
     assert doubled.weight_memory_bytes_per_s == 2e12
     assert jax.jit(lambda c: c.wavelength_m * 2)(costs) == pytest.approx(2 * 1550e-9)
+
+
+def test_recalibration_says_how_often():
+    with pytest.raises(ValueError, match=r"recalibration_loads is set but .*_interval_s is None"):
+        CoreCosts(recalibration_loads=1.0)

@@ -31,6 +31,11 @@ NUMBERS: dict[str, Number] = IDEAL | {
     "costs.mean_input_fraction": assumed(
         0.2, "full scales", "normal values scaled by the largest of a token", 0.05, 0.5
     ),
+    "costs.recalibration_interval_s": assumed(
+        600.0, "s", "temperature moves gains within minutes to hours", 10.0, 36000.0
+    ),
+    "costs.recalibration_vectors": assumed(1e5, "vectors", "a hundred for each input", 1e3, 1e7),
+    "costs.recalibration_loads": assumed(10.0, "loads", "a few patterns", 1.0, 100.0),
     "input.extinction_db": assumed(
         20.0, "dB", "contrast 100:1; panels 100:1 to 1000:1", 17.0, 30.0
     ),
