@@ -12,6 +12,8 @@ import pytest
 
 from photonjax import data
 
+QUICK = "--xla_cpu_use_fusion_emitters=false"
+
 
 def _compile_quickly() -> None:
     """Compile at XLA's lowest level, by the emitter that is quickest where there is a choice.
@@ -22,13 +24,23 @@ def _compile_quickly() -> None:
     if jax.__version_info__ < (0, 11):  # later versions know no such flag, and end the process
         flags = os.environ.get("XLA_FLAGS", "")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("XLA_FLAGS", f"{flags} --xla_cpu_use_fusion_emitters=false")
+            patch.setenv("XLA_FLAGS", f"{flags} {QUICK}")
             jax.devices()
     jax.config.update("jax_disable_most_optimizations", True)
 
 
 if not os.environ.get("TESTS_COMPILE_AS_USERS_DO"):
     _compile_quickly()
+
+
+@pytest.fixture
+def processes_compile_alike(monkeypatch) -> None:
+    """Processes that the test starts compile as the tests do, so that their numbers can be compared."""
+    if not os.environ.get("TESTS_COMPILE_AS_USERS_DO"):
+        flags = os.environ.get("XLA_FLAGS", "")
+        if jax.__version_info__ < (0, 11):
+            monkeypatch.setenv("XLA_FLAGS", f"{flags} {QUICK}")
+        monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -198,7 +198,9 @@ class Array:
             kept = 1 - no_fma(self.vignetting * _distance_squared(core, b))
             if core.encoding.kind in ("homodyne", "quadrature"):
                 kept = safe_sqrt(kept)
-            b = no_fma((b + dark) * kept) - dark
+            b = no_fma(b * kept) - no_fma(
+                dark * (1 - kept)
+            )  # (b + dark) kept - dark; exact where all is kept
         lit = jnp.abs(b) if self.mixes_rails(core) else None
         for taps_of_one in self._spreads():
             sizes = core.rows, core.cols

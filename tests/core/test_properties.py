@@ -81,7 +81,6 @@ SYMMETRIC = {
         array={"curve": "lorentzian", "lookup": False, "resonance_detuning": 4.0},
     ),
     "die": EVEN,
-    "slices": dict(input={"slices": 2}, array={"slices": 3}),
     "memory": dict(input={"bandwidth_hz": 1e9}),
     "ADC and its bend, not saturated": dict(adc={"bits": 8, "inl_lsb": 2.0, "range": 4.0}),
     "scales": dict(
@@ -99,6 +98,16 @@ def test_sign_symmetry(name, encoding):
     assert rms(y) > 1
     equal(product(-X, W, core), -y)
     equal(product(X, -W, core), -y)
+
+
+@pytest.mark.parametrize("encoding", BALANCED)
+def test_slices_are_symmetric(encoding):
+    """Up to the order in which they are added: a digit has one level more below zero than above."""
+    core = change(INT8, encoding=encoding, input={"slices": 2}, array={"slices": 3})
+    y = product(X, W, core)
+    assert rms(y) > 1
+    near(product(-X, W, core), -y, rtol=1e-6, atol=1e-6)
+    near(product(X, -W, core), -y, rtol=1e-6, atol=1e-6)
 
 
 def test_saturated_balanced_detectors_are_symmetric():

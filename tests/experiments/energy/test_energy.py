@@ -185,7 +185,7 @@ REFUSED = {
         ["dtypes=[float4]"],
         r"accelerators\[0\]: h100-sxm has no float4; it has bfloat16",
     ),
-    "light": (["light=some"], r"light: 'some' is not one of weights, all"),
+    "optical": (["optical=some"], r"optical: 'some' is not one of weights, all"),
     "samples": (["samples=0"], r"samples: 0 is not an integer of 1"),
     "batch": (["batch=1.5"], r"batch: '?1.5'? is not an integer of 1"),
     "resident": (

@@ -148,6 +148,7 @@ def test_only_and_cores_group(evaluate, results):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("processes_compile_alike")
 def test_as_a_process(first, evaluate_process, results):
     """The command line gives the same numbers as the function, and its results on standard output."""
     outcome = evaluate_process("run=process")

@@ -327,7 +327,7 @@ def test_rows_for_the_table_of_published_values(first, ours, monkeypatch, tmp_pa
     ("override", "named"),
     [
         ("windows=0", "windows: 0"),
-        ("noise_seeds=none", "noise_seeds: 'none' is not an integer of 1 ... 1000"),
+        ("noise_seeds=none", "noise_seeds: 'none' is not an integer of 1 ... 1,000"),
         ("measure_windows=3", "measure_windows: 3"),
         ("targets_percent=[]", "targets_percent"),
         ("targets_percent=[-1]", "targets_percent[0]: -1"),

@@ -160,7 +160,7 @@ REFUSED = {
         r"accelerator: '300-fJ-per-MAC' is an energy per",
     ),
     "precision": (["dtype=float4"], r"accelerator: h100-sxm has no float4"),
-    "light": (["light=none"], r"light: 'none' is not one of weights, all"),
+    "optical": (["optical=none"], r"optical: 'none' is not one of weights, all"),
     "another experiment's": (["models=3"], r"there is no key 'models'"),
     "far too much": (["context=[1e20]"], r"context\[0\]: 1e\+20 is not an integer of 1"),
     "a size twice": (["context=[64,64]"], r"context: \[64, 64\]: an exponent takes two different"),
