@@ -19,8 +19,9 @@ from photonjax.machines.accelerator import DTYPE_BITS
 
 @dataclasses.dataclass
 class Calibration(settings.Calibration):
-    """On how much text each site's ADC range is set, and with what margin."""
+    """On how much text each site's ADC range is set (0: it is the core's own), and with what margin."""
 
+    windows: int = setting(low=0, high=settings.MOST_WINDOWS)
     margin: float = setting(low=1, high=1000)
 
 

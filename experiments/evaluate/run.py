@@ -77,7 +77,7 @@ def climb(
             model,
             text.windows,
             rules,
-            calibration=text.calibration,
+            calibration=text.calibration if len(text.calibration) else None,
             margin=config.calibration.margin,
             measure_windows=config.measure_windows,
             seed=config.seed,

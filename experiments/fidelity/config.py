@@ -7,7 +7,16 @@ import dataclasses
 from experiments.harness import settings
 from experiments.harness.schema import setting
 
-GROUPS = ("noise", "receiver", "converters", "digital", "architectures", "digits", "photons")
+GROUPS = (
+    "noise",
+    "receiver",
+    "converters",
+    "digital",
+    "architectures",
+    "digits",
+    "classifier",
+    "photons",
+)
 MOST = 2**16  # terms of a sampled sum
 
 
@@ -42,6 +51,7 @@ class Fidelity(settings.Experiment):
     seed: int = setting(low=0, high=2**32 - 1)
     groups: list[str] = setting(choices=GROUPS, empty=False)
     train_digits: bool = setting()
+    classifier_updates: int = setting(low=1, high=10**6)
     sampling: Sampling = setting()
     law: Law = setting()
     snr: Snr = setting()

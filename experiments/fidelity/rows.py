@@ -14,6 +14,7 @@ REPRODUCED = "reproduced"
 DIFFERS = "differs"
 NOT_REPRODUCED = "not reproduced"
 ADOPTED = "adopted"  # an input of ours: equality shows only that it was taken over rightly
+STAND_IN = "stand-in"  # ours is of another task: the mechanism is shown, the number is not compared
 INSIDE, OUTSIDE = "inside", "outside"
 
 
@@ -77,6 +78,13 @@ def derived_row(
     deviation = float(ours) / float(expected) - 1
     verdict = REPRODUCED if abs(deviation) <= within else DIFFERS
     return _row(name, float(expected), float(ours), unit, deviation, verdict, source, note)
+
+
+def stand_in_row(name: str, key: str | None, ours: float, note: str) -> Row:
+    """A line in percent whose published network is not here; ours is of a smaller one. ``key``: None where
+    nothing was published."""
+    value, source = (None, "") if key is None else (published()[key]["value"], _source(key))
+    return _row(name, value, ours, "%", None, STAND_IN, source, note)
 
 
 def failed_row(name: str, reason: str) -> Row:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.fidelity import plots
+from experiments.fidelity.classifier import classifier_rows
 from experiments.fidelity.config import Fidelity
 from experiments.fidelity.converters import converter_rows
 from experiments.fidelity.digital import digital_rows
@@ -31,6 +32,7 @@ from photonjax.tables import text_table
 ELSEWHERE = {
     "architectures": ("experiments.fidelity.architectures", "architecture_rows"),
     "digits": ("experiments.digits.run", "digits_rows"),
+    "measured": ("experiments.measured.fidelity", "measured_rows"),
     "photons": ("experiments.photons.fidelity", "photon_rows"),
 }
 
@@ -97,6 +99,8 @@ def _own(group: str, config: Fidelity, curves: Curves) -> list[Row]:
         return [*law, *snr]
     if group == "receiver":
         return receiver_rows(sampling.tokens * sampling.outputs, seed)
+    if group == "classifier":
+        return classifier_rows(seed, config.classifier_updates)
     return digital_rows() if group == "digital" else converter_rows()
 
 

@@ -38,7 +38,7 @@ def check_fit(config: Any, model: models.Decoder, text: Text) -> None:
             f"data.length: {config.data.length} is more than the {most} tokens that {path} was made "
             f"for; give data.length={most} or less"
         )
-    largest = int(max(text.windows.max(), text.calibration.max()))
+    largest = int(max(part.max() for part in (text.windows, text.calibration) if part.size))
     if largest >= model.config.vocab_size:
         raise UserError(
             f"{path}: its tokenizer gives token {largest}, but the model knows only "

@@ -67,16 +67,16 @@ class Moments:
         ``sum a**2`` (homodyne). col: ``[1, N]`` the same of the weights.
       known: ``[M, 1]`` of the inputs meant, which is all that the digital side knows of them.
       magnitudes: ``[M, N]`` the exact ``sum |a||b|``.
-      other: ``[M, N]`` the field in the other quadrature, where anything reads it.
       terms: how many products are summed.
+      other: ``[M, N]`` the field in the other quadrature, where anything reads it.
     """
 
     row: jax.Array | None
     col: jax.Array | None
     known: jax.Array | None
     magnitudes: jax.Array | None
-    other: jax.Array | None
     terms: int = dataclasses.field(metadata={"static": True})
+    other: jax.Array | None = None
 
 
 @stage

@@ -118,6 +118,20 @@ def test_wrong_files_are_refused_in_one_line(run, files, tmp_path):
         config(files, "components=[x]")
 
 
+def test_lines_for_the_fidelity_table():
+    from experiments.measured.fidelity import measured_rows
+
+    machine = {"statistic": "residual", "machine": 2.0, "low": 1.9, "high": 2.1}
+    twins = (
+        {"twin": 2.05, "twin low": 2.0, "twin high": 2.1},
+        {"twin": 3.0, "twin low": 2.9, "twin high": 3.1},
+    )
+    rows = measured_rows({"statistics": [machine | twin for twin in twins]})
+    assert [row["verdict"] for row in rows] == ["reproduced", "differs"]
+    assert [row["deviation"] for row in rows] == pytest.approx([0.025, 0.5])
+    assert "machine 1.9 ... 2.1, twin 2 ... 2.1" in rows[0]["note"]
+
+
 @pytest.fixture
 def owners(files, tmp_path, monkeypatch):
     """The directory that a web server of our own hands out in place of the owners' repository."""
