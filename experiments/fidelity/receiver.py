@@ -91,8 +91,9 @@ def needed_electrons(core: pj.OpticalCore, bits: int, *, shot: bool = False) -> 
     # One electron at full scale: p's variance in units of electrons is its variance over what one
     # count is worth, which the shot noise of that one electron gives away.
     one = jnp.ones((1, 1))
-    light = core.encoding.light(core, one, Moments(one, one, one, one, 1))
-    count = core.encoding.shot_variance(core, light) / (light * core.photons)
+    moments = Moments(one, one, one, one, 1)
+    light = core.encoding.light(core, one, moments)
+    count = core.encoding.shot_variance(core, light, moments) / (light * core.photons)
     receiver = float((core.receiver.variance(core) / count)[0, 0])
     snr = 1.5 * 4.0**bits
     half = snr / 2 if shot else 0.0

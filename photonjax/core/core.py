@@ -167,11 +167,23 @@ class OpticalCore:
             raise ValueError(
                 "OpticalCore.encoding.photon_statistics = 'poisson' needs photons; it is None"
             )
-        if self.encoding.kind == "quadrature" and (present or poisson):
-            what = present[0] if present else "encoding.photon_statistics = 'poisson'"
+        saturates = self.receiver.saturation_electrons is not None
+        if self.encoding.kind == "quadrature" and (saturates or poisson):
+            what = (
+                "receiver.saturation_electrons"
+                if saturates
+                else "encoding.photon_statistics = 'poisson'"
+            )
             raise ValueError(
                 f"OpticalCore.{what} has no meaning with encoding.kind 'quadrature': a strong local "
-                "oscillator dominates the receiver's own noise; leave it out"
+                "oscillator stands in every count; leave it out"
+            )
+        pairs = present + ["receiver.imbalance"] * (self.receiver.imbalance is not None)
+        pairs += ["encoding.photon_statistics = 'poisson'"] * poisson
+        if self.encoding.kind == "homodyne" and self.encoding.split == "best" and pairs:
+            raise ValueError(
+                f"OpticalCore.encoding.split = 'best' is the best for shot noise alone, not with {pairs[0]}; "
+                "leave one of them out, or give encoding.input_fraction"
             )
         if self.receiver.imbalance is not None and self.encoding.kind in ("offset", "quadrature"):
             raise ValueError(

@@ -12,14 +12,22 @@ Shot noise, derived from independent Poisson counts on each detector:
   and ``4 N / m = K + sum a + sum b + p``. Variance ``(16/m**2) N = (4/m)(K + sum a + sum b + p)``.
 * ``homodyne``. Two fields of ``m/2`` photons each at full scale meet on a 50/50 splitter:
   ``N+- = (m/4) (a +- b)**2`` summed over k, difference ``m p``, sum ``(m/2) sum (a**2 + b**2)``, so the
-  variance is ``(1/2m) sum (a**2 + b**2)``. Choosing the split of light between the fields that
-  minimises it gives Hamerly et al., PRX 9, 021032 (2019): ``|A|**2 |x|**2 / (N N' n_mac)``. With m
-  counted per field rather than in total, the prefactor reads 1/4m.
+  variance is ``(1/2m) sum (a**2 + b**2)``. With m counted per field rather than in total, the prefactor
+  reads 1/4m. With a fraction s of the light in the inputs' field the difference is
+  ``2 m sqrt(s (1-s)) p`` and the sum ``L = m (s A + (1-s) B)``, ``A = sum a**2``, ``B = sum b**2``; hence
+  ``(s A + (1-s) B) / (4 m s (1-s))``. At a given detected light L, which fixes m, that is
+  ``(s A + (1-s) B)**2 / (4 L s (1-s))``. With ``u = s A``, ``v = (1-s) B`` it reads
+  ``(A B / L) (u + v)**2 / (4 u v)``, least where both fields bring as much light, ``s = B / (A + B)``:
+  ``A B / L``, the limit of Hamerly et al., PRX 9, 021032 (2019), ``|A|**2 |x|**2 / (N N' n_mac)``. There
+  ``L = 2 m A B / (A + B)``, and the variance, ``(A + B) / 2m``, is that of the equal split at this m, from
+  less light: the harmonic mean of A and B in place of the arithmetic.
 * ``quadrature``. Fields ``sqrt(m) a_k b_kn`` add up to ``sqrt(m) p`` in one waveguide; m is here the
-  photons that a single full-scale multiply brings to it. Against a strong local oscillator of L photons a
-  balanced pair counts a difference of ``2 sqrt(L m) p`` with variance L: ``1 / (4 m)``, whatever the
-  operands, the vacuum's quarter. (The oscillator's light is not counted as detected, the signal's,
-  ``m p**2``, is.)
+  photons that a single full-scale multiply brings to it. Against a local oscillator of O photons a
+  balanced pair counts ``N+- = (sqrt(O) +- sqrt(m) p)**2 / 2``: difference ``2 sqrt(O m) p``, sum
+  ``O + m p**2``, variance ``1 / (4 m) + p**2 / (4 O)``: the vacuum's quarter, whatever the operands, as
+  long as the oscillator is the stronger. A receiver of variance V electrons**2 adds ``V / (4 O m)``, a
+  fraction V/O of it: O is ten times V unless it is given, and counts as detected light of every sample.
+  Only without either (no noise of the receiver, no ``oscillator``) it is taken as infinite and not counted.
 
 Finite extinction ratio (``input.extinction="balanced"``): a modulator's transmission runs from ``e`` to
 1, ``e = 10**(-extinction_db/10)``; in units of its swing ``1 - e`` every rail leaks ``h = e / (1 - e)``.
@@ -27,7 +35,8 @@ Finite extinction ratio (``input.extinction="balanced"``): a modulator's transmi
 * ``differential``: rails ``max(+-a, 0) + h``. Their difference is ``a``: the mean cancels; their sum is
   ``|a| + 2h``, so ``S`` becomes ``sum (|a| + 2h)(|b| + 2h) = S + 2h (sum |a| + sum |b|) + 4 h**2 K``.
 * ``offset``: ``a' + h = (c + a)/2`` with ``c = 1 + 2h``: ``4 N / m = c**2 K + c (sum a + sum b) + p``.
-* ``homodyne``: a leak field of power ``h`` in quadrature adds light, not signal: ``a**2 + h``, ``b**2 + h``.
+* ``homodyne``: a leak field of power ``h`` in quadrature adds light, not signal: ``a**2 + h``, ``b**2 + h``,
+  which A and B stand for.
 * ``quadrature``: a leak in the other quadrature is not seen.
 """
 
@@ -42,7 +51,7 @@ import jax.numpy as jnp
 
 from photonjax.core import random
 from photonjax.core.fixed_point import exact_sum
-from photonjax.core.pytree import stage, static
+from photonjax.core.pytree import Scalar, leaf, stage, static
 from photonjax.core.rounding import no_fma
 
 if TYPE_CHECKING:
@@ -51,9 +60,13 @@ if TYPE_CHECKING:
 Kind = Literal["differential", "offset", "homodyne", "quadrature"]
 PhotonStatistics = Literal["gaussian", "poisson"]
 ShotEstimate = Literal["rank_one", "exact"]
+Split = Literal["equal", "best"]
 
-# What a count is worth in p * m, and how many detectors an output has.
-_GAIN = {"differential": 1.0, "offset": 4.0, "homodyne": 1.0, "quadrature": 0.0}
+OSCILLATOR_RATIO = 10.0
+"""Electrons of the local oscillator over the receiver's variance, where none is given: noise of the
+receiver is then a tenth of the vacuum's."""
+
+# How many detectors an output has.
 _DETECTORS = {"differential": 2, "offset": 1, "homodyne": 2, "quadrature": 2}
 
 
@@ -92,19 +105,65 @@ class Encoding:
       shot_estimate: ``differential`` needs ``sum |a||b|``: ``exact`` pays a second product;
         ``rank_one`` uses ``sum |a| * mean |b|``, which is exact on average over inputs that are
         independent of the weights' magnitudes.
+      split: of light between the two fields of ``homodyne``: ``equal`` at full scale, or the ``best`` one
+        for every output, which is the limit for that much detected light: shot noise alone, since it is
+        another one where the receiver has noise.
+      input_fraction: the fraction of the light at full scale that is in the inputs' field of ``homodyne``,
+        the same for all outputs; None: as ``split`` says.
+      oscillator: of ``quadrature``, photo-electrons of the local oscillator in each sample, both
+        detectors together; None: ten times the receiver's variance.
 
     >>> Encoding("homodyne").detectors
     2
+    >>> import photonjax as pj
+    >>> core = pj.OpticalCore(encoding="quadrature", photons=10.0, receiver={"noise_a_per_rthz": 1e-12})
+    >>> f"{float(core.encoding.oscillator_electrons(core)):.3g}"
+    '3.9e+05'
     """
 
     kind: Kind = static("differential")
     photon_statistics: PhotonStatistics = static("gaussian")
     shot_estimate: ShotEstimate = static("rank_one")
+    split: Split = static("equal")
+    input_fraction: Scalar = leaf(None, low=1e-3, high=0.999)
+    oscillator: Scalar = leaf(None, above=0.0)
+
+    def __post_init__(self) -> None:
+        for name, kind in (("input_fraction", "homodyne"), ("oscillator", "quadrature")):
+            if getattr(self, name) is not None and self.kind != kind:
+                raise ValueError(
+                    f"OpticalCore.encoding.{name} has no meaning with encoding.kind {self.kind!r}: it is "
+                    f"of {kind!r}; leave it out"
+                )
+        if self.input_fraction is not None and self.split == "best":
+            raise ValueError(
+                "OpticalCore.encoding.input_fraction is set but encoding.split = 'best', which chooses one "
+                "for every output; leave one of them out"
+            )
 
     @property
-    def gain(self) -> float:
-        """What a count is worth in ``p * m``."""
-        return _GAIN[self.kind]
+    def gain(self) -> Any:
+        """What a count of a signal's own light is worth in ``p * m``: of all kinds but ``quadrature``, and
+        of ``homodyne`` with one split for all outputs."""
+        if self.input_fraction is not None:
+            return 0.5 / jnp.sqrt(self.input_fraction * (1 - self.input_fraction))
+        return 4.0 if self.kind == "offset" else 1.0
+
+    def worth(self, core: OpticalCore) -> Any:
+        """What a count is worth in ``p``."""
+        if self.kind == "quadrature":
+            strength = self.oscillator_electrons(core)
+            root = jnp.sqrt(core.photons * jnp.where(strength > 0, strength, 1.0))
+            return jnp.where(strength > 0, 0.5 / root, 0.0)
+        return self.gain / core.photons
+
+    def oscillator_electrons(self, core: OpticalCore) -> Any:
+        """Electrons of the local oscillator in each sample, both detectors; None where it is not counted."""
+        if self.kind != "quadrature" or self.oscillator is not None:
+            return self.oscillator
+        if not core.receiver.has_own_noise:
+            return None
+        return OSCILLATOR_RATIO * core.receiver.electron_variance(core)
 
     @property
     def detectors(self) -> int:
@@ -164,7 +223,8 @@ class Encoding:
         h = self.leak(core)
         leaks = core.input.extinction_db is not None and core.input.extinction == "balanced"
         if self.kind == "quadrature":
-            return p * p
+            strength = self.oscillator_electrons(core)
+            return p * p if strength is None else no_fma(p * p) + strength / core.photons
         assert row is not None and col is not None
         if self.kind == "differential":
             exact = moments.magnitudes
@@ -174,12 +234,28 @@ class Encoding:
         if self.kind == "offset":
             seen = self.constant(core, terms) + self.bias(core, row, col) + p
             return jnp.maximum(seen, 0.0) / 4
+        if self.split == "best":
+            a, b = row + no_fma(h * terms), col + no_fma(h * terms)
+            both = a + b
+            return 2 * a * (b / jnp.where(both > 0, both, 1.0))
+        if self.input_fraction is not None:
+            fields = no_fma(self.input_fraction * row) + no_fma((1 - self.input_fraction) * col)
+            return fields + no_fma(h * terms)
         return (row + col) / 2 + no_fma(h * terms)
 
-    def shot_variance(self, core: OpticalCore, light: jax.Array) -> jax.Array:
+    def shot_variance(self, core: OpticalCore, light: jax.Array, moments: Moments) -> jax.Array:
         """Shot-noise variance of ``p`` from :meth:`light`, >= 0."""
         if self.kind == "quadrature":
-            return jnp.ones_like(light) / (4 * core.photons)
+            vacuum = jnp.ones_like(light) / (4 * core.photons)
+            strength = self.oscillator_electrons(core)
+            if strength is None:
+                return vacuum
+            return jnp.where(
+                strength > 0, light / (4 * jnp.where(strength > 0, strength, 1)), vacuum
+            )
+        if self.kind == "homodyne" and self.split == "best":
+            equal = dataclasses.replace(self, split="equal")
+            return equal.light(core, light, moments) / core.photons
         return self.gain**2 * light / core.photons
 
     def draw(
@@ -192,7 +268,13 @@ class Encoding:
         return [jax.random.fold_in(photons, t) for t in range(tiles)]
 
     def count(
-        self, core: OpticalCore, key: jax.Array, light: jax.Array, p: jax.Array, seen: jax.Array
+        self,
+        core: OpticalCore,
+        key: jax.Array,
+        light: jax.Array,
+        p: jax.Array,
+        seen: jax.Array,
+        moments: Moments,
     ) -> jax.Array:
         """``seen`` with exact Poisson photon counts in place of its means.
 
@@ -201,6 +283,7 @@ class Encoding:
 
         Args:
           key: for this tile. light: exact (:meth:`light` with exact magnitudes). p: noiseless sums.
+          moments: of the operands.
         """
         m, receiver = core.photons, core.receiver
         dark = jax.lax.stop_gradient(receiver.dark_electrons(core))
@@ -209,11 +292,12 @@ class Encoding:
             deviation = 4 * count_fluctuation(key, total + dark) / m
         else:
             plus_key, minus_key = jax.random.split(key)
-            difference = jnp.clip(jax.lax.stop_gradient(m * p), -total, total)
+            difference = jax.lax.stop_gradient(m * p / self.gain)
+            difference = jnp.clip(difference, -total, total)
             plus = count_fluctuation(plus_key, (total + difference) / 2 + dark)
             minus = count_fluctuation(minus_key, (total - difference) / 2 + dark)
-            deviation = (plus - minus) / m
-        variance = self.shot_variance(core, light) + receiver.dark_variance(core)
+            deviation = jax.lax.stop_gradient(self.gain) * (plus - minus) / m
+        variance = self.shot_variance(core, light, moments) + receiver.dark_variance(core)
         sigma = jnp.sqrt(jnp.maximum(variance, jnp.finfo(jnp.float32).tiny))
         return seen + no_fma(sigma * jax.lax.stop_gradient(deviation / sigma))
 

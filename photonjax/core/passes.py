@@ -168,7 +168,7 @@ def detect(product: Any, core: OpticalCore, tile: Tile) -> jax.Array:
         p = receiver.dephase(core, p, tile.moments.other, *angles)
     seen = encoding.seen(core, p, tile.moments)
     if receiver.imbalance is not None:  # of pairs only: they see no bias
-        p, light = receiver.unbalance(p, light, tile.die["receiver"])
+        p, light = receiver.unbalance(core, p, light, tile.die["receiver"])
         seen = p
     fluctuation = None
     if "source" in tile.draws:
@@ -184,10 +184,10 @@ def detect(product: Any, core: OpticalCore, tile: Tile) -> jax.Array:
     else:
         raw = core.source.fluctuate(core, seen, fluctuation, terms)
         if "encoding" in tile.draws:
-            raw = encoding.count(core, tile.draws["encoding"], light, p, raw)
+            raw = encoding.count(core, tile.draws["encoding"], light, p, raw, tile.moments)
         elif core.photons is not None:
             variance = variance + receiver.dark_variance(core)
-            variance = variance + no_fma(encoding.shot_variance(core, light))
+            variance = variance + no_fma(encoding.shot_variance(core, light, tile.moments))
     relative = receiver.relative_variance(p)
     if receiver.outlier_fraction is not None:
         relative = no_fma(tails * relative)

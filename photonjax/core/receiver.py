@@ -21,7 +21,8 @@ In units of ``p**2`` and of ``m = core.photons``, as in :mod:`photonjax.core.enc
   standard normal of each column of a die, make ``(1 +- e/2) m (S +- p) / 2`` of the mean counts ``N+-``.
   Their difference is ``p + e S/2``, their sum ``S + e p/2``; the two stand in for ``p`` and ``S`` in all
   that follows. ``S`` is the pair's light, ``sum |a||b|`` (``differential``) or ``sum (a**2 + b**2) / 2``
-  (``homodyne``), not the difference: at ``S = 10 p`` one per cent leaves 26 dB. The laser's fluctuation,
+  (``homodyne``; where its light is split unequally, a count of S is worth more, one of p less), not the
+  difference: at ``S = 10 p`` one per cent leaves 26 dB. The laser's fluctuation,
   ``(p + e S/2)(1 + delta)``, no longer vanishes where ``p`` does.
 * Phase between signal and oscillator (``quadrature``), or between a product's two fields (``homodyne``):
   a pair reads ``Re((p + i q) exp(-i phi)) = p cos phi + q sin phi`` of a field ``p + i q``. Of a column
@@ -122,10 +123,12 @@ class Receiver:
         drawn = random.mixed_normal(key, 5, cols)[0][:, None, :]
         return jnp.concatenate([drawn[:2], drawn[3:]])  # the third is the converters'
 
-    def unbalance(self, p: jax.Array, light: Any, die: Any) -> tuple[jax.Array, jax.Array]:
+    def unbalance(
+        self, core: OpticalCore, p: jax.Array, light: Any, die: Any
+    ) -> tuple[jax.Array, jax.Array]:
         """Difference ``p`` and sum ``S`` of a pair's detectors, ``[M, N]``, as this die's give them."""
-        half = self.imbalance * die[2] / 2
-        return p + no_fma(half * light), light + no_fma(half * p)
+        half, gain = self.imbalance * die[2] / 2, core.encoding.gain
+        return p + no_fma(half * light * gain), light + no_fma(half * (p / gain))
 
     @property
     def dephased(self) -> bool:
@@ -167,14 +170,28 @@ class Receiver:
                     one[place] = random.deviates(word)
         return found
 
+    @property
+    def has_own_noise(self) -> bool:
+        """Whether there is any without light: of amplifiers or of dark counts."""
+        return self.noise_a_per_rthz is not None or self.dark_current_a is not None
+
+    def electron_variance(self, core: OpticalCore) -> jax.Array | float:
+        """Variance of an output's count without light [electrons**2]: amplifiers and dark counts."""
+        return core.encoding.detectors * (self.thermal_electrons(core) + self.dark_electrons(core))
+
+    def thermal_electrons(self, core: OpticalCore) -> jax.Array | float:
+        """Variance of one amplifier's charge over a symbol [electrons**2] (0 if the core has none)."""
+        if self.noise_a_per_rthz is None:
+            return 0.0
+        electrons = self.noise_a_per_rthz / ELEMENTARY_CHARGE_C
+        return electrons**2 / (2 * core.symbol_rate_hz)
+
     def variance(self, core: OpticalCore) -> jax.Array | float:
         """Variance of ``p`` from the amplifiers' current noise (0 if the core has none)."""
         if self.noise_a_per_rthz is None or core.photons is None:
             return 0.0
-        electrons = self.noise_a_per_rthz / ELEMENTARY_CHARGE_C
-        sigma_squared = electrons**2 / (2 * core.symbol_rate_hz)
-        gain = core.encoding.gain / core.photons
-        return no_fma(core.encoding.detectors * gain**2 * sigma_squared)
+        sigma_squared, worth = self.thermal_electrons(core), core.encoding.worth(core)
+        return no_fma(core.encoding.detectors * worth**2 * sigma_squared)
 
     def dark_electrons(self, core: OpticalCore) -> jax.Array | float:
         """Mean dark count of one detector and symbol (0 if the core has none)."""
@@ -186,8 +203,8 @@ class Receiver:
         """Variance of ``p`` from the detectors' dark counts."""
         if self.dark_current_a is None or core.photons is None:
             return 0.0
-        gain = core.encoding.gain / core.photons
-        return no_fma(core.encoding.detectors * gain**2 * self.dark_electrons(core))
+        worth = core.encoding.worth(core)
+        return no_fma(core.encoding.detectors * worth**2 * self.dark_electrons(core))
 
     def relative_variance(self, p: jax.Array) -> jax.Array | float:
         """Variance of the error in proportion to ``p``."""
@@ -241,8 +258,9 @@ class Receiver:
         if core.encoding.kind == "offset":
             fixed = core.encoding.constant(core, terms)
             return no_fma(4 * (held(m * gain * (seen + fixed) / 4, first) - dark) / m) - fixed
-        plus, minus = (m * gain * (light + sign * p) / 2 for sign in (1, -1))
-        return (held(plus, first) - held(minus, second)) / m
+        worth = core.encoding.gain  # of a count, in p m: of homodyne, as its light is split
+        plus, minus = (m * gain * (light + sign * (p / worth)) / 2 for sign in (1, -1))
+        return worth * (held(plus, first) - held(minus, second)) / m
 
     def amplify(
         self, core: OpticalCore, raw: jax.Array, full: Any, die: Any, drawn: Any

@@ -8,6 +8,11 @@ Far from the law the curve may turn: a model near chance level has little perple
 few draws of noise may even help it. So only the bright branch counts, from abundant light down to where
 the rise falls again; a level that it does not reach has no threshold, whatever the curve does in the
 dark.
+
+A point below the level may lie on either side of such a turn, whatever its sign: the search may have begun
+in the dark. So there is always one with a thousand times as much light, where no turn is expected, and what
+lies between two points is taken for monotonic only if it can be: where the law leads from the brighter one
+to twice the level or more, and the darker one is not even half of that, the curve has turned in between.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ STEPS = (1.05, 1000.0)  # bounds of a step that is not between two known points
 LIGHT = (1e-3, 1e15)  # nobody looks beyond
 TURN = 0.25  # of the target: by how much the rise falls where the curve has turned, and not just jitters
 CLOSE = 4.0  # ratio of two points of light between which no top of the curve is looked for
+BRIGHT = 1000.0  # ratio of light at which a point below the level is compared with another
 FAR = 10.0  # what counts as the logarithm of zero, negative and infinite rises
 
 
@@ -39,9 +45,7 @@ def solve_threshold(
     Args:
       rise: falls with light, as far down as the target; may be negative or infinite.
       target: above 0.
-      start: light to begin with, if nothing is known yet. Where there is no loss at all, a thousand times
-        as much light tells on which side of a turn that is; with some, below the target, it is taken
-        to be on the bright branch.
+      start: light to begin with, if nothing is known yet; in the dark too (see the module).
       tolerance: stop at a point where ``|log(rise / target)|`` is below it, then interpolate.
       most: points to add at most.
       seen: points known already; new ones are added to it.
@@ -86,6 +90,10 @@ def _enclose(
 ) -> tuple[float, float] | None:
     """Neighbouring points above and below the target; None if one is close enough or none is found."""
     while True:
+        low = min((x for x, r in seen.items() if _gap(r, target, tolerance) <= 0), default=None)
+        if low is not None and max(seen) < BRIGHT * low <= LIGHT[1]:
+            add(BRIGHT * low)  # on the bright branch, or past the turn in the dark?
+            continue
         branch = _branch(seen, target)
         gaps = {light: _gap(r, target, tolerance) for light, r in branch}
         if 0.0 in gaps.values():
@@ -101,10 +109,6 @@ def _enclose(
             light = math.sqrt(dark * end)  # its top may lie in between
         elif not gaps:
             light = start
-        elif list(gaps.values()) == [
-            -FAR
-        ]:  # no loss: in abundant light, or past the turn in the dark?
-            light = max(gaps) * STEPS[1]
         else:  # all on one side: as the law 1/light says from the nearest
             light = max(gaps) if next(iter(gaps.values())) > 0 else min(gaps)
             step = min(max(math.exp(abs(gaps[light])), STEPS[0]), STEPS[1])
@@ -154,7 +158,10 @@ def _branch(seen: Mapping[float, float], target: float) -> list[tuple[float, flo
     branch: list[tuple[float, float]] = []
     top = -math.inf
     for light, r in sorted(seen.items(), reverse=True):
-        if r < top - TURN * target:
+        before, rise = branch[-1] if branch else (light, r)
+        law = rise * before / light
+        missed = before > CLOSE * light and law > 2 * target and r < min(2 * target, law / 2)
+        if r < top - TURN * target or missed:
             break
         top = max(top, r)
         branch.append((light, r))

@@ -51,18 +51,20 @@ CHOICES = {
 FLAGS = [name for name, (_, kind) in FIELDS.items() if kind is bool]
 
 
-# Small beside a strong local oscillator's noise, and what only pairs that share the light have.
-DROWNED = tuple(
-    f"receiver.{n}" for n in ("noise_a_per_rthz", "dark_current_a", "saturation_electrons")
-)
+# What is measured against the light; and what an encoding has no use for.
+LIT = tuple(f"receiver.{n}" for n in ("noise_a_per_rthz", "dark_current_a", "saturation_electrons"))
+FIELDS_OF = {"homodyne": "encoding.input_fraction", "quadrature": "encoding.oscillator"}
 # The light of emitters modulated by their current does not interfere.
 EMITTERS = tuple(f"source.{n}" for n in ("threshold_fraction", "threshold_error", "bandwidth_hz"))
 PHASES = ("receiver.phase_error", "receiver.phase_noise")  # which intensities have not
 MEANINGLESS = {
-    "quadrature": (*DROWNED, "receiver.imbalance", *EMITTERS),
-    "offset": ("receiver.imbalance", *PHASES),
-    "differential": PHASES,
-    "homodyne": EMITTERS,
+    "quadrature": (
+        *("receiver.saturation_electrons", "receiver.imbalance", FIELDS_OF["homodyne"]),
+        *EMITTERS,
+    ),
+    "offset": ("receiver.imbalance", *PHASES, *FIELDS_OF.values()),
+    "differential": (*PHASES, *FIELDS_OF.values()),
+    "homodyne": (*EMITTERS, FIELDS_OF["quadrature"]),
 }
 
 

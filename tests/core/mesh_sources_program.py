@@ -45,7 +45,6 @@ SLICES = dict(
 ALL = PLAIN.replace(**SOURCES)
 BENT = ALL.replace(**CURVES)
 RAW = BENT.replace(input={"lookup": False}, array={"lookup": False})
-DROWNED = dict.fromkeys(("noise_a_per_rthz", "dark_current_a", "saturation_electrons"))
 # Without the ADC, whose rounding would hide a last-bit difference from all but a few outputs; then with.
 CORES = {
     "differential": BENT.replace(
@@ -58,7 +57,9 @@ CORES = {
     "homodyne, slices": ALL.replace(
         **SLICES, encoding="homodyne", receiver=PHASES | {"imbalance": 0.05}
     ),
-    "quadrature": RAW.replace(receiver=DROWNED | PHASES, encoding="quadrature"),
+    "quadrature": RAW.replace(
+        receiver={"saturation_electrons": None} | PHASES, encoding="quadrature"
+    ),
     "dither, counts, ADC": ALL.replace(
         rows=96,
         encoding={"photon_statistics": "poisson"},

@@ -79,7 +79,18 @@ CASES |= dict.fromkeys(("input.enob", "input.inl_lsb"), DRIVEN)
 
 
 def encoded(core, encoding):
-    return core.replace(encoding=encoding, **dict.fromkeys(MEANINGLESS[encoding]))
+    """``quadrature`` with an oscillator of its own: one that follows the receiver hides its noise."""
+    core = core.replace(encoding=encoding, **dict.fromkeys(MEANINGLESS[encoding]))
+    return core.replace(encoding={"oscillator": 500.0}) if encoding == "quadrature" else core
+
+
+# Of one encoding each.
+LIT = CONTINUOUS.replace(
+    photons=20.0, receiver={"noise_a_per_rthz": 2e-13, "dark_current_a": 1e-9, "imbalance": 0.01}
+)
+SPLIT = encoded(LIT, "homodyne").replace(encoding={"input_fraction": 0.3})
+READ = encoded(LIT, "quadrature")
+CASES |= {"encoding.input_fraction": SPLIT, "encoding.oscillator": READ}
 
 
 def product(core, x=X, w=W, key=KEY):
@@ -144,8 +155,8 @@ def test_every_field_has_its_case():
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
     "core",
-    [SMOOTH, SATURATED, CONVERTER, DRIVEN],
-    ids=["smooth", "saturated", "converter", "driven"],
+    [SMOOTH, SATURATED, CONVERTER, DRIVEN, SPLIT, READ],
+    ids=["smooth", "saturated", "converter", "driven", "split", "oscillator"],
 )
 def test_slopes_are_those_of_differences(core, encoding):
     fields = [name for name, own in CASES.items() if own is core]

@@ -78,7 +78,7 @@ def test_output_relative_noise():
 
 
 @pytest.mark.parametrize(
-    "field", [{"receiver.noise_a_per_rthz": 1e-12}, {"encoding.photon_statistics": "poisson"}]
+    "field", [{"receiver.saturation_electrons": 1e4}, {"encoding.photon_statistics": "poisson"}]
 )
 def test_what_has_no_meaning(field):
     with pytest.raises(ValueError, match=r"has no meaning with encoding.kind 'quadrature'"):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from closed_forms import CHOICES, DROWNED, EMITTERS, FLAGS, LEAVES, MEANINGLESS
+from closed_forms import CHOICES, EMITTERS, FLAGS, LEAVES, LIT, MEANINGLESS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
@@ -33,7 +33,8 @@ INPUTS = {
 }
 # Decades to draw from where the constructor sets no limits, or a limit at zero that is not in reach.
 DECADES = {
-    "photons": (-2, 9), "receiver.noise_a_per_rthz": (-15, -10), "receiver.dark_current_a": (-15, -5),
+    "photons": (-2, 9), "encoding.oscillator": (-1, 12),
+    "receiver.noise_a_per_rthz": (-15, -10), "receiver.dark_current_a": (-15, -5),
     "receiver.saturation_electrons": (-1, 12), "input.extinction_db": (0, 2), "input.bandwidth_hz": (5, 14),
     "source.bandwidth_hz": (5, 14),
     "input.resonance_detuning": (-1, 3), "array.resonance_detuning": (-1, 3),
@@ -109,8 +110,11 @@ def cores(draw):
     sources -= set(MEANINGLESS[fields["encoding.kind"]])
     if fields["encoding.kind"] == "quadrature":
         fields["encoding.photon_statistics"] = "gaussian"
-    if fields["encoding.photon_statistics"] == "poisson" or sources & set(DROWNED):
+    if fields["encoding.photon_statistics"] == "poisson" or sources & set(LIT):
         sources.add("photons")
+    if fields["encoding.split"] == "best":  # of shot noise alone, and instead of a fraction
+        sources -= {*LIT, "receiver.imbalance", "encoding.input_fraction"}
+        fields["encoding.photon_statistics"] = "gaussian"
     if sources & set(EMITTERS):
         sources.add("source.threshold_fraction")
     if sources & {"array.drift_exponent", "array.drift_spread", "array.flicker_noise"}:

@@ -89,6 +89,28 @@ def test_a_start_in_the_dark_finds_the_bright_passage(start):
     assert found == pytest.approx(answer, rel=0.02) and len(seen) < 14
 
 
+def dipping(light: float) -> float:
+    """As many tiny models: the loss falls back to 0.4 of the target in the dark, and never below zero."""
+    bright, dark = 2.0 / light, 0.01 * math.exp(-light)
+    return bright if light > 100 else 4e-3 + dark + 0.016 * (light / 100) ** 2
+
+
+@pytest.mark.parametrize("start", [0.3, 3.0, 20.0, 1e3, 1e6])
+def test_a_start_in_the_dark_with_a_loss_below_the_target_finds_the_bright_passage(start):
+    """0.4 % at a light of 3, as on the bright branch at 500: the target, 1 %, is at 200, and not at 0.5."""
+    assert dipping(3.0) == pytest.approx(0.4e-2, rel=0.2)
+    seen: dict[float, float] = {}
+    found = solve_threshold(dipping, 0.01, start, tolerance=0.01, most=15, seen=seen)
+    assert found == pytest.approx(200, rel=0.02) and len(seen) < 15
+
+
+def test_a_floor_of_the_loss_is_no_turn():
+    """Rounding leaves a part that does not fall with light."""
+    for floor in (0.05e-2, 0.3e-2):
+        found = solve_threshold(lambda x, f=floor: 5 / x + f, 0.01, 1e3, tolerance=0.01, most=12)
+        assert found == pytest.approx(5 / (0.01 - floor), rel=0.02)
+
+
 def test_jitter_does_not_turn_a_curve():
     rise = lambda x: (5 / x) * (1 + 0.1 * math.sin(40 * math.log(x)))
     found = solve_threshold(rise, 0.01, 1e4)
