@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from typing import Any
 
 import photonjax as pj
@@ -11,6 +12,7 @@ from experiments.evaluate.config import rung_cores
 from experiments.harness import settings
 from experiments.harness.errors import UserError
 from experiments.harness.schema import setting
+from photonjax.core.encoding import Kind
 
 
 @dataclasses.dataclass
@@ -32,6 +34,7 @@ class Controls:
     columns: int = setting(low=1, high=2**16)
     layers: int = setting(low=1, high=1000)
     orders: int = setting(low=1, high=1000)
+    encodings: list[str] = setting(choices=list(typing.get_args(Kind)))
 
 
 @dataclasses.dataclass
@@ -40,6 +43,7 @@ class Photons(settings.Experiment):
 
     seed: int = setting(low=0, high=2**32 - 1)
     noise_seeds: int = setting(low=1, high=1000)
+    dies: int = setting(low=1, high=100)
     windows: int = setting(low=1, high=settings.MOST_WINDOWS)
     measure_windows: int = setting(low=1, high=settings.MOST_WINDOWS)
     calibration: settings.Calibration = setting()
@@ -69,6 +73,15 @@ class Photons(settings.Experiment):
             if core.photons != 1.0 or core.adc.bits is not None:
                 raise UserError(
                     f"ladder.{name}: photons must stay 1.0, which the solver scales, and adc.bits null"
+                )
+
+            if (
+                core.encoding.kind == "quadrature"
+                and core.encoding.oscillator_electrons(core) is None
+            ):
+                raise UserError(
+                    f"ladder.{name}: the light of quadrature's local oscillator has to be counted: give "
+                    "encoding.oscillator, or receiver.noise_a_per_rthz, whose variance it has ten times"
                 )
 
     def cores(self) -> dict[str, pj.OpticalCore]:

@@ -23,6 +23,7 @@ def controls(config: Photons, model: nnx.Module, window: np.ndarray) -> list[dic
         repeats=settings.orders,
         snr_db=settings.snr_db,
         seed=config.seed,
+        encodings=settings.encodings,
     ) + photons_needed(
         model_products(model, window[: settings.tokens], settings.layers, settings.orders),
         settings.terms,
@@ -32,9 +33,17 @@ def controls(config: Photons, model: nnx.Module, window: np.ndarray) -> list[dic
 
 
 def random_controls(
-    terms: Sequence[int], *, tokens: int, columns: int, repeats: int, snr_db: float, seed: int
+    terms: Sequence[int],
+    *,
+    tokens: int,
+    columns: int,
+    repeats: int,
+    snr_db: float,
+    seed: int,
+    encodings: Sequence[str] = ("differential",),
 ) -> list[dict[str, Any]]:
-    """The two laws: Gaussian operands of either sign, and their magnitudes."""
+    """The two laws: Gaussian operands of either sign, and their magnitudes, in each encoding."""
     key = jax.random.fold_in(jax.random.key(seed), 1)
-    products = random_products(max(terms), tokens=tokens, columns=columns, repeats=repeats, key=key)
+    size = dict(tokens=tokens, columns=columns, repeats=repeats)
+    products = random_products(max(terms), **size, key=key, encodings=encodings)
     return photons_needed(products, terms, snr_db, key)

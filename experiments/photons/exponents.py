@@ -101,7 +101,7 @@ def fan_in_rows(results: Mapping[str, Any]) -> list[Row]:
         )
 
     for r in results["thresholds"]:
-        if r["family"] != "variant" and r["photons_per_multiply"]:
+        if r["family"] in ("sub-array", "site") and r["photons_per_multiply"]:
             k = r["terms_per_sample" if r["family"] == "sub-array" else "terms_per_output"]
             change, error = r["target_percent"], {"plus_minus": r["plus_minus"]}
             add(r["family"], r["rung"], k, r["photons_per_multiply"], change, **error)

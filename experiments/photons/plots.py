@@ -78,7 +78,7 @@ def _point(row: Mapping[str, Any], k: str) -> tuple[float, float, float]:
 def _controls(axes: Axes, results: Mapping[str, Any]) -> None:
     series: dict[str, dict[int, list[float]]] = {}
     for r in results["controls"]:
-        if r["series"].endswith("random signs"):
+        if r["series"].endswith("random signs") or r["series"].startswith("random, non-negative,"):
             continue  # in the report
         at = series.setdefault(r["series"], {}).setdefault(r["terms"], [])
         at.append(r["photons_per_multiply"])

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from experiments.photons.exponents import Row, at_snr, first_rung
+from photonjax.core import OpticalCore
 from photonjax.tables import text_table
 
 # Columns of thresholds.csv that only a solved rung has.
 MEASURED = (
     "photons_full_scale",
     "photons_per_multiply",
+    "oscillator_per_multiply",
+    "interval_low",
+    "interval_high",
     "plus_minus",
     "noise_error_percent",
     "text_error_percent",
@@ -31,18 +35,31 @@ PUBLISHED_SNR_DB, PUBLISHED_SNR_SPAN_DB = 43.0, (40.0, 45.8)
 
 
 def family(fields: Mapping[str, Any]) -> str:
-    """``site`` (one kind of product alone), ``sub-array`` (only their size differs), or ``variant``."""
+    """``site`` (one kind of product alone), ``sub-array`` (only their size differs), ``encoding`` (everything
+    in another one), or ``variant``."""
     names = set(fields)
-    return "site" if names == {"only"} else "sub-array" if names <= {"rows"} else "variant"
+    if names == {"only"}:
+        return "site"
+    if names <= {"rows"}:
+        return "sub-array"
+    encoding = fields.get("encoding")
+    other = "encoding" if names <= {"encoding", "receiver"} else "variant"
+    return other if isinstance(encoding, str) or "kind" in (encoding or {}) else "variant"
+
+
+def shot_noise(core: OpticalCore) -> str:
+    """How a core's shot noise is worked out: ``differential``'s may be estimated."""
+    return core.encoding.shot_estimate if core.encoding.kind == "differential" else "exact"
 
 
 def readable(results: Mapping[str, Any]) -> str:
     """The report."""
     parts = [
         text_table([_shown(r) for r in results["thresholds"]]),
-        "+-: standard error in percent, noise draws and text (jackknife over windows) together; -: not "
-        "known, since some of these alone do not reach the loss. SNR: "
-        "shot noise alone, mean over sites [lowest ... highest].",
+        "95 %: interval of photons/mult over dies, noise draws and text (jackknife over windows); -: not "
+        "known, since some of these alone do not reach the loss. Shot noise of each output: exact, but where "
+        "it says rank one. LO: photons/mult of a local oscillator, among them. SNR: shot noise alone, "
+        "mean over sites [lowest ... highest].",
     ]
     if results["fixed_light"]:
         parts.append(text_table([_shown_fixed(r) for r in results["fixed_light"]]))
@@ -57,17 +74,20 @@ def _shown(r: Row) -> dict[str, str]:
         return "-" if r[name] is None else format(r[name], form)
 
     solved = r["photons_per_multiply"] is not None
-    error = "-"
-    if solved and r["plus_minus"] is not None:
-        error = f"{100 * r['plus_minus'] / r['photons_per_multiply']:.0f}"
+    interval = "-"
+    if solved and r["interval_low"] is not None:
+        interval = f"{r['interval_low']:.3g} ... {r['interval_high']:.3g}"
+    estimate = " (rank one)" if r["shot_noise"] == "rank_one" else ""
     low, high = show("shot_snr_db_low", ".1f"), show("shot_snr_db_high", ".1f")
     return {
-        "on light": r["rung"],
+        "on light": r["rung"] + estimate,
+        "encoding": r["encoding"],
         "K per sample": f"{r['terms_per_sample']:.0f}",
         "ppl %": f"+{r['target_percent']:g}",
         "full-scale m": show("photons_full_scale"),
         "photons/mult": show("photons_per_multiply") if solved else "not found",
-        "+- %": error,
+        "95 %": interval,
+        "LO": show("oscillator_per_multiply") if r["oscillator_per_multiply"] else "",
         "photons/output": show("photons_per_output"),
         "SNR dB": f"{show('shot_snr_db', '.1f')} [{low} ... {high}]" if solved else "-",
     }
@@ -139,7 +159,7 @@ def _variants(results: Mapping[str, Any]) -> list[str]:
     base = {r["target_percent"]: r for r in solved if r["rung"] == first_rung(results)}
     lines = []
     for r in solved:
-        if r["family"] == "variant" and (reference := base.get(r["target_percent"])):
+        if r["family"] in ("variant", "encoding") and (reference := base.get(r["target_percent"])):
             ratio = r["photons_per_multiply"] / reference["photons_per_multiply"]
             lines.append(
                 f"{r['rung']} at +{r['target_percent']:g} %: {ratio:.3g} times the photons per multiply of "

@@ -3,10 +3,12 @@
 A study's metrics.json holds, row by row:
 
 * ``thresholds``: for each rung and loss of perplexity (``target_percent``) the ``light`` found,
-  ``photons_full_scale`` and ``photons_per_multiply`` (really detected) with its standard error
-  ``plus_minus``, mean, lowest and highest SNR of the sites (``shot_snr_db``: of shot noise alone), and
-  ``family``: ``sub-array`` (everything on light), ``site`` (one kind of product alone) or ``variant``.
-  What was not found is null.
+  ``photons_full_scale`` and ``photons_per_multiply`` (really detected, ``oscillator_per_multiply`` among
+  them) with its standard error ``plus_minus`` and 95 % interval (``interval_low``, ``interval_high``), mean,
+  lowest and highest SNR of the sites (``shot_snr_db``: of shot noise alone), the ``encoding``, how its
+  ``shot_noise`` was worked out (``exact`` or ``rank_one``), and
+  ``family``: ``sub-array`` (everything on light), ``site`` (one kind of product alone), ``encoding``
+  (everything in another one) or ``variant``. What was not found is null.
 * ``sites``: the same for every site of a rung, with its electrons, multiplies and outputs.
 * ``curves``: ``perplexity_change_percent`` at every ``light`` that was evaluated.
 * ``fixed_light``: the change of perplexity of other sub-arrays at the light of the first.
@@ -25,6 +27,7 @@ from typing import Any
 from experiments.harness import UserError
 from experiments.harness.finished import finished_run, read_metrics
 
+REFERENCE = 1024.0  # terms of a sum that a need is told for
 LISTS = ("thresholds", "sites", "curves", "fixed_light", "controls", "slopes")
 
 
@@ -35,7 +38,7 @@ class Need:
     Attributes:
       used: photons detected per multiply, on average, of signed operands.
       full_scale: photons per multiply at full scale, as ``OpticalCore.photons``.
-      exponent: of K in both, for signed operands.
+      exponent: of K in both, for signed operands at a fixed SNR.
       snr: power ratio.
       source: where from.
     """
@@ -46,7 +49,7 @@ class Need:
     snr: float
     source: str
 
-    def signed(self, terms: float, reference: float = 1024.0) -> float:
+    def signed(self, terms: float, reference: float = REFERENCE) -> float:
         """Full-scale photons per multiply for signed operands."""
         return self.full_scale * (terms / reference) ** self.exponent
 
@@ -74,15 +77,18 @@ def read_study(
     return read_metrics(place, needs, setting), place
 
 
-def needed_photons(run: str, setting: str = "photons_run") -> Need | None:
+def needed_photons(
+    run: str, encoding: str = "differential", setting: str = "photons_run"
+) -> Need | None:
     """The light at which every product on light raises perplexity by one percent, and its exponent of K.
 
     Args:
       run: name or directory of a study.
+      encoding: of all products.
       setting: which setting named it, for the message.
 
     Returns:
-      None: there is no such study.
+      None: there is no such study, or it has no rung in this encoding, which is not differential.
 
     Raises:
       UserError: what is there is not a study, or it found no such light.
@@ -91,7 +97,7 @@ def needed_photons(run: str, setting: str = "photons_run") -> Need | None:
     if found is None:
         return None
     try:
-        return need_of(found[0], run)
+        return need_of(found[0], run, encoding)
     except (KeyError, TypeError, StopIteration) as error:
         raise UserError(
             f"{setting}: the study {run} has no rung with everything on light that was solved at +1 % "
@@ -99,19 +105,31 @@ def needed_photons(run: str, setting: str = "photons_run") -> Need | None:
         ) from None
 
 
-def need_of(results: Mapping[str, Any], name: str) -> Need:
-    """:func:`needed_photons` of these results."""
+def need_of(results: Mapping[str, Any], name: str, encoding: str = "differential") -> Need | None:
+    """:func:`needed_photons` of these results.
+
+    The exponent is that of signed random operands at a fixed SNR. (Sub-arrays of one model at fixed photons
+    per multiply have the same noise by construction, and say nothing.) A need is told for 1,024 terms; what
+    was measured holds for the terms of the model's own samples.
+    """
     solved = [
         r for r in results["thresholds"] if r["target_percent"] == 1 and r["photons_per_multiply"]
     ]
-    first = next(r for r in solved if r["family"] == "sub-array")
-    slopes = [s for s in results["slopes"] if s["study"].startswith("sub-arrays, all sites, at +1")]
-    exponent = slopes[0]["exponent"] if slopes else 0.0
+    own = [r for r in solved if r.get("encoding", "differential") == encoding]
+    family = "sub-array" if encoding == "differential" else "encoding"
+    rows = [r for r in own if r["family"] == family]
+    if not rows and encoding != "differential":
+        return None
+    first = next(iter(rows))
+    series = "random, signed" + ("" if encoding == "differential" else f", {encoding}")
+    slopes = [s for s in results["slopes"] if s["study"].startswith(f"control {series}, at ")]
+    exponent = slopes[0]["exponent"] if slopes else -1.0 if encoding == "quadrature" else 0.0
+    scale = (REFERENCE / first["terms_per_sample"]) ** exponent
     return Need(
-        first["photons_per_multiply"],
-        first["photons_full_scale"],
+        (first["photons_per_multiply"] - first.get("oscillator_per_multiply", 0.0)) * scale,
+        first["photons_full_scale"] * scale,
         exponent,
         10 ** (first["shot_snr_db"] / 10),
         f"{name}: rung {first['rung']!r} at +1 % perplexity, {first['shot_snr_db']:.1f} dB mean "
-        f"SNR; exponent of K over sub-arrays {exponent:+.3f}",
+        f"SNR; exponent of K for random signs at fixed SNR {exponent:+.3f}",
     )

@@ -64,15 +64,24 @@ def study(config: Photons, cores: Mapping[str, pj.OpticalCore], run: RunDirector
     for name, core in track(cores.items(), "light", "rungs"):
         fields = config.ladder[name]
         with user_errors(ValueError, prefix=f"ladder.{name}: "):
-            lit = light_up(config, model, core, fields, text.windows)
+            lit = [
+                light_up(config, model, on, fields, text.windows) for on in on_dies(core, config)
+            ]
         rounded = core.input.bits is not None or core.array.bits is not None
         curve = LightCurve(lit, text.windows, rounded=rounded, known=points.of(name), **settings)
         noise_free[name] = curve.perplexity()
-        climb(config, name, curve, text.windows, found)
+        climb(config, name, core, curve, text.windows, found)
     with Progress("controls: products cut to their first K rows"):
         rows = controls(config, model, text.calibration[0])
     about = f"model: {config.model.label}\ntext: {text.description}"
     write(run, config, found, noise_free, rows, about)
+
+
+def on_dies(core: pj.OpticalCore, config: Photons) -> list[pj.OpticalCore]:
+    """The core on as many dies as asked for: its own, and those with the numbers that follow."""
+    if config.dies == 1:
+        return [core]
+    return [core.replace(chip_seed=jnp.uint32(core.chip_seed + i)) for i in range(config.dies)]
 
 
 def light_up(
@@ -114,17 +123,20 @@ def measured(
 def climb(
     config: Photons,
     name: str,
+    core: pj.OpticalCore,
     curve: LightCurve,
     windows: np.ndarray,
     found: dict[str, list[dict[str, Any]]],
 ) -> None:
-    """Solve one rung for every target and measure its sites there; rows go to ``found``."""
+    """Solve one rung for every target and measure its sites there, on the first die; rows go to ``found``."""
     fields = config.ladder[name]
     dark = measured(curve.model, math.inf, windows, config)
     pooled = functools.reduce(Measurement.pool, dark.values())
     about: dict[str, Any] = {
         "rung": name,
         "family": photon_report.family(fields),
+        "encoding": core.encoding.kind,
+        "shot_noise": photon_report.shot_noise(core),
         "equal_snr": bool(fields.get("equal_snr")),
         "terms_per_output": float(pooled.multiplies / pooled.outputs),
         "terms_per_sample": float(pooled.multiplies / pooled.samples),
@@ -152,12 +164,24 @@ def climb(
         sites = site_rows(name, percent, measured(curve.model, light, windows, config), dark)
         found["sites"] += sites
         errors = curve.errors(target)
-        rows.append(row | summarize(sites, light, fields, *errors, windows=len(windows)))
+        more = summarize(
+            sites, light, fields, *errors, windows=len(windows), oscillator=oscillator_of(core)
+        )
+        signal = more["photons_per_multiply"] - more["oscillator_per_multiply"]
+        low, high = (
+            None if x is None else more["oscillator_per_multiply"] + signal * x
+            for x in curve.interval(target)
+        )
+        rows.append(row | more | {"interval_low": low, "interval_high": high})
     found["thresholds"] += rows
-    scale = [r["photons_per_multiply"] / r["light"] for r in rows if r["light"]]
-    for light in sorted(curve.lights) if scale else []:
+    solved = [r for r in rows if r["light"]]
+    if not solved:
+        return
+    constant = solved[0]["oscillator_per_multiply"]
+    scale = (solved[0]["photons_per_multiply"] - constant) / solved[0]["light"]
+    for light in sorted(curve.lights):
         change = 100 * math.expm1(min(curve.rise(light), 100.0))
-        point = {"light": light, "photons_per_multiply": light * scale[0]}
+        point = {"light": light, "photons_per_multiply": constant + light * scale}
         found["curves"].append(about | point | {"perplexity_change_percent": change})
 
 
@@ -218,13 +242,26 @@ def site_rows(
     return rows
 
 
+def oscillator_of(core: pj.OpticalCore) -> float:
+    """Photons of the local oscillator in each detector sample; 0 without one."""
+    return float(core.encoding.oscillator_electrons(core) or 0.0)
+
+
 def summarize(
-    sites: Iterable[Mapping[str, Any]], light, fields, noise, text, *, windows: int
+    sites: Iterable[Mapping[str, Any]],
+    light,
+    fields,
+    noise,
+    text,
+    *,
+    windows: int,
+    oscillator: float = 0.0,
 ) -> dict[str, Any]:
     """One threshold in numbers: light, its uncertainty, photons and SNR.
 
-    The uncertainty is that of noise and text together, and not known where one of them is not: some
-    draw, or the text without one window, does not reach the loss. One window says nothing of the text.
+    A local oscillator's photons are among those of each multiply, and the same whatever the light. The
+    uncertainty is that of noise and text together, and not known where one of them is not: some draw, or
+    the text without one window, does not reach the loss. One window says nothing of the text.
     """
     rows = list(sites)
     total = {k: sum(r[k] for r in rows) for k in ("electrons", "multiplies", "outputs", "samples")}
@@ -232,10 +269,12 @@ def summarize(
     known = noise is not None and (text is not None or windows == 1)
     error = math.hypot(noise, text or 0.0) if known else None
     n = total["electrons"] / total["multiplies"]
+    constant = oscillator * total["samples"] / total["multiplies"]
     return {
         "photons_full_scale": None if fields.get("equal_snr") else light,
         "photons_per_multiply": n,
-        "plus_minus": None if error is None else n * error,
+        "oscillator_per_multiply": constant,
+        "plus_minus": None if error is None else (n - constant) * error,
         "noise_error_percent": None if noise is None else 100 * noise,
         "text_error_percent": None if text is None else 100 * text,
         "photons_per_output": total["electrons"] / total["outputs"],

@@ -41,7 +41,11 @@ are lit for the one that carries light: modulators absorb, and dark rails waste 
 them. Steering light between rails instead of absorbing it would save up to 4x.
 ``offset``: one modulator, one cell, one detector.
 ``homodyne``: the fields of input and weight each carry half of the ``photons`` at full scale.
-``quadrature``: every element could transmit full scale; the local oscillator's light is left out."""
+``quadrature``: every element could transmit full scale, and every output of a symbol has its share of the
+local oscillator beside it. That is a lossless mesh, where light that misses one output leaves by another.
+Where couplers join fields instead, an input brings 1/rows of its light to an output, and what cancels leaves
+by ports that nobody reads: the signal then takes rows times the light (an output that can read ``p = rows``
+sees ``m rows**2`` photons), and what is sent per multiply no longer falls as 1/K."""
 
 
 @dataclasses.dataclass(frozen=True)

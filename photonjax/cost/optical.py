@@ -12,8 +12,9 @@ What a site of products [T, K] x [K, N] uses of each kind of part is counted by
 
     laser          E symbols + E laser_idle_fraction (symbol_rate P seconds - symbols), where one
                    symbol takes
-                   E = rows cols vectors r.lit photons (h c / wavelength) / quantum_efficiency
-                       10**(link_loss_db / 10) / wall_plug_efficiency
+                   E = cols vectors (rows r.lit photons + oscillator) (h c / wavelength)
+                       / quantum_efficiency 10**(link_loss_db / 10) / wall_plug_efficiency
+                   with the oscillator of encoding.oscillator_electrons (``quadrature`` alone).
                    A laser behind absorbing modulators pays for that whatever is sent. Emitters modulated by
                    their current (``source.threshold_fraction`` = t) pay, as component ``emitters``,
                    t + (1 - t) mean_input_fraction / r.inputs of it: both rails are kept at threshold,

@@ -17,13 +17,11 @@ def optics(uses: Counts, core: OpticalCore, seconds: Any) -> dict[str, Any]:
     assert costs is not None
     joules: dict[str, Any] = {}
     if core.photons is not None:
-        light = (
-            float(core.rows * core.cols * costs.vectors)
-            * rails.lit
-            * core.photons
-            * (PHOTON_J_M / costs.wavelength_m)
-            / costs.quantum_efficiency
-        )
+        photons = float(core.rows * core.cols * costs.vectors) * rails.lit * core.photons
+        oscillator = core.encoding.oscillator_electrons(core)
+        if oscillator is not None:
+            photons = photons + core.cols * costs.vectors * oscillator
+        light = photons * (PHOTON_J_M / costs.wavelength_m) / costs.quantum_efficiency
         symbol_j = light * 10.0 ** (costs.link_loss_db / 10.0) / costs.wall_plug_efficiency
         waited = seconds - uses.steps / core.symbol_rate_hz  # for weights or memory, by all cores
         idle = uses.steps * costs.cores - uses.symbols  # by cores without a tile

@@ -1,9 +1,9 @@
 """How the photons that one multiply needs move with fan-in K, at a fixed signal-to-noise ratio.
 
-The argument. A product ``p = sum_k a_k b_k`` of normalised operands is detected with m photo-electrons
-per full-scale multiply. Shot noise (:mod:`photonjax.core.encoding`, ``differential``) gives p the variance
-``S / m`` with ``S = sum_k |a_k||b_k|``; what is really detected is ``m S`` electrons an output, so
-``n = m S / K`` a multiply. Over many outputs::
+The argument, for ``differential`` (others below). A product ``p = sum_k a_k b_k`` of normalised operands is
+detected with m photo-electrons per full-scale multiply. Shot noise (:mod:`photonjax.core.encoding`) gives p
+the variance ``S / m`` with ``S = sum_k |a_k||b_k|``; what is really detected is ``m S`` electrons an output,
+so ``n = m S / K`` a multiply. Over many outputs::
 
     SNR = E[p**2] / (E[S] / m) = n K E[p**2] / E[S]**2,    n = (SNR / K) E[S]**2 / E[p**2]
 
@@ -19,6 +19,16 @@ Everything hangs on how much of the light is signal, ``E[p**2] / E[S]**2``:
   sign takes the correlations away, leaves ``|a||b|`` as it is, and so tells the two causes apart.
 
 Full scales drop out: m depends on how operands are normalised, n does not.
+
+Of the other encodings (signed, zero on average, uncorrelated), by the same steps:
+
+* ``homodyne`` at the best split: variance ``A B / L`` of L electrons an output, ``A = sum a**2``,
+  ``B = sum b**2``: ``n = (SNR / K) A B / E[p**2] = SNR``, no K in it.
+* ``offset``: variance 4 K/m from ``n = m / 4`` electrons: ``n = SNR / (E[a**2] E[b**2])``, in units of the
+  full scales: no K in it while these stay, growing with them where they follow the largest of K operands.
+* ``quadrature``: variance 1/4m, ``m E[p**2]`` electrons an output: ``n = SNR / 4K``. Fields add before
+  anything is counted, so 1/K holds for signed operands too. Beside it, the local oscillator's light, which is
+  ten times the receiver's variance an output whatever K, is shared by K multiplies as well.
 
 Cutting K into K/R sub-arrays of R rows adds the tiles' variances: ``sum_t S_t / m = S / m``, the same as
 without cutting, as long as all tiles share their scales. At fixed m more tiles cost no light; at fixed
@@ -57,11 +67,14 @@ SITES = ("q_proj", "o_proj", "gate_proj", "down_proj")  # k, v see q's input, up
 DETECTED = 1e4  # full-scale photons of the controls; the result is scaled to the SNR asked for
 
 
-@jax.jit
-def photons_at_unit_snr(x: jax.Array, w: jax.Array, key: jax.Array) -> jax.Array:
+@functools.partial(jax.jit, static_argnames="encoding")
+def photons_at_unit_snr(
+    x: jax.Array, w: jax.Array, key: jax.Array, encoding: str = "differential"
+) -> jax.Array:
     """Detected photons per multiply that an SNR of 1 takes: geometric mean over tokens.
 
-    Measured by sending x ``[T, K]`` through w ``[K, N]`` with shot noise alone. Token by token, since a
+    Measured by sending x ``[T, K]`` through w ``[K, N]`` with shot noise alone: ``differential``'s exactly,
+    ``homodyne`` at the best split, ``quadrature`` without its oscillator's light. Token by token, since a
     few tokens are a thousand times larger than others and have a full scale of their own.
     """
     core = OpticalCore(
@@ -70,7 +83,7 @@ def photons_at_unit_snr(x: jax.Array, w: jax.Array, key: jax.Array) -> jax.Array
         input={"bits": None},
         array={"bits": None},
         adc={"bits": None},
-        encoding={"shot_estimate": "exact"},
+        encoding={"kind": encoding, "shot_estimate": "exact", "split": "best"},
         photons=DETECTED,
     )
 
@@ -90,6 +103,7 @@ class Product(NamedTuple):
       layer: of the model that it is from; None where operands are random.
       order: number of this order of the rows, or of this draw.
       x, w: inputs ``[T, K]`` and weights ``[K, N]``.
+      encoding: that it is sent in.
     """
 
     series: str
@@ -97,10 +111,17 @@ class Product(NamedTuple):
     order: int
     x: Any
     w: Any
+    encoding: str = "differential"
 
 
 def random_products(
-    terms: int, *, tokens: int, columns: int, repeats: int, key: jax.Array
+    terms: int,
+    *,
+    tokens: int,
+    columns: int,
+    repeats: int,
+    key: jax.Array,
+    encodings: Sequence[str] = ("differential",),
 ) -> list[Product]:
     """Examples of the two laws: Gaussian operands of either sign, and their magnitudes."""
     products = []
@@ -108,8 +129,14 @@ def random_products(
         x_key, w_key = jax.random.split(jax.random.fold_in(key, repeat))
         x = jax.random.normal(x_key, (tokens, terms))
         w = jax.random.normal(w_key, (terms, columns))
-        products.append(Product("random, signed", None, repeat, x, w))
-        products.append(Product("random, non-negative", None, repeat, jnp.abs(x), jnp.abs(w)))
+        for kind in encodings:
+            of = "" if kind == "differential" else f", {kind}"
+            signed = Product(f"random, signed{of}", None, repeat, x, w, kind)
+            positive = jnp.abs(x), jnp.abs(w)
+            products += [
+                signed,
+                Product(f"random, non-negative{of}", None, repeat, *positive, kind),
+            ]
     return products
 
 
@@ -150,7 +177,7 @@ def photons_needed(
     for i, p in enumerate(products):
         for k in sorted({min(t, p.x.shape[1]) for t in sizes}):
             noise = jax.random.fold_in(jax.random.fold_in(key, i), k)
-            needed = float(photons_at_unit_snr(p.x[:, :k], p.w[:k], noise))
+            needed = float(photons_at_unit_snr(p.x[:, :k], p.w[:k], noise, p.encoding))
             place = {"series": p.series, "layer": p.layer, "order": p.order, "terms": k}
             rows.append(place | {"photons_per_multiply": needed * 10 ** (snr_db / 10)})
     return rows

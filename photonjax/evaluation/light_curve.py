@@ -8,13 +8,17 @@ mean to second order in the noise, and far less spread.
 
 Not so where operands are rounded: the faintest noise tips some roundings over, whose effect does not shrink
 with it. There the rise is taken as it is, and the standard errors say what that costs.
+
+On several dies the rise is the mean of each die's own, against that die without noise: static errors cost
+what they cost whatever the light. Draws of noise are then taken die by die, and a die is what the standard
+error counts.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import jax
@@ -24,6 +28,7 @@ from flax import nnx
 
 import photonjax.nn.nnx as optics
 from photonjax.core import random
+from photonjax.evaluation.intervals import CONFIDENCE
 from photonjax.evaluation.thresholds import interpolate_threshold
 
 __all__ = ["LightCurve", "scale_light"]
@@ -52,13 +57,15 @@ class LightCurve:
     """The rise of a model's log-perplexity against light.
 
     Args:
-      model: on light, or digital; its cores' photons are what a light of 1 stands for.
+      model: on light, or digital; its cores' photons are what a light of 1 stands for. Or the same on
+        several dies.
       windows: tokens ``[n, length]``.
-      noise_seeds: how many draws of noise each window is evaluated with.
+      noise_seeds: how many draws of noise each window is evaluated with, on each die.
       seed: that they follow from.
       rounded: operands are rounded, so that the rise is taken as it is (see the module).
-      known: losses ``[noise seeds, windows]`` of each light that was evaluated before; new ones are
-        added. A mapping of the caller's own can keep them on disk.
+      known: losses ``[dies x noise seeds, windows]``, die by die, of each light that was evaluated before
+        (``[dies, windows]`` of infinite light, without noise); new ones are added. A mapping of the
+        caller's own can keep them on disk.
 
     Attributes:
       lights: where the rise was asked for.
@@ -72,7 +79,7 @@ class LightCurve:
 
     def __init__(
         self,
-        model: nnx.Module | None,
+        model: nnx.Module | Sequence[nnx.Module] | None,
         windows: np.ndarray,
         *,
         noise_seeds: int = 1,
@@ -80,21 +87,29 @@ class LightCurve:
         rounded: bool = False,
         known: MutableMapping[float, np.ndarray] | None = None,
     ):
-        self.model = model
+        self.models = list(model) if isinstance(model, Sequence) else [model]
         self.windows = jnp.asarray(windows, jnp.int32)
         self.noise_seeds, self.seed, self.rounded = noise_seeds, seed, rounded
         self.known = {} if known is None else known
         self.lights: list[float] = []
 
+    @property
+    def model(self) -> Any:
+        """On the first die."""
+        return self.models[0]
+
     def losses(self, light: float) -> np.ndarray:
-        """Negative log-likelihood ``[noise seeds, windows]``; without noise one seed is enough."""
+        """Negative log-likelihood ``[dies x noise seeds, windows]``; without noise one seed is enough."""
         if light not in self.known:
-            graph, state = nnx.split(self.model)
             base = random.new_key(self.seed)
-            losses = np.empty((1 if math.isinf(light) else self.noise_seeds, len(self.windows)))
-            for s, w in np.ndindex(losses.shape):
-                key = jax.random.fold_in(jax.random.fold_in(base, s), w)
-                losses[s, w] = window_loss(graph, state, light, key, self.windows[w])
+            seeds = 1 if math.isinf(light) else self.noise_seeds
+            losses = np.empty((len(self.models) * seeds, len(self.windows)))
+            for die, model in enumerate(self.models):
+                graph, state = nnx.split(model)
+                for s, w in np.ndindex(seeds, len(self.windows)):
+                    row = die * seeds + s  # of all draws, on whichever die
+                    key = jax.random.fold_in(jax.random.fold_in(base, row), w)
+                    losses[row, w] = window_loss(graph, state, light, key, self.windows[w])
             self.known[light] = losses
         return self.known[light]
 
@@ -103,16 +118,23 @@ class LightCurve:
         return float(np.exp(self.losses(math.inf).mean() / self._predictions))
 
     def rise(
-        self, light: float, seeds: list[int] | None = None, windows: list[int] | None = None
+        self, light: float, draws: list[int] | None = None, windows: list[int] | None = None
     ) -> float:
-        """Mean rise of log-perplexity, corrected as the module says; over all draws by default."""
+        """Mean rise of log-perplexity, corrected as the module says; over all draws by default.
+
+        Args:
+          light: what the photons of every site are multiplied by.
+          draws: which rows of the losses. windows: which windows.
+        """
         if light not in self.lights:
             self.lights.append(light)
-        chosen = zip((self.noise_seeds, len(self.windows)), (seeds, windows), strict=True)
+        shape = len(self.models) * self.noise_seeds, len(self.windows)
+        chosen = zip(shape, (draws, windows), strict=True)
         pick = np.ix_(*(list(range(n)) if p is None else p for n, p in chosen))
 
         def raw(at: float) -> float:
-            change = self.losses(at) - self.losses(math.inf)
+            without = np.repeat(self.losses(math.inf), self.noise_seeds, axis=0)
+            change = self.losses(at) - without
             return float(change[pick].mean()) / self._predictions
 
         rise = raw(light)
@@ -123,20 +145,52 @@ class LightCurve:
         return rise if math.isfinite(rise) else math.inf
 
     def crossing(
-        self, target: float, seeds: list[int] | None = None, windows: list[int] | None = None
+        self, target: float, draws: list[int] | None = None, windows: list[int] | None = None
     ) -> float | None:
         """Where the rise over these draws meets the target, from the points there are."""
-        return interpolate_threshold({x: self.rise(x, seeds, windows) for x in self.lights}, target)
+        return interpolate_threshold({x: self.rise(x, draws, windows) for x in self.lights}, target)
 
     def errors(self, target: float) -> tuple[float | None, float | None]:
-        """Relative standard errors of the crossing: from the noise draws, and from the text (jackknife)."""
-        seeds, windows = self.noise_seeds, len(self.windows)
-        each = [self.crossing(target, seeds=[s]) for s in range(seeds)]
+        """Relative standard errors of the crossing: from dies and noise, and from the text (jackknife).
+
+        The first is the spread of the dies, each with its draws, or of the draws where there is one die.
+        """
+        windows, (groups, size) = len(self.windows), self._groups
+        each = [self.crossing(target, [g * size + s for s in range(size)]) for g in range(groups)]
         without = [
             self.crossing(target, windows=[w for w in range(windows) if w != left])
             for left in range(windows if windows > 1 else 0)
         ]
-        return _spread(each, 1 / seeds), _spread(without, (windows - 1) ** 2 / windows)
+        return _spread(each, 1 / groups), _spread(without, (windows - 1) ** 2 / windows)
+
+    def interval(
+        self, target: float, confidence: float = CONFIDENCE
+    ) -> tuple[float | None, float | None]:
+        """Lowest and highest ratio of the true crossing to the one found; None where it is not known.
+
+        Student's t of both standard errors together, in logarithms, with Satterthwaite's degrees of freedom
+        (as in :mod:`photonjax.evaluation.intervals`).
+        """
+        from scipy.stats import t
+
+        free = self._groups[0] - 1, len(self.windows) - 1
+        known = [(e, f) for e, f in zip(self.errors(target), free, strict=True) if f > 0]
+        if not known or any(e is None for e, _ in known):
+            return None, None
+        parts = np.array([[e**2, f] for e, f in known])  # type: ignore[operator]
+        variance = parts[:, 0].sum()
+        if variance == 0.0:
+            return 1.0, 1.0
+        freedom = variance**2 / np.sum(parts[:, 0] ** 2 / parts[:, 1])
+        half = float(t.ppf(0.5 + confidence / 2, freedom)) * math.sqrt(variance)
+        return math.exp(-half), math.exp(half)
+
+    @property
+    def _groups(self) -> tuple[int, int]:
+        """How many independent groups of draws there are, and draws in each: dies, if there are several."""
+        return (
+            (len(self.models), self.noise_seeds) if len(self.models) > 1 else (self.noise_seeds, 1)
+        )
 
     @property
     def _predictions(self) -> int:

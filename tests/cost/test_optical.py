@@ -89,6 +89,19 @@ def test_laser_energy_from_first_principles():
     assert joules["laser"] == pytest.approx(expected, rel=1e-4)
     four = cost_of(site(20, 1000, 100), core=core.replace(encoding="differential"))
     assert four.by_component()["laser"] == pytest.approx(4 * expected, rel=1e-4)
+    # Every output of a symbol has a local oscillator: of the strength given, or ten times the receiver's
+    # variance, 2 (1e-12 A/sqrt(Hz) / e)^2 / 2 / 1e9 Hz.
+    per_photon = expected / (1000 * 50)
+    for read, strength in (
+        (core.replace(encoding={"kind": "quadrature", "oscillator": 7e4}), 7e4),
+        (
+            core.replace(encoding="quadrature", receiver={"noise_a_per_rthz": 1e-12}),
+            10 * (1e-12 / 1.602176634e-19) ** 2 / 1e9,
+        ),
+        (core.replace(encoding="quadrature"), 0.0),
+    ):
+        laser = cost_of(site(20, 1000, 100), core=read).by_component()["laser"]
+        assert laser == pytest.approx(per_photon * (1000 * 50 + strength), rel=1e-4)
 
 
 def test_emitters_pay_for_what_they_send_and_for_their_threshold():

@@ -32,6 +32,26 @@ def test_laws_of_fan_in():
         assert r["photons_per_multiply"] == pytest.approx(expected, rel=0.1)
 
 
+@pytest.mark.slow  # a program for each encoding and size
+def test_laws_of_the_other_encodings():
+    """Of signed operands: homodyne SNR, quadrature SNR / 4K whatever the sign; offset more than SNR."""
+    key = jax.random.key(0)
+    kinds = ("homodyne", "quadrature", "offset")
+    products = fan_in.random_products(
+        512, tokens=32, columns=128, repeats=1, key=key, encodings=kinds
+    )
+    rows = fan_in.photons_needed(products, (64, 512), 20.0, key)
+    needed = {(r["series"], r["terms"]): r["photons_per_multiply"] for r in rows}
+    for k in (64, 512):
+        assert needed["random, signed, homodyne", k] == pytest.approx(100, rel=0.1)
+        assert needed["random, signed, quadrature", k] == pytest.approx(100 / (4 * k), rel=0.1)
+        assert needed["random, non-negative, quadrature", k] == pytest.approx(
+            100 / (4 * k), rel=0.1
+        )
+        assert needed["random, signed, offset", k] > 1000
+    assert needed["random, signed, offset", 512] > needed["random, signed, offset", 64]
+
+
 def test_random_signs_tell_correlation_from_large_channels():
     """Products of one sign need 1/K; with random signs 1; a large channel c is left, in closed form."""
     x, w = jnp.ones((48, 256)), jnp.ones((256, 256))

@@ -48,31 +48,70 @@ def test_light_needed_by_the_closed_form_and_by_a_measured_run(load):
         "photons_full_scale": 6e4,
         "family": "sub-array",
         "rung": "all",
+        "terms_per_sample": 1024.0,
         "shot_snr_db": 40.0,
     }
-    slope = {"study": "sub-arrays, all sites, at +1 %", "exponent": -0.5}
-    found = load("experiments.photons.results").need_of(
-        {"thresholds": [row], "slopes": [slope]}, "here"
-    )
+    slope = {"study": "control random, signed, at 30 dB", "exponent": -0.5}
+    identity = {"study": "sub-arrays, all sites, at +1 %", "exponent": 0.3}  # says nothing
+    results = {"thresholds": [row], "slopes": [identity, slope]}
+    need_of = load("experiments.photons.results").need_of
+    assert need_of(results, "here", "homodyne") is None
+    read = row | {
+        "family": "encoding",
+        "encoding": "quadrature",
+        "photons_per_multiply": 50.0,
+        "oscillator_per_multiply": 40.0,
+        "terms_per_sample": 256.0,
+    }
+    read = need_of(results | {"thresholds": [row, read]}, "here", "quadrature")
+    assert (read.used, read.exponent) == (
+        pytest.approx(2.5),
+        -1.0,
+    )  # at 1,024 terms, without the LO
+    found = need_of(results, "here")
     assert found.signed(4096) == pytest.approx(6e4 / 2)
     assert found.one_sign(1024) == pytest.approx(6e4 / 800 * 1e4 / 1024)
 
 
 @pytest.mark.parametrize(
-    ("until", "verdict"),
-    [(4096, "holds"), (2048, "holds if ..."), (64, "does not hold"), (None, "does not hold")],
+    ("until", "read", "verdict"),
+    [
+        (4096, 4096, "holds"),
+        (2048, 2048, "holds if ..."),
+        (64, 64, "does not hold"),
+        (None, None, "does not hold"),
+        (64, 4096, "holds if ..."),  # by encoding
+    ],
 )
-def test_verdict_on_array_size(load, until, verdict):
+def test_verdict_on_array_size(load, until, read, verdict):
     module = load("experiments.claims.array")
     found = [
         {
+            "encoding": encoding,
             "operands": operands,
             "scope": scope,
             "energy_exponent": 1.5,
             "compute_exponent": 2.0,
-            "linear_until": until,
+            "linear_until": read if encoding == "quadrature" else until,
         }
-        for operands in ("signed", "one sign")
+        for encoding, operands in module.CASES
         for scope in module.SCOPES
     ]
-    assert module.judge(found, 4096, 1024, 37.0)[0] == verdict
+    whole, because, by_encoding = module.judge(found, 4096, 1024, 37.0)
+    assert whole == verdict
+    assert ("if numbers travel as quadrature in a lossless mesh." in because) == (until != read)
+    assert by_encoding["quadrature"] == ("holds" if read == 4096 else verdict)
+
+
+def test_light_of_an_encoding_at_fixed_snr_is_that_of_its_law(load):
+    """By laser energy of an N x N array: N**2 for all but quadrature, whose signal and oscillator go as N."""
+    module, light = load("experiments.claims.array"), load("experiments.claims.light")
+    base = pj.machines.optical("display-1024")
+    for encoding in light.ENCODINGS:
+        own, energy = light.need(None, encoding), []
+        for n in (64, 1024):
+            core = module.in_encoding(base, encoding)
+            core = set_fields(core, {"rows": n, "cols": n, "photons": own.signed(n)})
+            energy.append(module.per_cycle(core, 1000)["light"][0])
+        power = math.log(energy[1] / energy[0]) / math.log(16)
+        assert power == pytest.approx(1.0 if encoding == "quadrature" else 2.0), encoding

@@ -72,7 +72,8 @@ def photons(trained, corpus, in_process):
             "noise_seeds=2",
             "targets_percent=[0.2,1]",
             "solver.start=1e3",
-            "controls={terms: [32, 64], tokens: 24, columns: 16, layers: 2, orders: 2}",
+            "controls={terms: [32, 64], tokens: 24, columns: 16, layers: 2, orders: 2, "
+            "encodings: [differential, quadrature]}",
             f"results_dir={results}",
             LADDER,
         ]
@@ -165,6 +166,9 @@ def test_outputs(first):
     assert studies["control random, non-negative, at 30 dB"]["exponent"] == pytest.approx(
         -1, abs=0.2
     )
+    read = studies["control random, signed, quadrature, at 30 dB"]
+    assert read["exponent"] == pytest.approx(-1, abs=0.2)
+    assert {r["shot_noise"] for r in found["thresholds"]} == {"exact"}
     assert studies["sub-arrays, all sites, at +1 %"]["reading"] == "undecided"  # two sizes
     assert "first K rows of down_proj, random signs, at 30 dB" in studies
     for row, line in zip(found["thresholds"], lines(first / "thresholds.csv"), strict=True):
@@ -210,6 +214,38 @@ def test_thresholds_make_sense(first):
         same["perplexity_change_percent"]
         < fixed["rows-16", "multiply"]["perplexity_change_percent"]
     )
+
+
+def test_encodings_on_several_dies(photons, place):
+    """Homodyne's two splits have one noise, so one full-scale light, of which the best detects less; a local
+    oscillator is counted; the interval is that of two dies and two windows."""
+    outcome = photons(
+        place,
+        "run=encodings",
+        "dies=2",
+        "noise_seeds=1",
+        "targets_percent=[1]",
+        "core.array.noise=0.01",
+        "controls={terms: [16], tokens: 8, columns: 4, layers: 1, orders: 1}",
+        "ladder={best: {encoding: {kind: homodyne, split: best}}, equal: {encoding: {kind: homodyne}}, "
+        "read: {encoding: {kind: quadrature, oscillator: 1e4}}}",
+    )
+    assert outcome.status == 0, outcome.err
+    best, equal, read = metrics(place / "photons" / "encodings")["thresholds"]
+    assert [r["family"] for r in (best, equal, read)] == ["encoding"] * 3
+    assert best["photons_full_scale"] == equal["photons_full_scale"]
+    assert 1.05 < equal["photons_per_multiply"] / best["photons_per_multiply"] < 3
+    oscillator = 1e4 / read["terms_per_sample"]
+    assert read["oscillator_per_multiply"] == pytest.approx(oscillator, rel=1e-3)
+    assert read["photons_per_multiply"] > oscillator
+    for r in (best, equal, read):
+        if r["interval_low"] is not None:
+            assert r["interval_low"] <= r["photons_per_multiply"] <= r["interval_high"]
+    assert best["interval_low"] is not None
+    rows = lines(place / "photons" / "encodings" / "points.csv")
+    assert {r["noise_seed"] for r in rows if r["rung"] == "best"} == {"0", "1"}  # the two dies
+    without = {r["loss_nats"] for r in rows if (r["rung"], r["light"]) == ("best", "inf")}
+    assert len(without) == 4  # each die against itself
 
 
 def test_a_loss_that_a_model_cannot_have_is_refused(photons, checkpoint, place):
@@ -343,6 +379,9 @@ def test_rows_for_the_table_of_published_values(first, ours, monkeypatch, tmp_pa
         ("ladder={a: {photons: 3}}", "photons must stay 1.0"),
         ("ladder={a: {adc: {bits: 8}}}", "adc.bits null"),
         ("ladder={a: {row: 3}}", "'row'"),
+        ("ladder={a: {encoding: quadrature}}", "oscillator has to be counted"),
+        ("dies=0", "dies: 0"),
+        ("controls.encodings=[polar]", "controls.encodings[0]: 'polar' is not one of"),
         ("core.name=nobody", "core.name: unknown optical machine 'nobody'"),
         ("ladder={a: {only: nothing}}", "rule 'nothing' matches no product"),
         ("seed=-1", "seed: -1"),
