@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from closed_forms import LEAVES, MEANINGLESS
+from closed_forms import LEAVES, MEANINGLESS, PHASES
 
 import photonjax as pj
 import photonjax.core.array as cells
@@ -52,7 +52,7 @@ SMOOTH = SMOOTH.replace(
         name: 0.05
         for name, field in LEAVES.items()
         if field.metadata["drawn"] and field.metadata.get("low") == 0
-        if not name.startswith("adc.") and get_field(SMOOTH, name) is None
+        if not name.startswith("adc.") and get_field(SMOOTH, name) is None and name not in PHASES
     }
 )
 CONTINUOUS = pj.OpticalCore(
@@ -66,6 +66,12 @@ CONVERTER = CONTINUOUS.replace(
 )
 # Of the inputs' converters; the weights' levels are left out.
 DRIVEN = CONTINUOUS.replace(input={"bits": 16, "enob": 3.0, "inl_lsb": 50.0})
+# Leaks fill the other quadrature.
+COHERENT = CONTINUOUS.replace(
+    encoding="homodyne",
+    input={"extinction_db": 6.0},
+    receiver={"phase_error": 0.3, "phase_noise": 0.3},
+)
 LSB = 2 * 0.5 * 24**0.5 / 2**16 * float(jnp.abs(X).max() * jnp.abs(W).max())
 
 # Of a uniform draw: the outputs jump, cell by cell.
@@ -75,7 +81,7 @@ PAID = {"source.threshold_fraction"}  # decides what light costs, and nothing ab
 CASES = {name: SMOOTH for name in LEAVES if name not in THRESHOLDS | PAID}
 CASES["receiver.saturation_electrons"] = SATURATED
 CASES |= dict.fromkeys(("adc.enob", "adc.inl_lsb", "adc.range", "adc.gain"), CONVERTER)
-CASES |= dict.fromkeys(("input.enob", "input.inl_lsb"), DRIVEN)
+CASES |= dict.fromkeys(("input.enob", "input.inl_lsb"), DRIVEN) | dict.fromkeys(PHASES, COHERENT)
 
 
 def encoded(core, encoding):
@@ -155,8 +161,8 @@ def test_every_field_has_its_case():
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
     "core",
-    [SMOOTH, SATURATED, CONVERTER, DRIVEN, SPLIT, READ],
-    ids=["smooth", "saturated", "converter", "driven", "split", "oscillator"],
+    [SMOOTH, SATURATED, CONVERTER, DRIVEN, SPLIT, READ, COHERENT],
+    ids=["smooth", "saturated", "converter", "driven", "split", "oscillator", "coherent"],
 )
 def test_slopes_are_those_of_differences(core, encoding):
     fields = [name for name, own in CASES.items() if own is core]

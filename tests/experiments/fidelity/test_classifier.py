@@ -19,8 +19,7 @@ def test_gain_and_training_on_shot_noise(ours, monkeypatch):
     images = np.clip(shapes[labels] + rng.normal(0, 60, (1000, 784)), 0, 255).astype(np.uint8)
     monkeypatch.setattr(classifier, "read_packaged", lambda file: Digits(images, labels))
     monkeypatch.setattr(classifier.data, "fetch", lambda name: name)
-    monkeypatch.setattr(classifier, "PHOTONS", 0.02)  # made-up shapes are easier than digits
-    rows = {row["name"]: row for row in classifier.classifier_rows(0, updates=60)}
+    rows = {row["name"]: row for row in classifier.classifier_rows(0, updates=120)}
     snr = [row for name, row in rows.items() if name.endswith("SNR")]
     assert [row["verdict"] for row in snr] == ["reproduced"] * 2
     assert snr[1]["ours"] - snr[0]["ours"] == pytest.approx(20 * np.log10(8), abs=0.3)
@@ -30,4 +29,4 @@ def test_gain_and_training_on_shot_noise(ours, monkeypatch):
     assert gains[-1]["ours"] == pytest.approx(digital, abs=1.0) and digital > 90
     lit = [row for name, row in rows.items() if name.startswith("classifier")]
     assert {row["verdict"] for row in lit} == {"stand-in"}
-    assert lit[1]["ours"] > lit[0]["ours"] + 3, lit  # what was trained on noise bears more of it
+    assert lit[1]["ours"] > lit[0]["ours"] + 20, lit  # what was trained on noise bears more of it
