@@ -103,20 +103,31 @@ def product(core, x=X, w=W, key=KEY):
     return pj.optical_dot_general(x, w, MATRIX, core=core, key=key)
 
 
-# One program each of a core, x and w: what is differentiated decides who reads which part.
-outputs = jax.jit(product)
-forward = jax.jit(lambda at, tangents: jax.jvp(product, at, tangents)[1])
-reverse = jax.jit(
-    lambda *at: jax.grad(lambda *at: (DIRECTION * product(*at)).sum(), (0, 1, 2))(*at)
-)
+@jax.jit
+def program(at, tangents):
+    """Outputs of a core, x and w, their move along ``tangents``, and gradients of ``DIRECTION · outputs``.
+
+    One program of all three, run for points of differences too: compiling is what takes time here.
+    """
+    y, moved = jax.jvp(product, at, tangents)
+    return y, moved, jax.vjp(product, *at)[1](DIRECTION)
 
 
 def arrays(core):
     return jax.tree.map(jnp.float32, core)
 
 
+def run(core, x=X, w=W, tangents=None):
+    at = (arrays(core), x, w)
+    return program(at, jax.tree.map(jnp.zeros_like, at) if tangents is None else tangents)
+
+
+def outputs(core, x=X, w=W):
+    return run(core, x, w)[0]
+
+
 def reverse_of(core):
-    return reverse(arrays(core), X, W)[0]
+    return run(core)[2][0]
 
 
 def assert_slopes(slopes, of, value, step, *, rounding=0.0, share=0.9):
@@ -145,12 +156,12 @@ def compare(core, field, share=0.9, step=0.02):
     core = arrays(core)
     value, nothing = float(get_field(core, field)), jax.tree.map(jnp.zeros_like, (core, X, W))
     tangents = (nothing[0].replace(**{field: jnp.float32(1)}), *nothing[1:])
-    slopes = forward((core, X, W), tangents)
+    _, slopes, gradients = run(core, tangents=tangents)
     step = abs(value) * step * (0.1 if field.endswith("_db_hz") else 1)
     at = lambda v: outputs(core.replace(**{field: jnp.float32(v)}))
     rounding = 0.0 if core.adc.bits is None else LSB
     assert_slopes(slopes, at, value, step, rounding=rounding, share=share)
-    assert_backward_is_forward(get_field(reverse_of(core), field), slopes)
+    assert_backward_is_forward(get_field(gradients[0], field), slopes)
 
 
 def test_every_field_has_its_case():
@@ -201,14 +212,14 @@ def test_costs_have_no_slope():
 def test_slopes_by_operands(encoding):
     """With every smooth source on; the scale of the weights is held by their largest entries."""
     core = arrays(encoded(SMOOTH, encoding))
-    nothing, gradients = jax.tree.map(jnp.zeros_like, (core, X, W)), reverse(core, X, W)
+    nothing = jax.tree.map(jnp.zeros_like, (core, X, W))
     for i, (operand, full) in enumerate(
         ((X, core.input.range), (W, jnp.abs(W).max(0, keepdims=True))), 1
     ):
         # away from the kink at zero, from clipping, and from the entry that is full scale
         away = (jnp.abs(operand) > 0.1) & (jnp.abs(operand) < 0.9 * full)
         tangent = jnp.where(away, jax.random.uniform(jax.random.key(4 + i), operand.shape), 0.0)
-        slopes = forward((core, X, W), (*nothing[:i], tangent, *nothing[i + 1 :]))
+        _, slopes, gradients = run(core, tangents=(*nothing[:i], tangent, *nothing[i + 1 :]))
         move = lambda s, i=i, t=tangent: outputs(
             core, *((X + s * t, W) if i == 1 else (X, W + s * t))
         )
