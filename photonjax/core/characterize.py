@@ -128,11 +128,14 @@ def characterize(
     hadamard = 1 - 2 * (lax.population_count(row & column) & 1).astype(jnp.float32)
     signs = hadamard * jax.random.rademacher(probe_key, (terms,), jnp.float32)
 
+    @jax.jit  # one program for every round
+    def send(x: jax.Array, held: jax.Array, keys: jax.Array) -> jax.Array:
+        one = lambda k: optical_dot_general(x, held, _COLUMNS_LAST, core=core, key=k, site=site)  # noqa: E731
+        return lax.map(one, keys)
+
     def read(x: jax.Array, held: jax.Array, stream: int) -> jax.Array:
         """``[readings, T, N]``."""
-        keys = jax.random.split(jax.random.fold_in(noise_key, stream), readings)
-        send = lambda k: optical_dot_general(x, held, _COLUMNS_LAST, core=core, key=k, site=site)  # noqa: E731
-        return lax.map(send, keys)
+        return send(x, held, jax.random.split(jax.random.fold_in(noise_key, stream), readings))
 
     def identify(held: jax.Array, stream: int) -> tuple[jax.Array, jax.Array]:
         """The matrix and the offsets that the die has while it holds ``held``."""
