@@ -37,7 +37,7 @@ Finite extinction ratio (``input.extinction="balanced"``): a modulator's transmi
 * ``offset``: ``a' + h = (c + a)/2`` with ``c = 1 + 2h``: ``4 N / m = c**2 K + c (sum a + sum b) + p``.
 * ``homodyne``: a leak field of power ``h`` in quadrature adds light, not signal: ``a**2 + h``, ``b**2 + h``,
   which A and B stand for.
-* ``quadrature``: a leak in the other quadrature is not seen.
+* ``quadrature``: a leak in the other quadrature is not seen, but by a phase (:mod:`photonjax.core.receiver`).
 """
 
 from __future__ import annotations
