@@ -40,7 +40,7 @@ def gaussian_spot(rows: float, cols: float, reach: int = 2) -> np.ndarray:
     Raises:
       ValueError: a width that is negative or not finite, or a reach that is no integer of 0 ... 16.
 
-    >>> gaussian_spot(0.3, 0.0, reach=1).round(3)[:, 1].tolist()
+    >>> [round(float(tap), 3) for tap in gaussian_spot(0.3, 0.0, reach=1)[:, 1]]
     [0.048, 0.904, 0.048]
     """
     for name, width in (("rows", rows), ("cols", cols)):
