@@ -1,5 +1,7 @@
 """What must hold of the product whatever the numbers: symmetries and invariances."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -27,12 +29,9 @@ pytestmark = pytest.mark.slow  # physics, not interfaces: run on one Python
 equal, near = np.testing.assert_array_equal, np.testing.assert_allclose
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("bits", [None, 8, 12])
-@settings(max_examples=5, deadline=None)
-@given(st.integers(-40, 40), st.integers(-40, 40))
-def test_homogeneous_under_powers_of_two(encoding, bits, i, j):
-    """Bit for bit, with every error of the die, light noise and ADC: all of it is relative."""
+@functools.cache
+def noisy(encoding, bits):
+    """A core with every error of a die, light noise and ADC, and what it makes of X and W."""
     core = change(
         INT8, input={"bits": bits}, array={"bits": bits}, adc={"bits": 8}, encoding=encoding
     ).replace(**DIE)
@@ -43,8 +42,17 @@ def test_homogeneous_under_powers_of_two(encoding, bits, i, j):
         input={"noise": 0.01},
         receiver={"offset_error": 0.1},
     )
-    x, w = X * 2.0**i, W * 2.0**j
-    equal(product(x, w, core, KEY), product(X, W, core, KEY) * np.float32(2.0 ** (i + j)))
+    return core, product(X, W, core, KEY)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("bits", [None, 8, 12])
+@settings(max_examples=5, deadline=None)
+@given(st.integers(-40, 40), st.integers(-40, 40))
+def test_homogeneous_under_powers_of_two(encoding, bits, i, j):
+    """Bit for bit: all errors are relative."""
+    core, y = noisy(encoding, bits)
+    equal(product(X * 2.0**i, W * 2.0**j, core, KEY), y * np.float32(2.0 ** (i + j)))
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
