@@ -76,11 +76,9 @@ class OpticalDot(nnx.Module):
         check_core("OpticalDot", core)
         seed = core.chip_seed  # an array cannot be part of a module's static structure
         bare = core.replace(costs=None, chip_seed=seed if isinstance(seed, int) else 0)
-        wide = [jnp.broadcast_to(jnp.asarray(v, jnp.float32), stack) for v in jax.tree.leaves(bare)]
         self.structure = jax.tree.map(lambda _: ..., bare)
-        self.hardware = nnx.Dict(
-            {n: HardwareParam(v) for n, v in zip(leaf_names(bare), wide, strict=True)}
-        )
+        leaves = zip(leaf_names(bare), jax.tree.leaves(bare), strict=True)
+        self.hardware = nnx.Dict({n: HardwareParam(_of_layers(n, v, stack)) for n, v in leaves})
         number = site_number(site) if isinstance(site, str) else site
         self.site = SiteIndex(jnp.broadcast_to(jnp.asarray(number, jnp.uint32), stack))
         self.adc_range: nnx.Data[HardwareParam | None] = nnx.data(None)
@@ -221,3 +219,10 @@ def _known(range_: HardwareParam | None) -> jax.Array | None:
 def _assemble(parts: nnx.Dict, structure: Any) -> ProgrammedWeight:
     leaves = [parts[f"part{i}"][...] for i in range(len(parts))]
     return jax.tree.unflatten(structure, leaves)
+
+
+def _of_layers(name: str, value: Any, stack: tuple[int, ...]) -> jax.Array:
+    """A field of a core for every layer of a stack: a number, or (taps) a matrix."""
+    value = jnp.asarray(value, jnp.float32)
+    own = value.shape[-2:] if name == "array.point_spread" else ()
+    return jnp.broadcast_to(value, (*stack, *own))

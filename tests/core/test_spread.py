@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy import integrate, ndimage, stats
 
 import photonjax as pj
@@ -142,3 +143,19 @@ def test_wrong_taps_are_named():
     ):
         with pytest.raises(kind, match=r"^OpticalCore\.array\.point_spread .*matrix of taps"):
             pj.OpticalCore(array={"point_spread": wrong})
+
+
+def test_taps_in_a_layer_of_a_model():
+    """As a variable of its own, which can be set; a stack of layers has it once for each."""
+    core = ANALOG.replace(photons=None, array={"point_spread": TAPS})
+    x, b = (v.astype("f4") for v in operands())
+    layer = pj.nnx.OpticalLinear(8, 5, use_bias=False, core=core, rngs=nnx.Rngs(0))
+    layer.kernel[...] = b
+    run = nnx.jit(lambda layer, x: layer(x))
+    np.testing.assert_allclose(run(layer, x), pj.optical_matmul(x, b, core=core), atol=1e-6)
+    pj.nnx.set_hardware(layer, **{"array.point_spread": TAPS.T})
+    other = core.replace(array={"point_spread": TAPS.T})
+    np.testing.assert_allclose(run(layer, x), pj.optical_matmul(x, b, core=other), atol=1e-6)
+    stacked = pj.nnx.OpticalDot(core, rngs=nnx.Rngs(0), site=np.arange(2), stack=(2,))
+    assert stacked.hardware["array.point_spread"][...].shape == (2, 3, 3)
+    assert stacked.hardware["adc.range"][...].shape == (2,)
