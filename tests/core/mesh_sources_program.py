@@ -7,6 +7,7 @@ import json
 
 import jax
 import mesh_program
+from jax.sharding import PartitionSpec as P
 
 import photonjax as pj
 from photonjax.core.spread import gaussian_spot
@@ -69,14 +70,12 @@ CORES = {
         sampler="threefry",
     ),
 }
-LAYOUTS = {name: mesh_program.LAYOUTS[name] for name in ("data and columns", "data and rows")}
+LAYOUT = {"data, columns and rows": (P("i", "k"), P("k", "j"))}
 
 
 if __name__ == "__main__":
     assert jax.device_count() == 8
-    mesh = jax.make_mesh((4, 2), ("i", "j"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    mesh = jax.make_mesh((2, 2, 2), ("i", "j", "k"), axis_types=(jax.sharding.AxisType.Auto,) * 3)
     print(
-        json.dumps(
-            {name: mesh_program.compare(core, mesh, LAYOUTS) for name, core in CORES.items()}
-        )
+        json.dumps({name: mesh_program.compare(core, mesh, LAYOUT) for name, core in CORES.items()})
     )
