@@ -15,6 +15,7 @@ GROUPS = (
     "architectures",
     "digits",
     "classifier",
+    "measured",
     "photons",
 )
 MOST = 2**16  # terms of a sampled sum

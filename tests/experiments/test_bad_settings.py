@@ -45,7 +45,7 @@ VALUES = (
 )
 # Where a value above is meant to pass: settings by their last names, the values that they take.
 MEANT = {
-    "seed warm_up distorted": {"zero"},
+    "seed warm_up distorted evaluate.calibration.windows": {"zero"},
     "learning_rate momentum decay crest": {"zero", "fraction"},
     "snr_db photons_exponent": {"negative", "zero", "fraction"},
     "slack wanted strict_percent loose_percent factor corner_hz corner_enob tolerance same_within "

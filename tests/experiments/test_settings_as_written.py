@@ -168,7 +168,7 @@ LADDERS = sorted(file.stem for file in (ROOT / "configs" / "ladder").glob("*.yam
 
 @pytest.mark.parametrize("name", LADDERS)
 def test_every_ladder_that_comes_along_is_accepted(name):
-    experiment = "photons" if name == "shot-noise" else "evaluate"
+    experiment = "photons" if name in ("encodings", "shot-noise") else "evaluate"
     load_config(experiment, schema_of(experiment), [f"ladder={name}"])
 
 
