@@ -163,6 +163,7 @@ def test_the_likelihood_is_that_of_the_model():
         assert heavy == pytest.approx(np.log(integrate.quad(joint, -3, 3)[0]), abs=5e-4)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences():
     rng = np.random.default_rng(5)
     data = lik.Readings(rng.normal(size=(6, 3)), rng.normal(size=(6, 3)), 1).arrays(None)
@@ -181,6 +182,7 @@ def test_gradients_are_those_of_finite_differences():
                 assert (up - down) / 2e-5 == pytest.approx(float(np.sum(slope[name])), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_heavy_tails_are_found():
     rng = np.random.default_rng(6)
     expected, observed = simulated(rng, 1.0, 0.05, 0.1, tail=0.2)

@@ -4,6 +4,7 @@ import itertools
 
 import jax
 import numpy as np
+import pytest
 from jax import lax
 
 import photonjax as pj
@@ -34,6 +35,7 @@ def test_positions_meet_the_inputs_that_the_definition_says():
         assert not found
 
 
+@pytest.mark.slow
 def test_no_zero_between_inputs_is_multiplied():
     """As many multiplies as the workload counts, and light for each; every phase has cells of its own."""
     x, w = np.ones((1, 2, 4), np.float32), np.ones((3, 2, 3), np.float32)

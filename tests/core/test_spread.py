@@ -145,6 +145,7 @@ def test_wrong_taps_are_named():
             pj.OpticalCore(array={"point_spread": wrong})
 
 
+@pytest.mark.slow
 def test_taps_in_a_layer_of_a_model():
     """As a variable of its own, which can be set; a stack of layers has it once for each."""
     core = ANALOG.replace(photons=None, array={"point_spread": TAPS})

@@ -107,6 +107,7 @@ def test_photons_decide_neither_ranges_nor_programmed_weights(model, tokens):
     chex.assert_trees_all_equal(*states)
 
 
+@pytest.mark.slow
 def test_rungs_that_differ_in_photons_share_one_program(model, tokens):
     programs._compile.cache_clear()
     rungs = {f"{p:g}": dataclasses.replace(NOISY, photons=p) for p in (10.0, 100.0, 1000.0)}

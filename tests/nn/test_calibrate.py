@@ -56,6 +56,7 @@ def test_the_range_is_the_largest_sum_with_head_room():
     chex.assert_trees_all_equal(nnx.state(again), nnx.state(model))
 
 
+@pytest.mark.slow
 def test_passes_of_bit_slices_have_a_range_each():
     """The largest sum of each pass's digits, through every front end; one range may stand for all."""
     model = linear(SLICED)
@@ -89,6 +90,7 @@ def test_a_static_input_range():
     assert model.layers[0].dot_general.input_range[...] == ranges["layers/0/kernel"]["input"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantile", [0.5, 0.9, 0.999])
 def test_a_quantile(quantile):
     model = linear()
@@ -115,6 +117,7 @@ def test_calibration_changes_ranges_and_nothing_else():
     assert optical.up.dot_general.adc_range is not None
 
 
+@pytest.mark.slow
 def test_nor_do_converting_measuring_and_programming_change_a_model():
     model = Net(nnx.Rngs(0))
     with unchanged(model):
@@ -207,6 +210,7 @@ class Stack(nnx.Module):
         return run(self.layers, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("core", [CORE, SLICED], ids=["whole", "sliced"])
 def test_stacked_layers_have_the_ranges_of_a_list_of_layers(core):
     """The middle one is zero: it keeps the core's own range."""

@@ -63,6 +63,7 @@ def in_unchecked_shards(w, x):
 SMALL = pj.OpticalCore(rows=4, cols=8, photons=100.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "f",
     [in_while, in_while_truly, in_cond, in_jit_and_remat, in_custom, in_shards, in_unchecked_shards],

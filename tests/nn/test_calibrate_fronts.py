@@ -206,6 +206,7 @@ def test_keywords_and_numbers_are_the_functions_own():
     assert [s.path for s in g.report(w, X, axis=0).optical] == ["w"]
 
 
+@pytest.mark.slow
 def test_what_a_function_is_refused(params):
     g = pj.optical(listed, RULES)
     with pytest.raises(ValueError, match=r"argument 1 has no rows \(shape \(0, 6, 16\)\)"):

@@ -156,6 +156,7 @@ def test_dies():
     assert (draws[0] != draws[1]).any()  # noise is drawn again at each turn
 
 
+@pytest.mark.slow
 def test_no_cache_is_poisoned():
     """An inner jit, warm or cold, stays digital for others and becomes optical here."""
     inner = jax.jit(lambda x, w: x @ w)

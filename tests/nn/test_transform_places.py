@@ -55,6 +55,7 @@ def run(form, key):
     return jax.jit(pj.optical(form, [pj.Rule("w", CORE)]))(key, {"w": W}, X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [remat, unrolled, carried, nested, branched])
 def test_same_cells_and_same_noise(form):
     reference = run(scanned, KEY)
@@ -62,6 +63,7 @@ def test_same_cells_and_same_noise(form):
     assert np.abs(reference - scanned({"w": W}, X)).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_same_cells():
     """A loop that takes its layers by number draws noise by its turns."""
     np.testing.assert_allclose(run(counted, None), run(scanned, None), rtol=2e-5, atol=2e-6)

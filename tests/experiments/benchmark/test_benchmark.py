@@ -42,6 +42,7 @@ def test_runs(benchmark, tmp_path: pathlib.Path, capsys):
     assert metrics["peak_memory_bytes"] > 2**20 and len(metrics["modes"]) == len(rows)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(benchmark, resumes, monkeypatch, tmp_path):
     monkeypatch.setattr(benchmark, "interleave", lambda runs, repeats: dict.fromkeys(runs, 1.0))
     monkeypatch.setattr(benchmark, "peak_memory_bytes", lambda: 10**9)
