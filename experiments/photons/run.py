@@ -68,7 +68,10 @@ def study(config: Photons, cores: Mapping[str, pj.OpticalCore], run: RunDirector
                 light_up(config, model, on, fields, text.windows) for on in on_dies(core, config)
             ]
         rounded = core.input.bits is not None or core.array.bits is not None
-        curve = LightCurve(lit, text.windows, rounded=rounded, known=points.of(name), **settings)
+        lasting = rounded or core.encoding.oscillator_electrons(core) is not None  # at any light
+        curve = LightCurve(
+            lit, text.windows, corrected=not lasting, known=points.of(name), **settings
+        )
         noise_free[name] = curve.perplexity()
         climb(config, name, core, curve, text.windows, found)
     with Progress("controls: products cut to their first K rows"):

@@ -7,7 +7,8 @@ so with ``q = sqrt(r / light)`` the corrected rise ``(rise(light) - q rise(r)) /
 mean to second order in the noise, and far less spread.
 
 Not so where operands are rounded: the faintest noise tips some roundings over, whose effect does not shrink
-with it. There the rise is taken as it is, and the standard errors say what that costs.
+with it. Nor where noise is left at any light, as that of a finite local oscillator: ``q`` would multiply it.
+There the rise is taken as it is (``corrected=False``), and the standard errors say what that costs.
 
 On several dies the rise is the mean of each die's own, against that die without noise: static errors cost
 what they cost whatever the light. Draws of noise are then taken die by die, and a die is what the standard
@@ -62,7 +63,7 @@ class LightCurve:
       windows: tokens ``[n, length]``.
       noise_seeds: how many draws of noise each window is evaluated with, on each die.
       seed: that they follow from.
-      rounded: operands are rounded, so that the rise is taken as it is (see the module).
+      corrected: all noise shrinks with light, so that the odd part can be taken out (see the module).
       known: losses ``[dies x noise seeds, windows]``, die by die, of each light that was evaluated before
         (``[dies, windows]`` of infinite light, without noise); new ones are added. A mapping of the
         caller's own can keep them on disk.
@@ -84,12 +85,12 @@ class LightCurve:
         *,
         noise_seeds: int = 1,
         seed: int = 0,
-        rounded: bool = False,
+        corrected: bool = True,
         known: MutableMapping[float, np.ndarray] | None = None,
     ):
         self.models = list(model) if isinstance(model, Sequence) else [model]
         self.windows = jnp.asarray(windows, jnp.int32)
-        self.noise_seeds, self.seed, self.rounded = noise_seeds, seed, rounded
+        self.noise_seeds, self.seed, self.corrected = noise_seeds, seed, corrected
         self.known = {} if known is None else known
         self.lights: list[float] = []
 
@@ -138,7 +139,7 @@ class LightCurve:
             return float(change[pick].mean()) / self._predictions
 
         rise = raw(light)
-        if not self.rounded:
+        if self.corrected:
             reference = 10.0 ** (4 * math.ceil(math.log10(30 * light) / 4))
             q = math.sqrt(reference / light)
             rise = (rise - q * raw(reference)) / (1 - 1 / q)

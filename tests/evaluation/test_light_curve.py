@@ -19,7 +19,7 @@ def test_the_correction_removes_what_changes_sign():
             sigma = light**-0.5
             known[light] = 30.0 + 10 * (linear * sigma + 40 * sigma**2)
         windows = np.zeros((2, 11), int)
-        curve = LightCurve(None, windows, noise_seeds=3, rounded=rounded, known=known)
+        curve = LightCurve(None, windows, noise_seeds=3, corrected=not rounded, known=known)
         expected = 0.04 + (linear.mean() * 1e3**-0.5 if rounded else 0.0)
         assert curve.rise(1e3) == pytest.approx(expected, rel=1e-9)
         one = curve.rise(1e3, draws=[1], windows=[0])
@@ -37,7 +37,7 @@ def test_dies_count_as_dies_and_each_against_itself_without_noise():
             [s + 10 * n / light for s, d in zip(static, draws, strict=True) for n in d]
         )
     curve = LightCurve(
-        [None, None], np.zeros((2, 11), int), noise_seeds=2, rounded=True, known=known
+        [None, None], np.zeros((2, 11), int), noise_seeds=2, corrected=False, known=known
     )
     assert curve.rise(1000.0) == pytest.approx(1.575e-3)
     for light in (250.0, 500.0, 1000.0, 2000.0):
@@ -51,6 +51,6 @@ def test_dies_count_as_dies_and_each_against_itself_without_noise():
         12.7062 * math.log(2) / 2, rel=1e-4
     )  # Student's t of one degree of freedom
     one = {math.inf: static[:1, :1], 1000.0: known[1000.0][:1, :1]}
-    alone = LightCurve(None, np.zeros((1, 11), int), rounded=True, known=one)
+    alone = LightCurve(None, np.zeros((1, 11), int), corrected=False, known=one)
     alone.rise(1000.0)
     assert alone.interval(1e-3) == (None, None)  # one draw on one window says nothing of its spread
