@@ -1,0 +1,1 @@
+"""How the light that a model needs moves with its width."""
