@@ -13,7 +13,7 @@ __all__ = ["ACTIVATIONS", "DecoderConfig", "LongRopeScaling", "RopeScaling", "Ya
 
 Scaling = RopeScaling | YarnScaling | LongRopeScaling
 
-ACTIVATIONS = ("silu", "gelu_tanh", "gelu")
+ACTIVATIONS = ("silu", "gelu_tanh", "gelu", "relu")
 MOST = {
     "num_layers": 10_000,
     "num_experts": 4096,
@@ -39,7 +39,7 @@ class DecoderConfig:
       norm_eps: added to the mean square in RMSNorm.
       tie_embeddings: the head is the embedding table.
       max_length: longest sequence the model was made for (tokens); longer ones are refused.
-      activation: of the MLP, ``"silu"``, ``"gelu_tanh"`` (Gemma) or ``"gelu"`` (GPT-NeoX).
+      activation: of the MLP, ``"silu"``, ``"gelu_tanh"`` (Gemma), ``"gelu"`` (GPT-NeoX) or ``"relu"`` (OPT).
       gated_mlp: down(activation(gate(x)) · up(x)); else down(activation(up(x))) (GPT-NeoX, Falcon).
       qkv_bias: the q, k and v projections add a bias (Qwen2).
       o_bias, mlp_bias: so do attention's output and the MLP's projections (GPT-NeoX).
