@@ -66,9 +66,9 @@ def load_text(config: Width, run: RunDirectory) -> Text:
     needed = config.windows + config.tuning_windows + 1
     if training.size <= of.length or held_out.size < needed * of.length:
         raise UserError(
-            f"text.corpora: too short: {training.size:,} tokens to train on and {held_out.size:,} held out, but "
-            f"{needed} windows of {of.length} are asked for; give more text, or lower windows, tuning_windows "
-            "or text.length"
+            f"text.corpora: too short: {training.size:,} tokens to train on and {held_out.size:,} "
+            f"held out, but {needed} windows of {of.length} are asked for; give more text, or lower windows, "
+            "tuning_windows or text.length"
         )
     cut = data.windows(held_out, of.length)
     spread = cut[np.linspace(0, len(cut) - 1, needed).round().astype(int)]

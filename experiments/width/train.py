@@ -1,4 +1,4 @@
-"""Decoders trained from scratch: AdamW in one compiled loop, kept step by step, and the choice of its rate."""
+"""Decoders trained from scratch: AdamW in one compiled loop, kept as it goes, and the choice of its rate."""
 
 from __future__ import annotations
 

@@ -227,14 +227,17 @@ def _listen(graph: Any, state: nnx.State, tokens: jax.Array) -> nnx.State:
 
 
 def capture(
-    model: nnx.Module, tokens: np.ndarray, layers: int
+    model: nnx.Module, tokens: np.ndarray, layers: int, sites: Sequence[str] = SITES
 ) -> list[tuple[str, int, np.ndarray, np.ndarray]]:
-    """Inputs ``[T, K]`` and weights ``[K, N]`` of the :data:`SITES` in evenly spaced layers."""
+    """Inputs ``[T, K]`` and weights ``[K, N]`` of the sites with these last names in evenly spaced layers.
+
+    ``sites``: of modules that multiply their ``kernel``; those that the model does not have are left out.
+    """
     model = nnx.clone(model)
     linears = [
         (path, module)
         for path, module in nnx.iter_modules(model)
-        if isinstance(module, nnx.Linear) and path[-1] in SITES
+        if path and path[-1] in sites and hasattr(module, "kernel")
     ]
     for _, module in linears:
         *stack, terms, _ = module.kernel[...].shape
@@ -252,6 +255,6 @@ def capture(
             found.setdefault(str(path[-1]), {})[layer] = pair
     return [
         (site, int(layer), *of_layer[int(layer)])
-        for site, of_layer in sorted(found.items(), key=lambda item: SITES.index(item[0]))
+        for site, of_layer in sorted(found.items(), key=lambda item: sites.index(item[0]))
         for layer in np.unique(np.linspace(0, len(of_layer) - 1, layers).round())
     ]
