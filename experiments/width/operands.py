@@ -1,21 +1,21 @@
-"""The operands of a model's products in other clothes: the same products, sent through light as other numbers.
+"""A model's products sent through light as other numbers: plain, smoothed, rotated.
 
 Every product ``x w`` is ``(x T) (inv(T) w)`` for any invertible ``T``, worked out digitally before light is
 modulated. What shot noise costs depends on ``T``:
 
 * ``plain``: the identity.
-* ``smoothed``: diagonal, ``t_k = max|w_k|**(1 - alpha) / max|x_k|**alpha``: large channels of the inputs are
-  shared with the weights (SmoothQuant, Xiao et al., arXiv 2211.10438, equation 4). ``|x_k||w_k|`` stays as it is,
-  and with it the light of ``differential``, but for which outputs get it; ``homodyne``'s ``sum x**2 sum w**2``
-  does not.
+* ``smoothed``: diagonal, ``t_k = max|w_k|**(1 - alpha) / max|x_k|**alpha``: weights take a part of the spread
+  of the inputs' channels (SmoothQuant, Xiao et al., arXiv 2211.10438, equation 4). ``|x_k||w_k|`` stays as it
+  is, and with it the light of ``differential``, but for which outputs get it; ``homodyne``'s
+  ``sum x**2 sum w**2`` does not.
 * ``hadamard``: orthogonal, rows of random sign (QuaRot, Ashkboos et al., arXiv 2404.00456): every channel
   becomes a mixture of all. ``homodyne``'s sums of squares stay as they are; ``sum |x||w|`` grows where few
-  channels had held most of it. Of a size ``2**a q``, q odd: Sylvester's matrix of ``2**a``, times (Kronecker) the
-  orthonormal cosine transform of q.
+  channels had held most of it. Of a size ``2**a q``, q odd: Sylvester's matrix of ``2**a``, times (Kronecker)
+  the orthonormal cosine transform of q.
 
-The alignment of a product, ``sum p**2 / sum S**2`` over tokens and outputs with ``S = sum_k |x_k w_k|``, says how
-much of the light of ``differential`` is signal: photons per multiply are ``SNR / (K * alignment)``
-(:mod:`photonjax.evaluation.fan_in`). It is ``1/K`` times a constant where terms are uncorrelated.
+The alignment of a product, ``sum p**2 / sum S**2`` over tokens and outputs with ``S = sum_k |x_k w_k|``, says
+how much of the light of ``differential`` is signal: photons per multiply are about ``SNR / (K * alignment)``
+(:mod:`photonjax.evaluation.fan_in`). It is a constant over K where terms are uncorrelated.
 """
 
 from __future__ import annotations

@@ -1,0 +1,241 @@
+"""The light that a trained decoder needs: shared among its sites as serves it best, then sought.
+
+At little noise the log-perplexity rises by ``sum_s c_s / m_s``, with ``m_s`` the full-scale photons of site s,
+and the light is ``sum_s l_s m_s``. The least light for a rise has (Lagrange)
+
+    m_s ~ sqrt(c_s / l_s),    light (sum_s sqrt(c_s l_s))**2 / rise,
+
+against ``sum c_s sum l_s / rise`` for the same m everywhere. From any shares, ``m_s`` times
+``sqrt((c_s / m_s) / (l_s m_s))`` is there in one step: the square root of what a site's noise costs over what
+its light costs. The light is measured. The cost is a gradient: with ``a = m**-0.5``, one draw of noise eps and
+the loss's slope g and curvature H,
+
+    dloss / dlog m_s = -(a g eps + a**2 eps H eps)_s / 2,
+
+whose first part vanishes on average and is far larger. At much more light r the same draw has
+``-(q**-1 a g eps + q**-2 a**2 eps H eps)_s / 2``, ``q = sqrt(r/m)``. So ``-(G(m) - q G(r)) / (1 - 1/q)`` is
+``a**2 (eps H eps)_s / 2``, of mean ``c_s / m_s``, without the first part (as
+:mod:`photonjax.evaluation.light_curve` does with the loss itself).
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+import photonjax as pj
+import photonjax.nn.nnx as optics
+from experiments.width.config import Width
+from photonjax.core import Measurement, random
+from photonjax.evaluation import measure
+from photonjax.evaluation.light_curve import LightCurve, scale_light, window_loss
+from photonjax.evaluation.thresholds import solve_threshold
+
+LEAST = 1e-3  # of the mean need, for sites whose own is lost in the noise of its estimate
+Q = 100.0  # root of the ratio of light at which the first order of the noise is taken out
+
+
+def on_light(model: nnx.Module, core: pj.OpticalCore) -> nnx.Module:
+    """Every product of a dressed decoder on light, of one photon a multiply."""
+    return pj.convert(model, [pj.Rule("*/layer", core)])[0]
+
+
+def needs(
+    config: Width, lit: nnx.Module, core: pj.OpticalCore, windows: np.ndarray
+) -> list[dict[str, Any]]:
+    """Light and photons per multiply for each of ``targets_percent``, a row each.
+
+    Args:
+      lit: on light (:func:`on_light`); its photons are changed.
+      windows: tokens ``[n, length]``.
+    """
+    seen = measured(config, lit, 1.0, windows)
+    start = 10 ** (config.solver.snr_db / 10) * _mean_noise(seen)
+    cost, light = site_costs(config, lit, start, windows), site_light(seen, core)
+    factors = shares(
+        cost, {path: start * each for path, each in light.items()}, config.solver.shares
+    )
+    saving = _saving(cost, light)
+    set_shares(lit, factors)
+    curve = LightCurve(lit, windows, noise_seeds=config.noise_seeds, seed=config.seed)
+    rows = []
+    for percent in config.targets_percent:
+        target = math.log1p(percent / 100)
+        most, tolerance = config.solver.most, config.solver.tolerance
+        known = {x: curve.rise(x) for x in curve.lights}
+        found = solve_threshold(
+            curve.rise, target, start, tolerance=tolerance, most=most, seen=known
+        )
+        row: dict[str, Any] = {"target_percent": percent, "light": found}
+        rows.append(
+            row | (_at(config, lit, core, windows, curve, found, target) if found else _NOTHING)
+        )
+        rows[-1]["equal_over_shared"] = saving
+    return rows
+
+
+_NOTHING: dict[str, Any] = dict.fromkeys(
+    ("photons_per_multiply", "oscillator_per_multiply", "signal_per_multiply", "interval_low")
+) | dict.fromkeys(("interval_high", "snr_db", "snr", "sites"))
+
+
+def _at(
+    config: Width,
+    lit: nnx.Module,
+    core: pj.OpticalCore,
+    windows: np.ndarray,
+    curve: LightCurve,
+    light: float,
+    target: float,
+) -> dict[str, Any]:
+    """What is detected at a threshold, and at what SNR."""
+    seen = measured(config, lit, light, windows)
+    electrons, multiplies, samples = (
+        sum(float(getattr(m, name)) for m in seen.values())
+        for name in ("electrons", "multiplies", "samples")
+    )
+    oscillator = oscillator_of(core) * samples / multiplies
+    signal = electrons / multiplies - oscillator
+    low, high = (None if x is None else oscillator + signal * x for x in curve.interval(target))
+    snr = 1 / _mean_noise(seen)
+    sites = [
+        {
+            "site": kind_of(path),
+            "terms": float(m.multiplies / m.outputs),
+            "photons_per_multiply": float(m.photons_per_multiply),
+            "snr_db": float(m.snr_db),
+        }
+        for path, m in seen.items()
+    ]
+    return {
+        "photons_per_multiply": oscillator + signal,
+        "oscillator_per_multiply": oscillator,
+        "signal_per_multiply": signal,
+        "interval_low": low,
+        "interval_high": high,
+        "snr_db": 10 * math.log10(snr),
+        "snr": snr,
+        "sites": sites,
+    }
+
+
+def measured(
+    config: Width, lit: nnx.Module, light: float, windows: np.ndarray
+) -> dict[str, Measurement]:
+    """Every site's :class:`Measurement` on the first window."""
+    lit = nnx.clone(lit)
+    scale_light(lit, light)
+    return measure(lit, windows[:1], jax.random.key(config.seed))
+
+
+def _mean_noise(seen: Mapping[str, Measurement]) -> float:
+    """Noise over signal: geometric mean over sites."""
+    return float(np.exp(np.mean([math.log(float(m.error / m.signal)) for m in seen.values()])))
+
+
+def site_light(seen: Mapping[str, Measurement], core: pj.OpticalCore) -> dict[str, float]:
+    """Electrons of every site but those of an oscillator, which no share changes."""
+    own = oscillator_of(core)
+    return {path: max(float(m.electrons) - own * float(m.samples), 0.0) for path, m in seen.items()}
+
+
+def oscillator_of(core: pj.OpticalCore) -> float:
+    """Photons of the local oscillator in each detector sample; 0 without one."""
+    return float(core.encoding.oscillator_electrons(core) or 0.0)
+
+
+def site_costs(
+    config: Width, lit: nnx.Module, light: float, windows: np.ndarray
+) -> dict[str, float]:
+    """What the noise of every site adds to the loss at this light: ``c_s / m_s``, in nats over all windows."""
+    graph, state = nnx.split(lit)
+    found: collections.Counter[str] = collections.Counter()
+    paths = {path: dot.layer_paths(path) for path, dot in optics.optical_dots(lit)}
+    for w, window in enumerate(jnp.asarray(windows, jnp.int32)):
+        key = jax.random.fold_in(random.new_key(config.seed), w)
+        bright = _slopes(graph, state, light * Q**2, key, window)
+        for path, slope in _slopes(graph, state, light, key, window).items():
+            own = -(np.asarray(slope) - Q * np.asarray(bright[path])) / (1 - 1 / Q)
+            found.update(dict(zip(paths[path], own.reshape(-1).tolist(), strict=True)))
+    return dict(found)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _slopes(
+    graph: Any, state: nnx.State, light: jax.Array, key: jax.Array, tokens: jax.Array
+) -> Any:
+    """Slope of one window's loss by the logarithm of every site's photons."""
+    sizes = {
+        path: dot.hardware["photons"][...].shape
+        for path, dot in optics.optical_dots(nnx.merge(graph, state))
+    }
+
+    def loss(logs: dict[str, jax.Array]) -> jax.Array:
+        model = nnx.merge(graph, state)
+        for path, dot in optics.optical_dots(model):
+            photons = dot.hardware["photons"]
+            photons[...] = photons[...] * jnp.exp(logs[path])
+        return window_loss(*nnx.split(model), light, key, tokens)
+
+    return jax.grad(loss)({path: jnp.zeros(shape) for path, shape in sizes.items()})
+
+
+def shares(cost: Mapping[str, float], light: Mapping[str, float], by: str) -> dict[str, float]:
+    """The factor of every site's photons, of geometric mean 1.
+
+    Args:
+      cost: what its noise costs (may be below 0: it is an estimate).
+      light: what its light costs, both at the same photons.
+      by: ``site``; ``kind``, sites of one kind together; ``equal``: 1 everywhere.
+
+    >>> found = shares({"a/q": 4.0, "b/o": 1.0}, {"a/q": 1.0, "b/o": 1.0}, "site")
+    >>> round(found["a/q"] / found["b/o"], 6)
+    2.0
+    """
+    if by == "equal":
+        return dict.fromkeys(cost, 1.0)
+    group = kind_of if by == "kind" else str
+    costs, lights = collections.Counter[str](), collections.Counter[str]()
+    for path in cost:
+        costs[group(path)] += cost[path]  # type: ignore[assignment]
+        lights[group(path)] += light[path]  # type: ignore[assignment]
+    ratios = {name: costs[name] / lights[name] for name in costs}
+    least = LEAST * float(np.mean([max(r, 0.0) for r in ratios.values()]))
+    roots = {path: math.sqrt(max(ratios[group(path)], least)) for path in cost}
+    middle = math.exp(np.mean([math.log(r) for r in roots.values()]))
+    return {path: root / middle for path, root in roots.items()}
+
+
+def _saving(cost: Mapping[str, float], light: Mapping[str, float]) -> float:
+    """Light at equal photons over light shared by kind, as second order has it."""
+    costs, lights = collections.Counter[str](), collections.Counter[str]()
+    for path in cost:
+        costs[kind_of(path)] += max(cost[path], 0.0)  # type: ignore[assignment]
+        lights[kind_of(path)] += light[path]  # type: ignore[assignment]
+    shared = sum(math.sqrt(costs[k] * lights[k]) for k in costs) ** 2
+    return sum(costs.values()) * sum(lights.values()) / shared if shared else math.nan
+
+
+def set_shares(lit: nnx.Module, factors: Mapping[str, float]) -> None:
+    """Multiply every site's photons by its factor; in place."""
+    for path, dot in optics.optical_dots(lit):
+        photons = dot.hardware["photons"]
+        own = np.reshape([factors[p] for p in dot.layer_paths(path)], photons[...].shape)
+        photons[...] = photons[...] * jnp.asarray(own, jnp.float32)
+
+
+def kind_of(path: str) -> str:
+    """``q_proj`` of ``layers/0/attn/q_proj/layer``.
+
+    >>> kind_of("layers/0/attn/q_proj/layer"), kind_of("head/layer")
+    ('q_proj', 'head')
+    """
+    return path.removesuffix("/layer").rpartition("/")[2]
