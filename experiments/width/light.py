@@ -1,20 +1,20 @@
 """The light that a trained decoder needs: shared among its sites as serves it best, then sought.
 
-At little noise the log-perplexity rises by ``sum_s c_s / m_s``, with ``m_s`` the full-scale photons of site s,
-and the light is ``sum_s l_s m_s``. The least light for a rise has (Lagrange)
+At little noise the log-perplexity rises by ``sum_s c_s / m_s``, with ``m_s`` the full-scale photons of site
+s, and the light is ``sum_s l_s m_s``. The least light for a rise has (Lagrange)
 
-    m_s ~ sqrt(c_s / l_s),    light (sum_s sqrt(c_s l_s))**2 / rise,
+    m_s ~ sqrt(c_s / l_s),    light = (sum_s sqrt(c_s l_s))**2 / rise,
 
 against ``sum c_s sum l_s / rise`` for the same m everywhere. From any shares, ``m_s`` times
-``sqrt((c_s / m_s) / (l_s m_s))`` is there in one step: the square root of what a site's noise costs over what
-its light costs. The light is measured. The cost is a gradient: with ``a = m**-0.5``, one draw of noise eps and
-the loss's slope g and curvature H,
+``sqrt((c_s / m_s) / (l_s m_s))`` is there in one step: the square root of what a site's noise costs over
+what its light costs. The light is measured. The cost is a gradient: with ``a = m**-0.5``, one draw of noise
+eps and the loss's slope g and curvature H,
 
-    dloss / dlog m_s = -(a g eps + a**2 eps H eps)_s / 2,
+    G(m) = dloss / dlog m_s = -(a g eps + a**2 eps H eps)_s / 2,
 
-whose first part vanishes on average and is far larger. At much more light r the same draw has
-``-(q**-1 a g eps + q**-2 a**2 eps H eps)_s / 2``, ``q = sqrt(r/m)``. So ``-(G(m) - q G(r)) / (1 - 1/q)`` is
-``a**2 (eps H eps)_s / 2``, of mean ``c_s / m_s``, without the first part (as
+whose first part vanishes on average and is far larger. At r, with ``q = sqrt(r/m)``, the same draw has
+``-(a g eps / q + a**2 eps H eps / q**2)_s / 2``. So ``-(G(m) - q G(r)) / (1 - 1/q)`` is
+``(a**2 eps H eps)_s / 2``, of mean ``c_s / m_s``, without the first part (as
 :mod:`photonjax.evaluation.light_curve` does with the loss itself).
 """
 
@@ -40,6 +40,7 @@ from photonjax.evaluation.light_curve import LightCurve, scale_light, window_los
 from photonjax.evaluation.thresholds import solve_threshold
 
 LEAST = 1e-3  # of the mean need, for sites whose own is lost in the noise of its estimate
+BRIGHT = 1e6  # photons at which sites are compared: hardly any noise reaches the next site
 Q = 100.0  # root of the ratio of light at which the first order of the noise is taken out
 
 
@@ -57,28 +58,39 @@ def needs(
       lit: on light (:func:`on_light`); its photons are changed.
       windows: tokens ``[n, length]``.
     """
-    seen = measured(config, lit, 1.0, windows)
-    start = 10 ** (config.solver.snr_db / 10) * _mean_noise(seen)
-    cost, light = site_costs(config, lit, start, windows), site_light(seen, core)
-    factors = shares(
-        cost, {path: start * each for path, each in light.items()}, config.solver.shares
-    )
-    saving = _saving(cost, light)
+    seen = measured(config, lit, BRIGHT, windows)
+    light = {path: each / BRIGHT for path, each in site_light(seen, core).items()}
+    middle = 10 ** (config.solver.snr_db / 10) * _mean_noise(seen) * BRIGHT
+    cost = site_costs(config, lit, middle, windows)
+    factors = shares(cost, light, config.solver.shares)
     set_shares(lit, factors)
+    shared = {path: light[path] * factors[path] for path in light}
+    predicted = sum(max(cost[path], 0.0) / factors[path] for path in cost)
+    predicted /= windows.shape[0] * (
+        windows.shape[1] - 1
+    )  # the rise at this light, to second order
     curve = LightCurve(lit, windows, noise_seeds=config.noise_seeds, seed=config.seed)
-    rows = []
+    rows, known = [], {}
     for percent in config.targets_percent:
         target = math.log1p(percent / 100)
-        most, tolerance = config.solver.most, config.solver.tolerance
-        known = {x: curve.rise(x) for x in curve.lights}
         found = solve_threshold(
-            curve.rise, target, start, tolerance=tolerance, most=most, seen=known
+            curve.rise,
+            target,
+            middle * min(max(predicted / target, 1e-3), 1e3),
+            tolerance=config.solver.tolerance,
+            most=config.solver.most,
+            seen=known,
         )
-        row: dict[str, Any] = {"target_percent": percent, "light": found}
-        rows.append(
-            row | (_at(config, lit, core, windows, curve, found, target) if found else _NOTHING)
-        )
-        rows[-1]["equal_over_shared"] = saving
+        row = dict(_NOTHING)
+        if found is not None:
+            lit_so = measured(config, lit, found, windows)
+            row = at_threshold(lit_so, core, found * sum(shared.values()), curve.interval(target))
+        about = {
+            "target_percent": percent,
+            "light": found,
+            "equal_over_shared": saving(cost, light),
+        }
+        rows.append(about | row)
     return rows
 
 
@@ -87,24 +99,27 @@ _NOTHING: dict[str, Any] = dict.fromkeys(
 ) | dict.fromkeys(("interval_high", "snr_db", "snr", "sites"))
 
 
-def _at(
-    config: Width,
-    lit: nnx.Module,
+def at_threshold(
+    seen: Mapping[str, Measurement],
     core: pj.OpticalCore,
-    windows: np.ndarray,
-    curve: LightCurve,
-    light: float,
-    target: float,
+    signal_light: float,
+    interval: tuple[float | None, float | None],
 ) -> dict[str, Any]:
-    """What is detected at a threshold, and at what SNR."""
-    seen = measured(config, lit, light, windows)
+    """What is detected, and at what SNR.
+
+    Args:
+      seen: every site's measurement.
+      signal_light: electrons without an oscillator's, for where there is one: it has far more, and float32
+        does not show a small difference of large sums.
+      interval: lowest and highest ratio of light.
+    """
     electrons, multiplies, samples = (
         sum(float(getattr(m, name)) for m in seen.values())
         for name in ("electrons", "multiplies", "samples")
     )
     oscillator = oscillator_of(core) * samples / multiplies
-    signal = electrons / multiplies - oscillator
-    low, high = (None if x is None else oscillator + signal * x for x in curve.interval(target))
+    signal = (signal_light if oscillator else electrons) / multiplies
+    low, high = (None if x is None else oscillator + signal * x for x in interval)
     snr = 1 / _mean_noise(seen)
     sites = [
         {
@@ -155,7 +170,7 @@ def oscillator_of(core: pj.OpticalCore) -> float:
 def site_costs(
     config: Width, lit: nnx.Module, light: float, windows: np.ndarray
 ) -> dict[str, float]:
-    """What the noise of every site adds to the loss at this light: ``c_s / m_s``, in nats over all windows."""
+    """What every site's noise adds to the loss at this light: ``c_s / m_s``, in nats over all windows."""
     graph, state = nnx.split(lit)
     found: collections.Counter[str] = collections.Counter()
     paths = {path: dot.layer_paths(path) for path, dot in optics.optical_dots(lit)}
@@ -214,7 +229,7 @@ def shares(cost: Mapping[str, float], light: Mapping[str, float], by: str) -> di
     return {path: root / middle for path, root in roots.items()}
 
 
-def _saving(cost: Mapping[str, float], light: Mapping[str, float]) -> float:
+def saving(cost: Mapping[str, float], light: Mapping[str, float]) -> float:
     """Light at equal photons over light shared by kind, as second order has it."""
     costs, lights = collections.Counter[str](), collections.Counter[str]()
     for path in cost:

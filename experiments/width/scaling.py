@@ -15,12 +15,12 @@ head (output)                 ``fan_in**-0.5 r**-0.5``          ``1/r`` (standar
 
 Why ``1/r``: an update of a hidden matrix is correlated with its input, so that it adds ``rate * K`` to an
 output, and not ``rate * K**0.5``. Why the head's ``r**-0.5``: what the hidden state has learnt is correlated
-with the head's first weights, and their product would grow as ``K**0.5``. The head's two factors together are
-a factor of ``1/r`` on logits whose weights start and learn as at the base width (their lemma J.1: Adam does
-not see the size of a gradient). Attention's scores need no ``1/d`` in place of ``d**-0.5``, since a head's size
-``d`` does not grow here. Weight decay is taken with the learning rate before its multiplier, so that ``rate *
-decay``, which sets how long a weight is remembered, does not depend on width (Wang and Aitchison, arXiv
-2405.13698).
+with the head's first weights, and their product would grow as ``K**0.5``. The head's two factors together
+are a factor of ``1/r`` on logits whose weights start and learn as at the base width (their lemma J.1: Adam
+does not see the size of a gradient). Attention's scores need no ``1/d`` in place of ``d**-0.5``, since a
+head's size ``d`` does not grow here. Weight decay is taken with the learning rate before its multiplier, so
+that ``rate * decay``, which sets how long a weight is remembered, does not depend on width (Wang and
+Aitchison, arXiv 2405.13698).
 """
 
 from __future__ import annotations
