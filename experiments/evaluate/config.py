@@ -86,7 +86,10 @@ class Evaluate(settings.Experiment):
 
 
 def rung_cores(
-    group: Mapping[str, Any], ladder: Mapping[str, Any], apart: Sequence[str]
+    group: Mapping[str, Any],
+    ladder: Mapping[str, Any],
+    apart: Sequence[str],
+    where: str = "ladder",
 ) -> dict[str, pj.OpticalCore]:
     """The core of every rung; refuses rungs that are not mappings, or called like the baseline.
 
@@ -94,21 +97,22 @@ def rung_cores(
       group: the core that all start from.
       ladder: in which fields each rung differs.
       apart: keys of a rung that are not fields of its core.
+      where: the ladder's name in the config, for errors.
     """
     base, cores = make_core(group), {}
     if DIGITAL in ladder:
-        raise UserError(f"ladder: {DIGITAL!r} is the name of the baseline; choose another")
+        raise UserError(f"{where}: {DIGITAL!r} is the name of the baseline; choose another")
     for name, fields in ladder.items():
         if not isinstance(fields, dict):
             raise UserError(
-                f"ladder.{name}: {fields!r} is not a mapping of OpticalCore fields, such as "
+                f"{where}.{name}: {fields!r} is not a mapping of OpticalCore fields, such as "
                 "{photons: 1e4}"
             )
         only = fields.get("only")
         if only is not None and (not isinstance(only, str) or not only):
             raise UserError(
-                f"ladder.{name}.only: {only!r} is not a glob over paths, such as '*/q_proj'"
+                f"{where}.{name}.only: {only!r} is not a glob over paths, such as '*/q_proj'"
             )
         changes = {key: value for key, value in fields.items() if key not in apart}
-        cores[name] = change_core(base, changes, f"ladder.{name}")
+        cores[name] = change_core(base, changes, f"{where}.{name}")
     return cores

@@ -51,8 +51,6 @@ class Corpora:
     length: int = setting(low=2, high=2**16)
 
     def check(self) -> None:
-        if not self.corpora:
-            raise UserError("text.corpora: is empty; give at least one")
         for i, name in enumerate(self.corpora):
             with user_errors(ValueError, prefix=f"text.corpora[{i}]: "):
                 data.check_corpus(name)
@@ -103,23 +101,15 @@ class Width(settings.Experiment):
         grid, every = self.grid, self.training.keep_every
         for name in ("widths", "scalings", "mlps"):
             values = getattr(grid, name)
-            if not values or len(set(values)) < len(values):
-                raise UserError(f"grid.{name}: {values} is empty or has one twice; give each once")
+            if len(set(values)) < len(values):
+                raise UserError(f"grid.{name}: {values} has one twice; give each once")
         for name in ("steps", "tuning_steps"):
             if getattr(grid, name) % every:
                 raise UserError(
                     f"grid.{name}: {getattr(grid, name)} is not a multiple of training.keep_every = {every}"
                 )
-        for name in ("rates", "targets_percent", "operands"):
-            if not getattr(self, name):
-                raise UserError(f"{name}: is empty; give at least one")
-        for mlp in grid.mlps:
-            for width in grid.widths:
-                self.decoder(width, mlp)
-        largest = max(
-            max(self.decoder(max(grid.widths), mlp).intermediate_size for mlp in grid.mlps),
-            max(grid.widths),
-        )
+        shapes = [self.decoder(width, mlp) for mlp in grid.mlps for width in grid.widths]
+        largest = max(max(of.hidden_size, of.intermediate_size) for of in shapes)
         for name, core in self.cores().items():
             if core.photons != 1.0 or core.adc.bits is not None or core.input.bits is not None:
                 raise UserError(
@@ -139,7 +129,7 @@ class Width(settings.Experiment):
 
     def cores(self) -> dict[str, pj.OpticalCore]:
         """The core of every encoding, by its name."""
-        return rung_cores(self.core, self.encodings, apart=())
+        return rung_cores(self.core, self.encodings, apart=(), where="encodings")
 
     def decoder(self, width: int, mlp: str) -> DecoderConfig:
         """Sizes of one decoder: heads of one size, as many as make the width.

@@ -26,8 +26,8 @@ def readable(results: Results, config: Width) -> str:
         parts += [
             text_table(_light(results)),
             "Photons per multiply at each rise of perplexity, every product with weights on light: geometric "
-            "mean over seeds. LO: of them, at the largest width, the local oscillator's, whatever the signal. "
-            "Exponent of width: mean over seeds and its 95 % interval (Student's over seeds).",
+            "mean over seeds. LO: of them, at the largest width, the local oscillator's. Exponent of width: "
+            "mean over seeds and its 95 % interval (Student's over seeds).",
             text_table(_parts(results)),
             "Where it comes from: exponents of the signal's own photons, and of the SNR that the loss allows "
             "(power ratio, geometric mean over sites).",
@@ -35,9 +35,9 @@ def readable(results: Results, config: Width) -> str:
     if results["alignment_exponents"]:
         parts += [
             text_table(_alignment(results)),
-            "Alignment E[p^2] / E[S^2] of every kind of product: geometric means over layers and seeds, and its "
-            "exponent of width. -1: a random walk's. Of differential detection, photons per multiply are about "
-            "SNR / (K x alignment).",
+            "Alignment E[p^2] / E[S^2] of every kind of product: geometric means over layers and seeds, and "
+            "its exponent of width. -1: a random walk's. Of differential detection, photons per multiply are "
+            "about SNR / (K x alignment).",
         ]
     lines = [f"- {line}" for line in unknown(results, config)]
     return "\n\n".join([*parts, "\n".join(["What remains unknown", *lines])])
@@ -127,15 +127,15 @@ def unknown(results: Results, config: Width) -> list[str]:
     for r in results["rates"]:
         if r["at_edge"]:
             lines.append(
-                f"The best rate of {r['mlp']} {r['scaling']} at {r['tuned_at']} is at the edge of those tried "
-                f"({r['rate']:g}): a better one may lie beyond."
+                f"The best rate of {r['mlp']} {r['scaling']} at {r['tuned_at']} is at the edge of those "
+                f"tried ({r['rate']:g}): a better one may lie beyond."
             )
     missed = [r for r in results["thresholds"] if r["photons_per_multiply"] is None]
     if missed:
         lines.append(f"{len(missed)} of {len(results['thresholds'])} thresholds were not found.")
     lines.append(
-        "Attention's own products (scores and values) stay digital. Errors other than shot noise (converters, "
-        "static errors, a receiver's noise but quadrature's) move with width in their own way."
+        "Attention's own products (scores and values) stay digital. Errors other than shot noise "
+        "(converters, static errors, a receiver's noise but quadrature's) move with width in their own way."
     )
     return lines
 

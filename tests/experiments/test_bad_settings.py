@@ -47,10 +47,12 @@ VALUES = (
 MEANT = {
     "seed warm_up distorted evaluate.calibration.windows": {"zero"},
     "learning_rate momentum decay crest": {"zero", "fraction"},
+    "warm_up_fraction last_fraction weight_decay smoothing": {"zero", "fraction"},
     "snr_db photons_exponent": {"negative", "zero", "fraction"},
     "slack wanted strict_percent loose_percent factor corner_hz corner_enob tolerance same_within "
     "grid_within start input_rms": {"fraction"},
     "law.photons floors_percent targets_percent": {"[fraction]"},
+    "rates": {"[fraction]"},
     "prices": {"[zero]", "[fraction]"},
     "documents model.path prefill.tokens modes.tokens trace.layers training.digits": {"null"},
     "digits.digits weights measured.readings": {"null"},
