@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import collections
 import functools
-import io
 import itertools
 import os
 import pathlib
@@ -31,8 +30,8 @@ import photonjax as pj
 from experiments.digits.config import Training
 from experiments.digits.optics import LIGHT, Layer, Network, product
 from experiments.harness import Progress, UserError, track
+from experiments.harness.checkpoint import read_state, write_arrays, write_state
 from photonjax.data.digits import Digits
-from photonjax.files import write_whole
 
 SIZES = (784, 100, 100, 10)
 _BLUR = ((0.05, 0.1, 0.05), (0.1, 1.0, 0.1), (0.05, 0.1, 0.05))
@@ -60,7 +59,7 @@ def train(
     network = initial(jax.random.fold_in(key, 1))
     ranges = jnp.full((len(network), 2), jnp.nan)
     state = (network, _optimizer(recipe).init(network), ranges)
-    first, state = (0, state) if begun is None else _read_state(begun, state)
+    first, state = (0, state) if begun is None else read_state(begun, state)
     with Progress("train", recipe.epochs, "epochs") as progress:
         progress.advance(first, already=True)
         for epoch in range(first, recipe.epochs):
@@ -71,25 +70,9 @@ def train(
                 recipe, not digital, plain if digital else quiet, state, copies, labels, rate, own
             )
             if begun is not None:
-                leaves = {str(i): np.asarray(v) for i, v in enumerate(jax.tree.leaves(state))}
-                _write(begun, epochs=np.asarray(epoch + 1), **leaves)
+                write_state(begun, epoch + 1, state)
             progress.advance()
     return state[0]
-
-
-def _read_state(file: pathlib.Path, state: Any) -> tuple[int, Any]:
-    """Epochs done and the state after them; none, and the state given, where there is no file."""
-    if not file.exists():
-        return 0, state
-    leaves, shape = jax.tree.flatten(state)
-    try:
-        with np.load(file) as arrays:
-            found = [jnp.asarray(arrays[str(i)]) for i in range(len(leaves))]
-            return int(arrays["epochs"]), jax.tree.unflatten(shape, found)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"results_dir: {file} is no training that was begun ({error!r}); delete it"
-        ) from None
 
 
 def initial(key: jax.Array) -> Network:
@@ -199,20 +182,7 @@ def save(path: pathlib.Path, networks: Sequence[Network]) -> None:
         for i, layer in enumerate(network)
         for name, values in layer._asdict().items()
     }
-    _write(path, **arrays)
-
-
-def _write(path: pathlib.Path, **arrays: np.ndarray) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()
-        np.savez(content, **arrays)
-        write_whole(path, content.getvalue())
-    except OSError as error:
-        raise UserError(
-            f"results_dir: cannot write {path} ({error.strerror}); free space, or choose another with "
-            "results_dir=PATH"
-        ) from None
+    write_arrays(path, **arrays)
 
 
 def load(path: pathlib.Path) -> list[Network]:
