@@ -224,6 +224,8 @@ def shares(cost: Mapping[str, float], light: Mapping[str, float], by: str) -> di
         lights[group(path)] += light[path]  # type: ignore[assignment]
     ratios = {name: costs[name] / lights[name] for name in costs}
     least = LEAST * float(np.mean([max(r, 0.0) for r in ratios.values()]))
+    if least == 0.0:  # nothing was seen of anybody's need
+        return dict.fromkeys(cost, 1.0)
     roots = {path: math.sqrt(max(ratios[group(path)], least)) for path in cost}
     middle = math.exp(np.mean([math.log(r) for r in roots.values()]))
     return {path: root / middle for path, root in roots.items()}

@@ -85,8 +85,8 @@ def load_text(config: Width, run: RunDirectory) -> Text:
 def byte_pairs(texts: Any, vocabulary: int) -> tokenizers.Tokenizer:
     """A byte-level BPE of at most that many tokens, trained on texts.
 
-    >>> byte_pairs(["light on light on light"] * 9, 260).encode("light").tokens[0][:2]
-    'li'
+    >>> len(byte_pairs(["light on light on light"] * 9, 260).encode("light").ids) < 5
+    True
     """
     tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
