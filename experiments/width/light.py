@@ -65,12 +65,12 @@ def needs(
     factors = shares(cost, light, config.solver.shares)
     set_shares(lit, factors)
     shared = {path: light[path] * factors[path] for path in light}
-    predicted = sum(max(cost[path], 0.0) / factors[path] for path in cost)
-    predicted /= windows.shape[0] * (
-        windows.shape[1] - 1
-    )  # the rise at this light, to second order
+    predictions = windows.shape[0] * (windows.shape[1] - 1)
+    # The rise at this light, to second order: where the search begins.
+    predicted = sum(max(cost[path], 0.0) / factors[path] for path in cost) / predictions
     curve = LightCurve(lit, windows, noise_seeds=config.noise_seeds, seed=config.seed)
-    rows, known = [], {}
+    rows: list[dict[str, Any]] = []
+    known: dict[float, float] = {}
     for percent in config.targets_percent:
         target = math.log1p(percent / 100)
         found = solve_threshold(
@@ -83,14 +83,10 @@ def needs(
         )
         row = dict(_NOTHING)
         if found is not None:
-            lit_so = measured(config, lit, found, windows)
-            row = at_threshold(lit_so, core, found * sum(shared.values()), curve.interval(target))
-        about = {
-            "target_percent": percent,
-            "light": found,
-            "equal_over_shared": saving(cost, light),
-        }
-        rows.append(about | row)
+            there = measured(config, lit, found, windows)
+            row = at_threshold(there, core, found * sum(shared.values()), curve.interval(target))
+        about = {"target_percent": percent, "light": found}
+        rows.append(about | {"equal_over_shared": saving(cost, light)} | row)
     return rows
 
 

@@ -130,6 +130,11 @@ def unknown(results: Results, config: Width) -> list[str]:
                 f"The best rate of {r['mlp']} {r['scaling']} at {r['tuned_at']} is at the edge of those "
                 f"tried ({r['rate']:g}): a better one may lie beyond."
             )
+    if any(r["oscillator_per_multiply"] for r in results["thresholds"]):
+        lines.append(
+            "The least oscillator: quadrature's is strong enough for the receiver's noise to be a tenth of the "
+            "vacuum's, at every width, and was not traded against the signal's light."
+        )
     missed = [r for r in results["thresholds"] if r["photons_per_multiply"] is None]
     if missed:
         lines.append(f"{len(missed)} of {len(results['thresholds'])} thresholds were not found.")
