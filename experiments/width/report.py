@@ -132,8 +132,8 @@ def unknown(results: Results, config: Width) -> list[str]:
             )
     if any(r["oscillator_per_multiply"] for r in results["thresholds"]):
         lines.append(
-            "The least oscillator: quadrature's is strong enough for the receiver's noise to be a tenth of the "
-            "vacuum's, at every width, and was not traded against the signal's light."
+            "The least oscillator: quadrature's is strong enough to make the receiver's noise a tenth of "
+            "the vacuum's, at every width, and was not traded against the signal's light."
         )
     missed = [r for r in results["thresholds"] if r["photons_per_multiply"] is None]
     if missed:
