@@ -144,7 +144,7 @@ def measured(
     """Every site's :class:`Measurement` on the first window."""
     lit = nnx.clone(lit)
     scale_light(lit, light)
-    return measure(lit, windows[:1], jax.random.key(config.seed))
+    return measure(lit, jnp.asarray(windows[:1], jnp.int32), jax.random.key(config.seed))
 
 
 def _mean_noise(seen: Mapping[str, Measurement]) -> float:
@@ -190,7 +190,8 @@ def _slopes(
     }
 
     def loss(logs: dict[str, jax.Array]) -> jax.Array:
-        model = nnx.merge(graph, state)
+        # Variables of this trace: those of the state belong to the one around it.
+        model = nnx.merge(graph, jax.tree.map(lambda leaf: leaf, state))
         for path, dot in optics.optical_dots(model):
             photons = dot.hardware["photons"]
             photons[...] = photons[...] * jnp.exp(logs[path])

@@ -59,6 +59,7 @@ class Member(NamedTuple):
 def width(config: Width) -> None:
     """The whole experiment."""
     cores = config.cores()
+    work: Any
     with RunDirectory("width", config) as run:
         note(f"results: {run.path}")
         text = load_text(config, run)

@@ -234,7 +234,7 @@ def capture(
     ``sites``: of modules that multiply their ``kernel``; those that the model does not have are left out.
     """
     model = nnx.clone(model)
-    linears = [
+    linears: list[tuple[Any, Any]] = [
         (path, module)
         for path, module in nnx.iter_modules(model)
         if path and path[-1] in sites and hasattr(module, "kernel")
