@@ -61,7 +61,8 @@ def test_a_study_that_was_interrupted_ends_as_if_it_had_not_been(modules, config
         "signal_per_multiply",
         "snr",
     }
-    assert all(float(r["low"]) <= float(r["exponent"]) <= float(r["high"]) for r in exponents)
+    whole = [r for r in exponents if r["seeds"] == "2"]  # one seed has no interval
+    assert whole and all(float(r["low"]) <= float(r["exponent"]) <= float(r["high"]) for r in whole)
     sites = {r["site"] for r in found["alignment"]}
     assert sites == {"q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "head"}
     assert all(1e-4 < r["alignment"] <= 1 for r in found["alignment"])
