@@ -37,7 +37,7 @@ from experiments.photons.controls import controls
 from experiments.photons.points import Points
 from photonjax.core import Measurement
 from photonjax.evaluation import measure
-from photonjax.evaluation.light_curve import LightCurve, scale_light
+from photonjax.evaluation.light_curve import LightCurve, noise_vanishes, scale_light
 from photonjax.evaluation.thresholds import highest_rise, solve_threshold
 
 
@@ -67,10 +67,9 @@ def study(config: Photons, cores: Mapping[str, pj.OpticalCore], run: RunDirector
             lit = [
                 light_up(config, model, on, fields, text.windows) for on in on_dies(core, config)
             ]
-        rounded = core.input.bits is not None or core.array.bits is not None
-        lasting = rounded or core.encoding.oscillator_electrons(core) is not None  # at any light
+        corrected = noise_vanishes(core)
         curve = LightCurve(
-            lit, text.windows, corrected=not lasting, known=points.of(name), **settings
+            lit, text.windows, corrected=corrected, known=points.of(name), **settings
         )
         noise_free[name] = curve.perplexity()
         climb(config, name, core, curve, text.windows, found)

@@ -21,11 +21,12 @@ SHARES = ("kind", "site", "equal")
 
 @dataclasses.dataclass
 class Grid:
-    """Which decoders are trained."""
+    """Which decoders are trained, and what of them is put on light."""
 
     widths: list[int] = setting(low=8, high=2**14)
     scalings: list[str] = setting(choices=SCALINGS)
     mlps: list[str] = setting(choices=MLPS)
+    operands: list[str] = setting(choices=OPERANDS)
     seeds: int = setting(low=1, high=100)
     steps: int = setting(low=1, high=10**7)
     tuning_steps: int = setting(low=1, high=10**7)
@@ -90,8 +91,8 @@ class Width(settings.Experiment):
     windows: int = setting(low=1, high=settings.MOST_WINDOWS)
     tuning_windows: int = setting(low=1, high=settings.MOST_WINDOWS)
     noise_seeds: int = setting(low=1, high=1000)
+    uncorrected_noise_seeds: int = setting(low=1, high=1000)
     targets_percent: list[float] = setting(low=0.01, high=1000)
-    operands: list[str] = setting(choices=OPERANDS)
     smoothing: float = setting(low=0, high=1)
     core: dict[str, Any] = setting(empty=True)
     encodings: dict[str, Any] = setting()
@@ -99,7 +100,7 @@ class Width(settings.Experiment):
 
     def check(self) -> None:
         grid, every = self.grid, self.training.keep_every
-        for name in ("widths", "scalings", "mlps"):
+        for name in ("widths", "scalings", "mlps", "operands"):
             values = getattr(grid, name)
             if len(set(values)) < len(values):
                 raise UserError(f"grid.{name}: {values} has one twice; give each once")
@@ -111,10 +112,11 @@ class Width(settings.Experiment):
         shapes = [self.decoder(width, mlp) for mlp in grid.mlps for width in grid.widths]
         largest = max(max(of.hidden_size, of.intermediate_size) for of in shapes)
         for name, core in self.cores().items():
-            if core.photons != 1.0 or core.adc.bits is not None or core.input.bits is not None:
+            bits = core.adc.bits, core.input.bits, core.array.bits
+            if core.photons != 1.0 or any(b is not None for b in bits):
                 raise UserError(
-                    f"encodings.{name}: photons must stay 1.0, which the solver scales, and adc.bits and "
-                    "input.bits null"
+                    f"encodings.{name}: photons must stay 1.0, which the solver scales, and adc.bits, "
+                    "input.bits and array.bits null"
                 )
             if core.rows < largest:
                 raise UserError(

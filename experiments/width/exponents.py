@@ -2,8 +2,8 @@
 
 Each seed is a family of decoders of its own, one of each width, and has an exponent of its own: the slope of
 a straight line in log-log. The 95 % interval is Student's over the seeds (n - 1 degrees of freedom), so it
-covers how training falls out and what noise and rounding of the search add to it; not the corpus, the depth,
-the length of training or the windows, which all seeds share.
+covers how training falls out and what noise and rounding of the search add to it (each seed has noise of its
+own); not the corpus, the depth, the length of training or the windows, which all seeds share.
 """
 
 from __future__ import annotations

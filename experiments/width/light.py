@@ -15,7 +15,9 @@ eps and the loss's slope g and curvature H,
 whose first part vanishes on average and is far larger. At r, with ``q = sqrt(r/m)``, the same draw has
 ``-(a g eps / q + a**2 eps H eps / q**2)_s / 2``. So ``-(G(m) - q G(r)) / (1 - 1/q)`` is
 ``(a**2 eps H eps)_s / 2``, of mean ``c_s / m_s``, without the first part (as
-:mod:`photonjax.evaluation.light_curve` does with the loss itself).
+:mod:`photonjax.evaluation.light_curve` does with the loss itself). Both hold where noise vanishes with
+light. A finite local oscillator leaves some at any light: there shares are found without it
+(:func:`fading_noise`), and the rise of the loss is taken as it is, over more draws.
 """
 
 from __future__ import annotations
@@ -36,11 +38,12 @@ import photonjax.nn.nnx as optics
 from experiments.width.config import Width
 from photonjax.core import Measurement, random
 from photonjax.evaluation import measure
-from photonjax.evaluation.light_curve import LightCurve, scale_light, window_loss
+from photonjax.evaluation.light_curve import LightCurve, noise_vanishes, scale_light, window_loss
 from photonjax.evaluation.thresholds import solve_threshold
 
 LEAST = 1e-3  # of the mean need, for sites whose own is lost in the noise of its estimate
 BRIGHT = 1e6  # photons at which sites are compared: hardly any noise reaches the next site
+MEASURED = 4  # windows on which photons are counted
 Q = 100.0  # root of the ratio of light at which the first order of the noise is taken out
 
 
@@ -50,25 +53,33 @@ def on_light(model: nnx.Module, core: pj.OpticalCore) -> nnx.Module:
 
 
 def needs(
-    config: Width, lit: nnx.Module, core: pj.OpticalCore, windows: np.ndarray
+    config: Width,
+    model: nnx.Module,
+    core: pj.OpticalCore,
+    windows: np.ndarray,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Light and photons per multiply for each of ``targets_percent``, a row each.
 
     Args:
-      lit: on light (:func:`on_light`); its photons are changed.
+      model: digital, dressed (:func:`experiments.width.operands.dress`).
       windows: tokens ``[n, length]``.
+      seed: of the noise.
     """
-    seen = measured(config, lit, BRIGHT, windows)
-    light = {path: each / BRIGHT for path, each in site_light(seen, core).items()}
+    fading, lit = on_light(model, fading_noise(core)), on_light(model, core)
+    seen = measured(fading, BRIGHT, windows, seed)
+    light = {path: float(each.electrons) / BRIGHT for path, each in seen.items()}
     middle = 10 ** (config.solver.snr_db / 10) * _mean_noise(seen) * BRIGHT
-    cost = site_costs(config, lit, middle, windows)
+    cost = site_costs(fading, middle, windows, seed)
     factors = shares(cost, light, config.solver.shares)
     set_shares(lit, factors)
     shared = {path: light[path] * factors[path] for path in light}
     predictions = windows.shape[0] * (windows.shape[1] - 1)
     # The rise at this light, to second order: where the search begins.
     predicted = sum(max(cost[path], 0.0) / factors[path] for path in cost) / predictions
-    curve = LightCurve(lit, windows, noise_seeds=config.noise_seeds, seed=config.seed)
+    corrected = noise_vanishes(core)
+    seeds = config.noise_seeds if corrected else config.uncorrected_noise_seeds
+    curve = LightCurve(lit, windows, noise_seeds=seeds, seed=seed, corrected=corrected)
     rows: list[dict[str, Any]] = []
     known: dict[float, float] = {}
     for percent in config.targets_percent:
@@ -83,11 +94,23 @@ def needs(
         )
         row = dict(_NOTHING)
         if found is not None:
-            there = measured(config, lit, found, windows)
+            there = measured(lit, found, windows, seed)
             row = at_threshold(there, core, found * sum(shared.values()), curve.interval(target))
         about = {"target_percent": percent, "light": found}
         rows.append(about | {"equal_over_shared": saving(cost, light)} | row)
     return rows
+
+
+def fading_noise(core: pj.OpticalCore) -> pj.OpticalCore:
+    """The core without what keeps its noise up at any light: a finite oscillator, and the receiver it is for.
+
+    What is left, ``1 / 4m``, is in the same ratio to all of the noise that light does take away at every
+    site (of a receiver it adds a tenth): so light is shared alike, and found from noise that vanishes.
+    """
+    if core.encoding.oscillator_electrons(core) is None:
+        return core
+    silent = {"noise_a_per_rthz": None, "dark_current_a": None}
+    return core.replace(encoding={"oscillator": None}, receiver=silent)
 
 
 _NOTHING: dict[str, Any] = dict.fromkeys(
@@ -139,12 +162,12 @@ def at_threshold(
 
 
 def measured(
-    config: Width, lit: nnx.Module, light: float, windows: np.ndarray
+    lit: nnx.Module, light: float, windows: np.ndarray, seed: int
 ) -> dict[str, Measurement]:
-    """Every site's :class:`Measurement` on the first window."""
+    """Every site's :class:`Measurement` on the first few windows."""
     lit = nnx.clone(lit)
     scale_light(lit, light)
-    return measure(lit, jnp.asarray(windows[:1], jnp.int32), jax.random.key(config.seed))
+    return measure(lit, jnp.asarray(windows[:MEASURED], jnp.int32), jax.random.key(seed))
 
 
 def _mean_noise(seen: Mapping[str, Measurement]) -> float:
@@ -152,26 +175,21 @@ def _mean_noise(seen: Mapping[str, Measurement]) -> float:
     return float(np.exp(np.mean([math.log(float(m.error / m.signal)) for m in seen.values()])))
 
 
-def site_light(seen: Mapping[str, Measurement], core: pj.OpticalCore) -> dict[str, float]:
-    """Electrons of every site but those of an oscillator, which no share changes."""
-    own = oscillator_of(core)
-    return {path: max(float(m.electrons) - own * float(m.samples), 0.0) for path, m in seen.items()}
-
-
 def oscillator_of(core: pj.OpticalCore) -> float:
     """Photons of the local oscillator in each detector sample; 0 without one."""
     return float(core.encoding.oscillator_electrons(core) or 0.0)
 
 
-def site_costs(
-    config: Width, lit: nnx.Module, light: float, windows: np.ndarray
-) -> dict[str, float]:
-    """What every site's noise adds to the loss at this light: ``c_s / m_s``, in nats over all windows."""
+def site_costs(lit: nnx.Module, light: float, windows: np.ndarray, seed: int) -> dict[str, float]:
+    """What every site's noise adds to the loss at this light: ``c_s / m_s``, in nats over all windows.
+
+    ``lit``: its noise must vanish with light (:func:`fading_noise`), since :data:`Q` multiplies what is left.
+    """
     graph, state = nnx.split(lit)
     found: collections.Counter[str] = collections.Counter()
     paths = {path: dot.layer_paths(path) for path, dot in optics.optical_dots(lit)}
     for w, window in enumerate(jnp.asarray(windows, jnp.int32)):
-        key = jax.random.fold_in(random.new_key(config.seed), w)
+        key = jax.random.fold_in(random.new_key(seed), w)
         bright = _slopes(graph, state, light * Q**2, key, window)
         for path, slope in _slopes(graph, state, light, key, window).items():
             own = -(np.asarray(slope) - Q * np.asarray(bright[path])) / (1 - 1 / Q)

@@ -13,9 +13,10 @@ modulated. What shot noise costs depends on ``T``:
   channels had held most of it. Of a size ``2**a q``, q odd: Sylvester's matrix of ``2**a``, times (Kronecker)
   the orthonormal cosine transform of q.
 
-The alignment of a product, ``sum p**2 / sum S**2`` over tokens and outputs with ``S = sum_k |x_k w_k|``, says
+The alignment of a product, ``E[p**2] / E[S]**2`` over a token's outputs with ``S = sum_k |x_k w_k|``, says
 how much of the light of ``differential`` is signal: photons per multiply are about ``SNR / (K * alignment)``
-(:mod:`photonjax.evaluation.fan_in`). It is a constant over K where terms are uncorrelated.
+(:mod:`photonjax.evaluation.fan_in`). It is a constant over K where terms are uncorrelated. Of several tokens
+the geometric mean of each one's own: a few are far larger than the others, and would decide a sum.
 """
 
 from __future__ import annotations
@@ -100,12 +101,14 @@ def hadamard(size: int) -> np.ndarray:
 def alignment(
     products: Products, turned: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> list[dict[str, Any]]:
-    """``site``, ``layer``, ``terms`` K and ``alignment`` of every product."""
+    """``site``, ``layer``, ``terms`` K and ``alignment`` (geometric mean over tokens) of every product."""
     rows = []
     for (site, layer, x, w), (turn, inverse) in zip(products, turned, strict=True):
         a, b = (x @ turn).astype(np.float32), (inverse @ w).astype(np.float32)
-        signal, light = np.square(a @ b).sum(), np.square(np.abs(a) @ np.abs(b)).sum()
-        aligned = {"terms": x.shape[1], "alignment": float(signal / light)}
+        signal, light = np.square(a @ b).mean(1), (np.abs(a) @ np.abs(b)).mean(1)
+        seen = signal > 0  # a token whose inputs are all zero (ReLU) sends no light
+        mean = np.exp(np.log(signal[seen] / np.square(light[seen])).mean()) if seen.any() else 0.0
+        aligned = {"terms": x.shape[1], "alignment": float(mean)}
         rows.append({"site": site, "layer": layer} | aligned)
     return rows
 

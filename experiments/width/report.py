@@ -12,6 +12,14 @@ from experiments.width.exponents import FAMILY, undecided
 from photonjax.tables import text_table
 
 Results = Mapping[str, Any]
+SHARED = (
+    "At the smallest width standard and µP scaling are one and the same decoder, trained once for both: "
+    "their exponents are not independent."
+)
+OVER_SEEDS = (
+    "Intervals are Student's over seeds alone: they cover how training and the noise fall out, not the text, "
+    "which all decoders share."
+)
 
 
 def readable(results: Results, config: Width) -> str:
@@ -19,25 +27,28 @@ def readable(results: Results, config: Width) -> str:
     parts = [
         results["about"],
         text_table(_models(results)),
-        "Perplexity on the held-out windows that light is sought on: mean over seeds. Equal tokens, so wider "
-        "decoders are trained for fewer tokens a parameter.",
+        "Loss (nats a token: mean and standard deviation over seeds) and perplexity on the held-out windows "
+        "that light is sought on. All are trained on equally many tokens, so wider decoders on fewer a "
+        "parameter; passes: how often these go through the text that is trained on.",
+        *([SHARED] if len(config.grid.scalings) > 1 else []),
     ]
     if results["exponents"]:
         parts += [
             text_table(_light(results)),
             "Photons per multiply at each rise of perplexity, every product with weights on light: geometric "
             "mean over seeds. LO: of them, at the largest width, the local oscillator's. Exponent of width: "
-            "mean over seeds and its 95 % interval (Student's over seeds).",
+            f"mean over seeds and its 95 % interval. {OVER_SEEDS}",
+            text_table(_needed(results)),
+            "The SNR that the loss allows, width by width: geometric mean over sites and seeds.",
             text_table(_parts(results)),
-            "Where it comes from: exponents of the signal's own photons, and of the SNR that the loss allows "
-            "(power ratio, geometric mean over sites).",
+            "Where it comes from: exponents of the signal's own photons, and of that SNR (as a power ratio).",
         ]
     if results["alignment_exponents"]:
         parts += [
             text_table(_alignment(results)),
-            "Alignment E[p^2] / E[S^2] of every kind of product: geometric means over layers and seeds, and "
-            "its exponent of width. -1: a random walk's. Of differential detection, photons per multiply are "
-            "about SNR / (K x alignment).",
+            "Alignment E[p^2] / E[S]^2 of every kind of product, token by token: geometric mean over tokens, "
+            "layers and seeds, and its exponent of width. -1: a random walk's. Of differential detection, "
+            "photons per multiply are about SNR / (K x alignment).",
         ]
     lines = [f"- {line}" for line in unknown(results, config)]
     return "\n\n".join([*parts, "\n".join(["What remains unknown", *lines])])
@@ -53,8 +64,10 @@ def _models(results: Results) -> list[dict[str, str]]:
                 "decoder": f"{chosen['mlp']} {chosen['scaling']} {chosen['width']}",
                 "parameters": f"{own[0]['parameters']:,}",
                 "tokens": f"{own[0]['tokens']:,}",
+                "passes": f"{own[0]['passes']:.2g}",
                 "rate": f"{chosen['rate']:g}" + (" (edge)" if chosen["at_edge"] else ""),
                 "tuned at": f"{chosen['tuned_at']}",
+                "loss": _spread([m["loss"] for m in own]),
                 "perplexity": f"{sum(m['perplexity'] for m in own) / len(own):.2f}",
                 "seeds": f"{len(own)}",
             }
@@ -73,6 +86,16 @@ def _light(results: Results) -> list[dict[str, str]]:
             | {"LO": f"{oscillator:.3g}" if oscillator else ""}
             | {"exponent": f"{r['exponent']:+.3f}", "95 %": _interval(r), "reading": r["reading"]}
         )
+    return rows
+
+
+def _needed(results: Results) -> list[dict[str, str]]:
+    rows, widths = [], sorted({t["width"] for t in results["thresholds"]})
+    for r in _of(results, "snr"):
+        own = [t for t in results["thresholds"] if all(t[n] == r[n] for n in FAMILY)]
+        each = {w: _middle(own, w, "snr") for w in widths}
+        decibels = {f"{w}, dB": f"{10 * np.log10(v):.1f}" if v else "" for w, v in each.items()}
+        rows.append({"on light": _family(r)} | decibels)
     return rows
 
 
@@ -115,12 +138,16 @@ def unknown(results: Results, config: Width) -> list[str]:
         f"Widths beyond {wide}: exponents are of {narrow} to {wide}, and a line in log-log need not go on.",
         f"One depth ({config.shape.layers}), one size of heads ({config.shape.head_size}), one text and one "
         "length of training: whether an exponent moves with these was not asked.",
+        f"Other text: light was sought on {config.windows} windows of {config.text.length} tokens, the same "
+        "for all, and no interval says what others would give.",
     ]
     widest = max(results["models"], key=lambda m: m["parameters"])
-    per = widest["tokens"] / widest["parameters"]
+    per, passes = widest["tokens"] / widest["parameters"], widest["passes"]
     lines.append(
         f"Long training: the largest decoder saw {per:.2g} tokens a parameter (about 20 are usual: Hoffmann "
-        "et al., arXiv 2203.15556). Channels of outliers, which smoothing and rotation are for, grow with it."
+        f"et al., arXiv 2203.15556), {passes:.2g} passes over the text"
+        + (", so that it saw most of it again and again" if passes > 2 else "")
+        + ". Channels of outliers, which smoothing and rotation are for, grow with training."
     )
     if open_ones := undecided(results["exponents"]):
         lines.append(f"Undecided within {grid.seeds} seeds: {'; '.join(open_ones)}.")
@@ -143,6 +170,12 @@ def unknown(results: Results, config: Width) -> list[str]:
         "(converters, static errors, a receiver's noise but quadrature's) move with width in their own way."
     )
     return lines
+
+
+def _spread(values: list[float]) -> str:
+    """Mean and standard deviation."""
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread}"
 
 
 def _of(results: Results, quantity: str) -> list[Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 """How the light that a language model needs moves with its width, in decoders that differ in nothing else.
 
-    python -m experiments.width                     # widths 64, 128, 256: about half an hour on two cores
-    python -m experiments.width grid=full run=full  # 64 to 512, both MLPs, five seeds: a machine of its own
+    python -m experiments.width run=small           # @@SMALL@@
+    python -m experiments.width grid=full run=full  # 64 to 512, both MLPs and scalings: days on two cores
     python -m experiments.width --help
 
 At fixed photons per multiply, cutting one model's sums into sub-arrays changes nothing, so it says nothing
@@ -34,9 +34,10 @@ from experiments.width import operands as dressing
 from experiments.width import plots, report
 from experiments.width.config import Width
 from experiments.width.exponents import exponents_of_alignment, exponents_of_light
-from experiments.width.light import needs, on_light
+from experiments.width.light import needs
 from experiments.width.text import Text, load_text
 from experiments.width.train import choose_rate, loss_of, new_decoder, train
+from experiments.width.work import Trainings, training_flops
 from photonjax.models import Decoder
 
 Row = dict[str, Any]
@@ -55,6 +56,10 @@ class Member(NamedTuple):
         """Of its part and its file."""
         return "-".join(map(str, self))
 
+    def file(self, folder: pathlib.Path, kind: str = "npz") -> pathlib.Path:
+        """Where it is kept, or (``begun.npz``) its training as it goes."""
+        return folder / f"network-{self.name}.{kind}"
+
 
 def width(config: Width) -> None:
     """The whole experiment."""
@@ -65,25 +70,32 @@ def width(config: Width) -> None:
         text = load_text(config, run)
         note(f"text: {text.description}")
         parts = Parts(run)
-        rates = choose_rates(config, text, parts)
-        grid = list(members(config))
+        trainings = Trainings(parts, flops(config))
+        rates = choose_rates(config, text, trainings)
         models = []
-        for i, member in enumerate(grid):
-            note(f"decoder {i + 1} of {len(grid)}: {member.name}")
-            work = functools.partial(train_member, config, member, rates, text, run.path)
-            models.append(parts.get(f"train {member.name}", work))
+        for member in members(config):
+            own = shared(config, member)
+            work = functools.partial(train_member, config, own, rates, text, run.path)
+            row = trainings.get(f"train {own.name}", work)
+            # Only now: who is killed before the result is kept goes on from here.
+            own.file(run.path, "begun.npz").unlink(missing_ok=True)
+            models.append(member._asdict() | row)
         found: dict[str, list[Row]] = {"models": models, "thresholds": [], "alignment": []}
-        programs = [(e, o) for e in cores for o in config.operands]
-        with Progress("light", len(grid) * (len(programs) + 1), "curves") as progress:
-            for member in grid:
-                about = member._asdict()
-                decoder = functools.cache(functools.partial(kept, config, member, run.path))
+        programs = [(e, o) for e in cores for o in config.grid.operands]
+        curves = len(models) * (len(programs) + 1)
+        with Progress("light", curves, "curves") as progress:
+            for member in members(config):
+                about, own = member._asdict(), shared(config, member)
+                decoder = functools.cache(functools.partial(kept, config, own, run.path))
                 work = functools.partial(alignments, config, decoder, text)
-                rows = parts.get(f"alignment {member.name}", work, progress)
+                rows = parts.get(f"alignment {own.name}", work, progress)
                 found["alignment"] += [about | row for row in rows]
                 for encoding, of in programs:
-                    work = functools.partial(light_of, config, decoder, cores[encoding], of, text)
-                    rows = parts.get(f"light {member.name} {encoding} {of}", work, progress)
+                    noise = config.seed + own.seed  # of its own, so that seeds are independent
+                    work = functools.partial(
+                        light_of, config, decoder, cores[encoding], of, text, noise
+                    )
+                    rows = parts.get(f"light {own.name} {encoding} {of}", work, progress)
                     family = about | {"encoding": encoding, "operands": of}
                     found["thresholds"] += [family | row for row in rows]
         write(config, run, found, rates, text)
@@ -96,44 +108,78 @@ def members(config: Width) -> Iterator[Member]:
         yield Member(*place)
 
 
-def choose_rates(config: Width, text: Text, parts: Parts) -> list[Row]:
-    """The learning rate of every MLP, scaling and width: the best of ``rates`` on held-out text.
+def shared(config: Width, member: Member) -> Member:
+    """The decoder that stands for this one: at the smallest width both scalings are one and the same."""
+    if member.width == min(config.grid.widths):
+        return member._replace(scaling=config.grid.scalings[0])
+    return member
 
-    For standard scaling at every width, for µP at the smallest, which is what µP is for. All with a seed that
-    no decoder of the grid has, and ``tuning_steps``.
+
+def tried(config: Width, mlp: str, scaling: str, size: int) -> Member:
+    """The decoder whose learning rate this family takes, of a seed that no decoder of the grid has.
+
+    Standard scaling is tried at every width, µP at the smallest, which is what µP is for.
     """
-    grid, found = config.grid, []
-    for mlp, scaling, size in itertools.product(grid.mlps, grid.scalings, grid.widths):
-        at = min(grid.widths) if scaling == "mup" else size
-        losses = {}
+    at = min(config.grid.widths) if scaling == "mup" else size
+    return shared(config, Member(mlp, scaling, at, config.grid.seeds))
+
+
+def families(config: Width) -> Iterator[tuple[str, str, int]]:
+    """MLP, scaling and width of every decoder."""
+    yield from itertools.product(config.grid.mlps, config.grid.scalings, config.grid.widths)
+
+
+def flops(config: Width) -> dict[str, float]:
+    """What every training takes, by the name of its part; each once."""
+    found = {}
+    for family in families(config):
+        own = tried(config, *family)
+        steps = config.grid.tuning_steps
         for rate in config.rates:
-            work = functools.partial(tuning_loss, config, text, mlp, scaling, at, rate)
-            losses[rate] = parts.get(f"rate {mlp}-{scaling}-{at} {rate:g}", work)
-        best = choose_rate(losses)
-        family = {"mlp": mlp, "scaling": scaling, "width": size, "tuned_at": at, "rate": best}
-        edge = len(losses) > 1 and best in (min(losses), max(losses))
-        found.append(family | {"at_edge": edge, "losses": [losses[rate] for rate in config.rates]})
+            found[rate_name(own, rate)] = training_flops(config, own.mlp, own.width, steps)
+    for member in members(config):
+        own, steps = shared(config, member), config.grid.steps
+        found[f"train {own.name}"] = training_flops(config, own.mlp, own.width, steps)
     return found
 
 
-def tuning_loss(config: Width, text: Text, mlp: str, scaling: str, at: int, rate: float) -> float:
+def rate_name(own: Member, rate: float) -> str:
+    """Of the part that tries a learning rate."""
+    return f"rate {own.mlp}-{own.scaling}-{own.width} {rate:g}"
+
+
+def choose_rates(config: Width, text: Text, trainings: Trainings) -> list[Row]:
+    """The learning rate of every MLP, scaling and width: the best of ``rates`` on held-out text."""
+    found = []
+    for family in families(config):
+        own, losses = tried(config, *family), {}
+        for rate in config.rates:
+            work = functools.partial(tuning_loss, config, text, own, rate)
+            losses[rate] = trainings.get(rate_name(own, rate), work)
+        best = choose_rate(losses)
+        about = dict(zip(("mlp", "scaling", "width"), family, strict=True))
+        edge = len(losses) > 1 and best in (min(losses), max(losses))
+        chosen = {"tuned_at": own.width, "rate": best, "at_edge": edge}
+        found.append(about | chosen | {"losses": [losses[rate] for rate in config.rates]})
+    return found
+
+
+def tuning_loss(config: Width, text: Text, own: Member, rate: float) -> float:
     """The loss on held-out text after ``tuning_steps`` at one learning rate."""
-    seed, steps = config.grid.seeds, config.grid.tuning_steps
-    model = new_decoder(config, mlp, scaling, at, seed)
-    train(config, model, scaling, text.training, rate=rate, steps=steps, seed=seed)
+    model, steps = new_decoder(config, *own), config.grid.tuning_steps
+    train(config, model, own.scaling, text.training, rate=rate, steps=steps, seed=own.seed)
     return loss_of(model, text.tuning)
 
 
 def train_member(
     config: Width, member: Member, rates: list[Row], text: Text, folder: pathlib.Path
 ) -> Row:
-    """Train one decoder and keep it; what it became in numbers.
+    """Train one decoder and keep it; what it became in numbers. The file of its training stays.
 
     Raises:
       UserError: it has diverged.
     """
     (chosen,) = (r["rate"] for r in rates if (r["mlp"], r["scaling"], r["width"]) == member[:3])
-    begun = folder / f"network-{member.name}.begun.npz"
     model = train(
         config,
         new_decoder(config, *member),
@@ -142,20 +188,20 @@ def train_member(
         rate=chosen,
         steps=config.grid.steps,
         seed=member.seed,
-        begun=begun,
+        begun=member.file(folder, "begun.npz"),
     )
     loss = loss_of(model, text.windows)
     if not math.isfinite(loss):
         raise UserError(f"rates: {member.name} has diverged at {chosen:g}; give lower rates")
     parameters = nnx.state(model, nnx.Param)
-    write_state(folder / f"network-{member.name}.npz", config.grid.steps, parameters)
-    begun.unlink(missing_ok=True)
+    write_state(member.file(folder), config.grid.steps, parameters)
     count = sum(leaf.size for leaf in jax.tree.leaves(parameters))
     tokens = config.grid.steps * config.training.batch * config.text.length
-    return member._asdict() | {
+    return {
         "rate": chosen,
         "parameters": count,
         "tokens": tokens,
+        "passes": tokens / text.training.size,
         "tuning_loss": loss_of(model, text.tuning),
         "loss": loss,
         "perplexity": math.exp(loss),
@@ -168,7 +214,7 @@ def kept(config: Width, member: Member, folder: pathlib.Path) -> Decoder:
     Raises:
       UserError: its file is gone.
     """
-    file = folder / f"network-{member.name}.npz"
+    file = member.file(folder)
     if not file.exists():
         raise UserError(f"run: {file} is gone; choose another name with run=NAME to train again")
     model = new_decoder(config, *member)
@@ -180,18 +226,18 @@ def alignments(config: Width, decoder: Any, text: Text) -> list[Row]:
     """The alignment of every product of a decoder, with each kind of operands."""
     products = dressing.products_of(decoder(), text.calibration)
     rows: list[Row] = []
-    for of in config.operands:
+    for of in config.grid.operands:
         turned = dressing.turns(of, products, config.smoothing)
         rows += [{"operands": of} | row for row in dressing.alignment(products, turned)]
     return rows
 
 
-def light_of(config: Width, decoder: Any, core: Any, of: str, text: Text) -> list[Row]:
+def light_of(config: Width, decoder: Any, core: Any, of: str, text: Text, seed: int) -> list[Row]:
     """What a decoder needs in one encoding, with one kind of operands."""
     model = decoder()
     products = dressing.products_of(model, text.calibration)
     dressed = dressing.dress(model, products, dressing.turns(of, products, config.smoothing))
-    return needs(config, on_light(dressed, core), core, text.windows)
+    return needs(config, dressed, core, text.windows, seed)
 
 
 def write(
@@ -211,6 +257,7 @@ def write(
     )
     results = {
         "about": text.description,
+        "training_tokens": text.training.size,
         "rates": rates,
         "models": found["models"],
         "thresholds": thresholds,

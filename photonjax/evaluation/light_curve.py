@@ -8,7 +8,8 @@ mean to second order in the noise, and far less spread.
 
 Not so where operands are rounded: the faintest noise tips some roundings over, whose effect does not shrink
 with it. Nor where noise is left at any light, as that of a finite local oscillator: ``q`` would multiply it.
-There the rise is taken as it is (``corrected=False``), and the standard errors say what that costs.
+There (:func:`noise_vanishes` says where) the rise is taken as it is (``corrected=False``), and the standard
+errors say what that costs.
 
 On several dies the rise is the mean of each die's own, against that die without noise: static errors cost
 what they cost whatever the light. Draws of noise are then taken die by die, and a die is what the standard
@@ -28,11 +29,11 @@ import numpy as np
 from flax import nnx
 
 import photonjax.nn.nnx as optics
-from photonjax.core import random
+from photonjax.core import OpticalCore, random
 from photonjax.evaluation.intervals import CONFIDENCE
 from photonjax.evaluation.thresholds import interpolate_threshold
 
-__all__ = ["LightCurve", "scale_light"]
+__all__ = ["LightCurve", "noise_vanishes", "scale_light"]
 
 
 def scale_light(model: nnx.Module, light: Any) -> None:
@@ -40,6 +41,19 @@ def scale_light(model: nnx.Module, light: Any) -> None:
     for _, dot in optics.optical_dots(model):
         photons = dot.hardware["photons"]
         photons[...] = photons[...] * light
+
+
+def noise_vanishes(core: OpticalCore) -> bool:
+    """Whether a core's noise goes away with ever more light, so that a rise may be corrected.
+
+    >>> plain = {"input": {"bits": None}, "array": {"bits": None}}
+    >>> noise_vanishes(OpticalCore(**plain)), noise_vanishes(OpticalCore())  # rounds
+    (True, False)
+    >>> noise_vanishes(OpticalCore(**plain, encoding={"kind": "quadrature", "oscillator": 1e5}))
+    False
+    """
+    rounded = core.input.bits is not None or core.array.bits is not None
+    return not rounded and core.encoding.oscillator_electrons(core) is None
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -69,9 +69,10 @@ WRITTEN = {
         "grid.steps=30": "grid.steps: 30 is not a multiple of training.keep_every = 20",
         "core.rows=128": "core.rows: 128 rows are fewer than the largest fan-in, 768",
         "encodings={a: {photons: 2}}": "encodings.a: photons must stay 1.0",
+        "encodings={a: {array: {bits: 8}}}": "encodings.a: photons must stay 1.0",
         "encodings={a: {encoding: {kind: quadrature}}}": "encodings.a: the light of quadrature's local ",
         "text.corpora=[nope]": "text.corpora[0]: no corpus is called 'nope'; there are ",
-        "operands=[turned]": "operands[0]: 'turned' is not one of plain, smoothed, hadamard",
+        "grid.operands=[turned]": "grid.operands[0]: 'turned' is not one of plain, smoothed, hadamard",
     },
     "overhead": {
         "core.adc.bits=many": "core.adc.bits: 'many' is not an integer of 1 ... 16, or null"

@@ -13,7 +13,7 @@ from tests.experiments.width.small import overrides
 
 @pytest.fixture
 def modules(ours):
-    names = ("run", "train", "light", "operands", "scaling", "text", "exponents")
+    names = ("run", "train", "light", "operands", "scaling", "text", "exponents", "work")
     found = {name: importlib.import_module(f"experiments.width.{name}") for name in names}
     return SimpleNamespace(**found)
 

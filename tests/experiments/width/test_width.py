@@ -18,7 +18,16 @@ FILES = {"alignment.csv", "exponents.csv", "metrics.json", "models.csv", "parts.
 FILES |= {"sites.csv", "thresholds.csv", "tokenizer.json", "width.png"}
 
 
-def test_a_study_that_was_interrupted_ends_as_if_it_had_not_been(modules, config, resumes):
+def test_a_study_that_was_interrupted_ends_as_if_it_had_not_been(
+    modules, config, resumes, monkeypatch
+):
+    curve, made = modules.light.LightCurve, set()
+
+    def noted(*args, **options):
+        made.add((options["corrected"], options["noise_seeds"]))
+        return curve(*args, **options)
+
+    monkeypatch.setattr(modules.light, "LightCurve", noted)
     resumes(modules.run, modules.run.width, lambda name: config(f"run={name}"))
     settings = config("run=whole")
     folder = pathlib.Path(settings.results_dir) / "width" / "whole"
@@ -26,11 +35,14 @@ def test_a_study_that_was_interrupted_ends_as_if_it_had_not_been(modules, config
     names = {file.name for file in folder.iterdir()}
     assert names >= FILES and sum(n.startswith("network-relu-mup") for n in names) == 4
     assert not any("begun" in name for name in names)
+    assert made == {(True, 2), (False, 3)}  # differential, and quadrature with its oscillator
 
     # µP: one learning rate, that of the smallest width; what was learnt beats knowing nothing
     assert len({r["rate"] for r in found["rates"]}) == 1
     assert {r["tuned_at"] for r in found["rates"]} == {8}
     assert all(m["perplexity"] < 100 for m in found["models"])
+    tokens = found["training_tokens"]
+    assert all(m["tokens"] == 60 * 8 * 16 == m["passes"] * tokens for m in found["models"])
 
     # 2 widths x 2 seeds x 2 encodings x 2 operands x 2 targets
     rows = found["thresholds"]
@@ -65,8 +77,9 @@ def test_a_study_that_was_interrupted_ends_as_if_it_had_not_been(modules, config
     assert whole and all(float(r["low"]) <= float(r["exponent"]) <= float(r["high"]) for r in whole)
     sites = {r["site"] for r in found["alignment"]}
     assert sites == {"q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "head"}
-    assert all(1e-4 < r["alignment"] <= 1 for r in found["alignment"])
-    assert "What remains unknown" in (folder / "report.txt").read_text()
+    assert all(1e-4 < r["alignment"] < 2 for r in found["alignment"])
+    report = (folder / "report.txt").read_text()
+    assert "What remains unknown" in report and "over seeds alone" in report and "passes" in report
 
 
 def test_a_training_goes_on_from_its_file(modules, config, tmp_path, monkeypatch):
@@ -93,6 +106,18 @@ def test_a_training_goes_on_from_its_file(modules, config, tmp_path, monkeypatch
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(trained(begun=begun)), strict=True):
         np.testing.assert_array_equal(a, b)
 
+    # killed after a training has ended and before its result is kept: no step is done again
+    run = modules.run
+    member, rates = (
+        run.Member("relu", "mup", 8, 0),
+        [dict(mlp="relu", scaling="mup", width=8, rate=0.01)],
+    )
+    windows = tokens[: 4 * 16].reshape(4, 16)
+    text = modules.text.Text(tokens, windows, windows[:2], windows[0], "made up")
+    row = run.train_member(settings, member, rates, text, tmp_path)
+    monkeypatch.setattr(train, "_advance", None)
+    assert run.train_member(settings, member, rates, text, tmp_path) == row
+
 
 def test_shared_light_is_less_and_what_sites_cost_is_what_the_loss_rises(modules, config):
     """On a decoder that has learnt to continue an arithmetic sequence."""
@@ -105,20 +130,19 @@ def test_shared_light_is_less_and_what_sites_cost_is_what_the_loss_rises(modules
     turned = modules.operands.turns("plain", products, 0.5)
     core = settings.cores()["differential"]
 
-    def lit():
-        return light.on_light(modules.operands.dress(model, products, turned), core)
-
+    dressed = modules.operands.dress(model, products, turned)
     photons = {}
     for by in ("equal", "kind"):
         settings.solver.shares = by
-        (row, _) = light.needs(settings, lit(), core, windows)
+        (row, _) = light.needs(settings, dressed, core, windows, 0)
         photons[by] = row["photons_per_multiply"]
         saving = row["equal_over_shared"]
     assert photons["kind"] < 1.05 * photons["equal"]
     assert photons["equal"] / photons["kind"] == pytest.approx(saving, rel=0.3)
 
-    cost = light.site_costs(settings, lit(), row["light"], windows)
-    curve = light.LightCurve(lit(), windows, noise_seeds=4)
+    lit = light.on_light(dressed, core)
+    cost = light.site_costs(lit, row["light"], windows, 0)
+    curve = light.LightCurve(lit, windows, noise_seeds=4)
     predicted = sum(cost.values()) / (windows.shape[0] * (windows.shape[1] - 1))
     assert predicted == pytest.approx(curve.rise(row["light"]), rel=0.5)
     assert math.isfinite(predicted)
