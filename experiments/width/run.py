@@ -1,6 +1,6 @@
 """How the light that a language model needs moves with its width, in decoders that differ in nothing else.
 
-    python -m experiments.width run=small           # @@SMALL@@
+    python -m experiments.width run=small           # 64 to 256 wide, four seeds: made for 40 minutes
     python -m experiments.width grid=full run=full  # 64 to 512, both MLPs and scalings: days on two cores
     python -m experiments.width --help
 
