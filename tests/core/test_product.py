@@ -93,6 +93,7 @@ def problems(draw):
     return x, w, (axes["c"], axes["b"])
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(problems())
 def test_ideal_core_is_lax_dot_general(problem):
@@ -103,6 +104,7 @@ def test_ideal_core_is_lax_dot_general(problem):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)  # float32 sums of <= 16 terms
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(problems(), st.sampled_from(["differential", "offset", "homodyne"]))
 def test_int8_core_is_the_numpy_pipeline(problem, encoding):

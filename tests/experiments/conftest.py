@@ -22,7 +22,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from experiments.evaluate.config import Evaluate
 from photonjax.models import Decoder, save_huggingface
-from tests.experiments.interrupted import kill, resumes  # noqa: F401, fixtures
+from tests.experiments.interrupted import resumes, writes  # noqa: F401, fixtures
 from tests.tiny import tiny_decoder
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
-import shutil
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -70,34 +69,32 @@ def resumes(harness: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     return check
 
 
-class Killed(BaseException):
-    """What nothing may catch."""
-
-
 @pytest.fixture
-def kill(monkeypatch: pytest.MonkeyPatch):
-    """Let the process end, or the disk be full, at the n-th write of a result, where the file is written
-    but has not its name yet; returns the names that were written.
+def writes(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Names of the results that are written from now on, in their order.
+
+    ``before`` is told of each write where the file is written but has not its name yet, as a kill leaves
+    it; at number ``full_at`` the disk is full.
     """
     replace = os.replace
     written: list[str] = []
 
-    def at(number: int | None, full: bool = False) -> list[str]:
+    def watch(
+        full_at: int | None = None, before: Callable[[pathlib.Path], None] | None = None
+    ) -> list[str]:
         written.clear()
 
         def replaced(source: Any, target: Any) -> None:
             if not pathlib.Path(source).name.startswith(PARTIAL):
                 return replace(source, target)  # of another writer, such as the compilation cache
-            if len(written) == number and full:
+            if before is not None:
+                before(pathlib.Path(target))
+            if len(written) == full_at:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if len(written) == number:
-                shutil.copy(source, f"{source}-of-the-dead")  # who is killed removes nothing
-                raise Killed
             replace(source, target)
             written.append(pathlib.Path(target).name)
 
         monkeypatch.setattr(os, "replace", replaced)
         return written
 
-    at.ends = Killed
-    return at
+    return watch

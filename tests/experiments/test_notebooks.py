@@ -41,6 +41,7 @@ def test_is_stored_clean(path):
             assert cell.execution_count is None
 
 
+@pytest.mark.usefixtures("processes_compile_alike")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, tmp_path, monkeypatch):
     place = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

@@ -67,10 +67,8 @@ def test_hook_is_the_product():
     assert (one == layer.apply(held, x, rngs=noise())).all() and (one != two).any()
 
 
-@pytest.mark.parametrize(
-    "lift",
-    ["none", *(pytest.param(lift, marks=pytest.mark.slow) for lift in ("scan", "remat"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("lift", ["none", "scan", "remat"])
 def test_modules_on_light(lift):
     model = Model(lift)
     exact = pj.linen.Optical(model, (pj.Rule("*", EXACT),))

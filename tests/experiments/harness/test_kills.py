@@ -7,10 +7,10 @@ import itertools
 import json
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,8 +19,9 @@ from photonjax.evaluation import ladder
 from photonjax.files import PARTIAL
 
 LADDER = "ladder={bright: {photons: 1e5}, head: {only: head, photons: 1e4}, dim: {photons: 1e4}}"
-# Two windows, one of them measured, and three groups of models: rungs, or rungs on three dies each.
-GROUPS = {False: ("at_once=1", LADDER), True: ("at_once=4", "dies=3", "draws=2", LADDER)}
+# Two windows, one of them measured, and three groups: of a rung each, and of a rung on two dies each.
+GROUPS = ("at_once=1", LADDER)
+DIES = ("at_once=2", "dies=2", "draws=2", LADDER)
 
 
 @pytest.fixture
@@ -43,48 +44,59 @@ def content(run: pathlib.Path) -> dict[str, bytes]:
     return {f.name: f.read_bytes() for f in run.iterdir() if f.name != "config.yaml"}
 
 
-def from_every_point(
-    run: Callable[[str], Any], place: pathlib.Path, kill: Callable[..., list[str]], full: bool
-) -> list[str]:
-    """Break a run at each of its writes in turn, go on, and compare; returns the names written."""
-    writes = kill(None)
-    assert run(f"unbroken-{full}").status == 0
-    points, whole = list(writes), content(place / f"unbroken-{full}")
-    # A full disk ends a run as a kill does, but for the message: a third of the points will do.
-    for number, file in list(enumerate(points))[:: 3 if full else 1]:
-        name = f"broken-{full}-{number}"
-        kill(number, full)
-        if full:
-            error = run(name).error
-            assert f"cannot write {place / name / file} (No space left on device)" in error
-            assert f"run={name} to go on" in error
-            assert not list((place / name).glob(f"{PARTIAL}*"))
-        else:
-            with pytest.raises(kill.ends):
-                run(name)
-        assert not (place / name / "metrics.json").exists()
-        kill(None)
-        outcome = run(name)
-        assert outcome.status == 0, (file, outcome.err)
-        assert content(place / name) == whole, file
-    print(f"{len(points)} points")
-    return points
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("full", [False, True], ids=["killed", "disk-full"])
-def test_an_evaluation_goes_on_from_every_point(evaluate, results, kill, one_time, full):
-    points = from_every_point(
-        lambda name: evaluate(f"run={name}", *GROUPS[full]), results, kill, full
-    )
+def test_a_killed_evaluation_goes_on_from_every_point(
+    evaluate, results, writes, one_time, tmp_path
+):
+    """What lies there at each write of a run is what a kill leaves: from there a run ends the same."""
+    points: list[str] = []
+
+    def copy(target: pathlib.Path) -> None:
+        shutil.copytree(target.parent, tmp_path / str(len(points)))
+        points.append(target.name)
+
+    writes(before=copy)
+    assert evaluate("run=killed", *GROUPS).status == 0
+    writes()
+    run = results / "killed"
+    whole = content(run)
     assert points.count("windows.json") == points.count("measured.json") == 3 * 2
     assert points[-2:] == ["report.txt", "metrics.json"]
+    for number, file in enumerate(points):
+        shutil.rmtree(run)
+        shutil.copytree(tmp_path / str(number), run)
+        assert list(run.glob(f"{PARTIAL}*")) and not (run / "metrics.json").exists()
+        outcome = evaluate("run=killed", *GROUPS)
+        assert outcome.status == 0, (file, outcome.err)
+        assert content(run) == whole, file
+    print(f"{len(points)} points")
 
 
 @pytest.mark.slow
+def test_an_evaluation_goes_on_after_a_full_disk(evaluate, results, writes, one_time):
+    """It ends a run as a kill does, but for the message: at the last write of each file."""
+    written = writes()
+    assert evaluate("run=whole", *DIES).status == 0
+    points, whole = list(written), content(results / "whole")
+    for file in dict.fromkeys(points):
+        name = f"full-at-{file}"
+        writes(full_at=len(points) - 1 - points[::-1].index(file))
+        error = evaluate(f"run={name}", *DIES).error
+        assert f"cannot write {results / name / file} (No space left on device)" in error
+        assert f"run={name} to go on" in error
+        assert not list((results / name).glob(f"{PARTIAL}*"))
+        assert not (results / name / "metrics.json").exists()
+        writes()
+        outcome = evaluate(f"run={name}", *DIES)
+        assert outcome.status == 0, (file, outcome.err)
+        assert content(results / name) == whole, file
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("processes_compile_alike")
 def test_a_process_that_is_killed_again_and_again(evaluate_process, results):
     """By the system, at random moments after a random number of windows: wherever it stands then."""
-    settings = ("at_once=1", "dies=2", LADDER)
+    settings = ("at_once=1", LADDER)
     assert evaluate_process("run=whole-process", *settings).status == 0
     chance, run, kills = random.Random(0), results / "killed-process", 0
 
