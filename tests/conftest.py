@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import pathlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 
-import jax
-import pytest
 
-from photonjax import data
+def _share_what_is_compiled() -> None:
+    """Workers of one run of the tests, and the processes that tests start, have one compilation cache.
+
+    Before JAX is imported, which reads these then; workers inherit them.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        directory = tempfile.mkdtemp(prefix="compiled-")
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+_share_what_is_compiled()
+
+import jax  # noqa: E402, as said above
+import pytest  # noqa: E402
+
+from photonjax import data  # noqa: E402
 
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 

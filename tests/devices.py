@@ -12,8 +12,9 @@ import photonjax
 
 def run_on(devices: int, program: Path) -> Any:
     """What a program prints as JSON, run on that many devices of the CPU with exact 8-bit arithmetic."""
+    flags = os.environ.get("XLA_FLAGS", "")
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PHOTONJAX_ARITHMETIC": "int8",
         "PYTHONPATH": str(Path(photonjax.__file__).parents[1]),

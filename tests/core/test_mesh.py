@@ -1,4 +1,7 @@
-"""One device and eight: the same bits. The work is done by mesh_program.py, once."""
+"""One device and eight: the same bits. The work is done by mesh_program.py, once.
+
+Compiled quickly; test_whole_core.py does all sources at once, compiled as a user's program is.
+"""
 
 from pathlib import Path
 
@@ -6,7 +9,7 @@ import pytest
 
 from tests.devices import run_on
 
-pytestmark = pytest.mark.slow  # minutes together
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("processes_compile_alike")]
 
 HERE = Path(__file__).parent
 

@@ -22,8 +22,8 @@ def assert_moments(found, mean, covariance):
     np.testing.assert_allclose(np.cov(found.T) / scale, covariance / scale, atol=CLOSE)
 
 
-# Each side alone with every encoding, and both, which is slow, once with each.
-PASSES = [(*slices, encoding) for slices in ((8, 3, 1), (6, 1, 2)) for encoding in ENCODINGS]
+# Each side alone, and both once with each encoding.
+PASSES = [(8, 3, 1, "differential"), (6, 1, 2, "homodyne")]
 PASSES += [(8, 2, 2, "differential"), (4, 2, 3, "offset"), (8, 2, 2, "homodyne")]
 
 

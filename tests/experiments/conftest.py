@@ -10,14 +10,12 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import jax
 import pytest
 from flax import nnx
-from jax.experimental.compilation_cache import compilation_cache
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from experiments.evaluate.config import Evaluate
@@ -32,25 +30,6 @@ LADDER = (
     "adc: {enob: null, bits: null}, input: {bits: 16}, array: {bits: 16}}, "
     "noisy: {photons: 3e4}}"
 )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
-    """A compilation cache that the tests here and the processes they start share."""
-    directory = tmp_path_factory.mktemp("compiled")
-    settings = {
-        "jax_compilation_cache_dir": str(directory),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield directory
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +171,7 @@ def evaluate(
 
 
 @pytest.fixture
-def evaluate_process(arguments: list[str], compiled_once: pathlib.Path) -> Run:
+def evaluate_process(arguments: list[str]) -> Run:
     """The same as a process of its own; ``watch`` is given it while it runs."""
 
     def run(
@@ -203,13 +182,7 @@ def evaluate_process(arguments: list[str], compiled_once: pathlib.Path) -> Run:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         process = subprocess.Popen(
             [sys.executable, "-m", "experiments.evaluate", *chosen, *overrides],
-            env=os.environ
-            | {
-                "PYTHONPATH": path,
-                "JAX_COMPILATION_CACHE_DIR": str(compiled_once),
-                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-                "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-            },
+            env=os.environ | {"PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

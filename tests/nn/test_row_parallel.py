@@ -6,7 +6,7 @@ import pytest
 
 from tests.devices import run_on
 
-pytestmark = pytest.mark.slow  # minutes together
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("processes_compile_alike")]
 
 
 def test_contracted_axes_may_be_sharded():

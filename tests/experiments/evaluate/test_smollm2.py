@@ -20,11 +20,6 @@ NO_ADC = dict(adc={"bits": None, "enob": None})
 NOISE_FREE = dict(photons=None, receiver={"noise_a_per_rthz": None}, source={"rin_db_hz": None})
 
 
-@pytest.fixture(scope="module")
-def compiled_once():
-    """No compilation cache here: nothing is compiled twice."""
-
-
 @nnx.jit
 def _logits(model: nnx.Module, window: jax.Array) -> jax.Array:
     return model(window[None])[0]

@@ -23,7 +23,7 @@ SHAPES = ["product.tokens=[4]", "product.shapes=[[8,8]]"]
 
 
 @pytest.fixture
-def sweep(tmp_path, compiled_once):
+def sweep(tmp_path):
     """Run experiments.benchmark on one small product for every value of the overrides."""
 
     def run(*overrides: str) -> tuple[subprocess.CompletedProcess[str], pathlib.Path]:
@@ -31,7 +31,7 @@ def sweep(tmp_path, compiled_once):
         command = [sys.executable, "-m", "experiments.benchmark", "--multirun", *SMALL, *SHAPES]
         done = subprocess.run(
             [*command, f"results_dir={tmp_path}", *overrides],
-            env=os.environ | {"PYTHONPATH": path, "JAX_COMPILATION_CACHE_DIR": str(compiled_once)},
+            env=os.environ | {"PYTHONPATH": path},
             capture_output=True,
             text=True,
             timeout=600,
