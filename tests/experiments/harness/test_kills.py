@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from photonjax.evaluation import ladder
 from photonjax.files import PARTIAL
@@ -26,7 +27,9 @@ DIES = ("at_once=2", "dies=2", "draws=2", LADDER)
 
 @pytest.fixture
 def one_time(monkeypatch: pytest.MonkeyPatch, evaluate_module):
-    """Every prefill takes a second, and every run the same memory."""
+    """Every prefill takes a second, every run the same memory; plots, half of a run's work, are empty."""
+    for plot in ("perplexity", "site_snr"):
+        monkeypatch.setattr(evaluate_module.plots, plot, lambda *_: Figure())
     monkeypatch.setattr(ladder.time, "perf_counter", itertools.count().__next__)
     monkeypatch.setattr(evaluate_module, "peak_memory_bytes", lambda: 10**9)
 
