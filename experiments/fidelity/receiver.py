@@ -11,7 +11,7 @@ import numpy as np
 
 import photonjax as pj
 from experiments.fidelity.rows import Row, derived_row, row
-from photonjax.core.encoding import Moments
+from photonjax.core.moments import Moments
 from photonjax.core.receiver import ELEMENTARY_CHARGE_C
 
 NOISE_A_PER_RTHZ = 5e-12

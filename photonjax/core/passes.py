@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from photonjax.core import fixed_point, random
 from photonjax.core.core import OpticalCore
-from photonjax.core.encoding import Moments, moment
 from photonjax.core.levels import unit_of, worths_of
+from photonjax.core.moments import Moments, moment
 from photonjax.core.programming import Levels, Slice, carrier_of, weight_steps
 from photonjax.core.pytree import present
 from photonjax.core.rounding import no_fma, safe_sqrt

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from photonjax.core import fixed_point
 from photonjax.core.core import check_core
-from photonjax.core.encoding import moment
 from photonjax.core.levels import digits, modulated, unit_of
+from photonjax.core.moments import moment
 from photonjax.core.operands import check_arrays, check_finite
 from photonjax.core.pytree import present
 from photonjax.core.quantize import QuantizedArray, named_axes
