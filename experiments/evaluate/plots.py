@@ -103,8 +103,11 @@ def site_snr(sites: Sequence[Mapping[str, Any]]) -> Figure:
             axes.set_title(core)
         for axes in grid[:, 0]:
             axes.set_ylabel("output SNR [dB]")
-        for axes in grid[-1]:
+        for axes in grid.flat[
+            max(0, len(cores) - columns) : len(cores)
+        ]:  # the lowest of each column
             axes.set_xlabel("layer")
+            axes.tick_params(labelbottom=True)
         handles, labels = grid.flat[0].get_legend_handles_labels()
         drawn.legend(handles, labels, loc="outside lower center", ncols=8)
         drawn.suptitle("Output SNR of every product against floating point")

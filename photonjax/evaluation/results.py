@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -77,13 +78,13 @@ class Result:
 
     @functools.cached_property
     def kl_nats(self) -> Interval:
-        """Mean divergence of a prediction from the digital model's."""
-        return self._mean([w.kl / w.predictions for w in self.windows])
+        """Mean divergence of a prediction from the digital model's; its interval does not go below 0."""
+        return self._mean([w.kl / w.predictions for w in self.windows]).within(0.0, math.inf)
 
     @functools.cached_property
     def argmax_agreement(self) -> Interval:
-        """Fraction of predictions whose most likely token is the digital model's."""
-        return self._mean([w.agree / w.predictions for w in self.windows])
+        """Fraction of predictions with the digital model's likeliest token; its interval stays in [0, 1]."""
+        return self._mean([w.agree / w.predictions for w in self.windows]).within(0.0, 1.0)
 
     @property
     def tokens_per_s(self) -> float | None:

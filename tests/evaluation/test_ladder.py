@@ -212,10 +212,18 @@ def test_intervals_are_over_windows_dies_and_draws():
     found = evaluation.Result("dim", rows, digital, dies=2, draws=4)
     change = (nll - np.reshape([20.0, 22.0, 25.0], (3, 1, 1))) / 11
     assert found.perplexity_change_percent == pytest.approx(evaluation.ratio_percent(change))
-    assert found.kl_nats == pytest.approx(evaluation.crossed_interval(kl / 11))
+    interval = evaluation.crossed_interval(kl / 11).within(0.0, np.inf)
+    assert found.kl_nats == pytest.approx(interval)
     assert found.argmax_agreement == pytest.approx((9 / 11,) * 3)
     assert found.perplexity == pytest.approx(np.exp(nll.mean() / 11))
     assert found.predictions == 24 * 11
+
+
+def test_no_interval_leaves_what_is_possible():
+    rows = [evaluation.Window(20.0, kl, agree, 11, None) for kl, agree in ((0.1, 11), (1.1, 9))]
+    found = evaluation.Result("dim", rows, rows)
+    assert found.kl_nats == pytest.approx((0.6 / 11, 0.0, (0.6 + 12.7062 * 0.5) / 11))
+    assert found.argmax_agreement == pytest.approx((10 / 11, 0.0, 1.0))
 
 
 def test_dies_share_their_seeds_between_rungs():

@@ -43,6 +43,21 @@ def test_every_label_is_inside_and_apart_from_the_others(axes):
         assert not one.overlaps(other)
 
 
+def test_depth_is_written_below_the_lowest_panel_of_every_column():
+    sites = [
+        {"core": f"core {i}", "site": f"layers/{layer}/mlp/up_proj", "snr_db": 20.0 + layer}
+        for i in range(5)
+        for layer in range(3)
+    ]
+    drawn = plots.site_snr(sites)
+    drawn.draw_without_rendering()
+    named = [bool(a.get_xlabel()) for a in drawn.axes if a.get_visible()]
+    marked = [
+        any(t.label1.get_visible() for t in a.xaxis.get_major_ticks()) for a in drawn.axes[:5]
+    ]
+    assert named == marked == [False, False, True, True, True]
+
+
 def test_lines_on_each_other_share_a_name(axes):
     names = [t.get_text() for t in axes.get_legend().get_texts()]
     assert names == ["20.00: digital, int16-no-adc", "21.70: int8-noise-free"]
