@@ -239,7 +239,7 @@ def _figure(rows: list[Row], light: Need) -> Any:
                 own = _of(rows, encoding, operands, scope)
                 x = [r["value"] for r in own]
                 y = [r["joules_per_cycle"] / r["value"] ** 2 for r in own]
-                size = {"lw": 1.2 + 1.3 * i, "ms": 3.5 + 1.5 * i, "zorder": 3 - 0.1 * i}
+                size = {"lw": 1.2 + 0.8 * i, "ms": 3.5 + 1.2 * i, "zorder": 3 - 0.1 * i}
                 axis.plot(x, y, "o-", label=scope, **size)
             kind = "signed operands" if operands == "signed" else "operands of one sign"
             axis.set_title(f"{encoding}, {kind}, power SNR {light.snr:,.0f}")
