@@ -35,7 +35,7 @@ from photonjax.core.programming import (
     weight_steps,
 )
 from photonjax.core.quantize import QuantizedArray
-from photonjax.core.site import Site
+from photonjax.core.site import Site, check_site_number
 
 Weight = jax.Array | QuantizedArray | ProgrammedWeight
 
@@ -267,6 +267,7 @@ def _stored_or_loaded(
 def _batched_product(x, w, x_axes, w_axes, key, site, start, options) -> ProductTrace:
     """Batch axes: each batch element is a product of its own, with its own key and site."""
     (xb, x_free, xc), (wb, w_free, wc) = x_axes, w_axes
+    check_site_number("batch_start", start)
     batch = [x.shape[a] for a in xb]
     count, terms = math.prod(batch), math.prod(x.shape[a] for a in xc)
     core = options["core"]

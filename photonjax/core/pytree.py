@@ -23,6 +23,8 @@ from photonjax.core.limits import allowed
 
 T = TypeVar("T", bound=type)
 
+_SINGLE = np.finfo(np.float32)
+
 Scalar = Any
 """A real number, or whatever JAX puts in its place: an array, a tracer."""
 
@@ -259,6 +261,8 @@ def check_leaves(obj: Any) -> None:
 def check_number(name: str, value: Any, optional: bool = False, **limits: float) -> None:
     """Raise for what is no finite real number, or array of them, within ``low``, ``high`` and ``above``.
 
+    It is held in single precision, in which it must be finite too and, where ``above`` is zero, no zero.
+
     ``optional``: None would have been allowed, which the message says.
 
     Raises:
@@ -278,9 +282,15 @@ def check_number(name: str, value: Any, optional: bool = False, **limits: float)
         numbers = np.asarray(math.inf)
     low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
     within = (low <= numbers) & (numbers <= high) & (numbers > limits.get("above", -math.inf))
+    wanted = allowed("a number", optional=optional, **limits)
     if not (within & np.isfinite(numbers)).all():
+        raise ValueError(f"{name} = {brief(value)} is not {wanted}")
+    sizes = np.abs(numbers)
+    lost = (sizes > _SINGLE.max) | ((sizes < _SINGLE.tiny) & (limits.get("above") == 0))
+    if lost.any():
         raise ValueError(
-            f"{name} = {brief(value)} is not {allowed('a number', optional=optional, **limits)}"
+            f"{name} = {brief(value)} is not {wanted} in single precision, whose positive numbers are "
+            f"{_SINGLE.tiny:.2g} ... {_SINGLE.max:.2g}"
         )
 
 

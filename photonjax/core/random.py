@@ -49,7 +49,7 @@ def as_threefry(key: Any) -> jax.Array:
     >>> bool((key == jax.random.key(3)).all())
     True
     """
-    dtype = getattr(key, "dtype", None)
+    dtype = key.dtype if isinstance(key, (jax.Array, np.ndarray)) else None
     typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
     if not typed and (dtype != jnp.uint32 or jnp.ndim(key) < 1):
         raise TypeError(f"key = {brief(key)} is not a key; make one with jax.random.key(seed)")

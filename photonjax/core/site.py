@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from photonjax.core import random
 from photonjax.core.limits import allowed
+from photonjax.core.pytree import brief
 
 if TYPE_CHECKING:
     from photonjax.core.core import OpticalCore
@@ -36,24 +37,26 @@ def die_key(core: OpticalCore, site: Site, slice_: int = 0) -> jax.Array:
     """Where the static errors of the cells of one site and bit slice come from."""
     key = jax.random.fold_in(random.new_key(core.chip_seed), _STATIC)
     for part in jax.tree.leaves(site, is_leaf=lambda part: part is None):
-        key = jax.random.fold_in(key, _number(part))
+        part = site_number(part) if isinstance(part, str) else part
+        key = jax.random.fold_in(
+            key, check_site_number("site", part, "neither a parameter's path nor an integer")
+        )
     return key if slice_ == 0 else jax.random.fold_in(key, 0x100 + slice_)
 
 
-def _number(part: Any) -> Any:
-    """Of one part of a site.
+def check_site_number(name: str, number: Any, not_a: str = "not an integer") -> Any:
+    """The number of a site, or of a part of one.
 
     Raises:
-      TypeError, ValueError: neither a path nor a number of 32 bits.
+      TypeError: no integer, or several. ValueError: not of 32 bits.
     """
-    if isinstance(part, str):
-        return site_number(part)
-    whole = isinstance(part, numbers.Integral) and not isinstance(part, bool)
-    if not whole and not jnp.issubdtype(getattr(part, "dtype", float), jnp.integer):
-        raise TypeError(f"site = {part!r} is neither a parameter's path nor an integer")
-    if whole and not 0 <= part < 2**32:
-        raise ValueError(f"site = {part} is not {allowed('an integer', 0, 2**32 - 1)}")
-    return part
+    whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+    dtype = getattr(number, "dtype", float)
+    if not whole and not (jnp.issubdtype(dtype, jnp.integer) and jnp.ndim(number) == 0):
+        raise TypeError(f"{name} = {brief(number)} is {not_a}")
+    if whole and not 0 <= number < 2**32:
+        raise ValueError(f"{name} = {number} is not {allowed('an integer', 0, 2**32 - 1)}")
+    return number
 
 
 def columns_key(core: OpticalCore, site: Site) -> jax.Array:

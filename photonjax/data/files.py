@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import pathlib
 from typing import Any
 
@@ -37,6 +38,11 @@ def load_files(path: pathlib.Path, *, cache: str) -> Any:
         >>> load_files(pathlib.Path("notes"), cache="/tmp/prepared")  # doctest: +SKIP
     """
     builder, files = find(path)
+    for name in map(str, files):
+        if "::" in name or os.path.expandvars(name) != name:
+            raise ValueError(
+                f"{name}: datasets would read '::' as a chain of addresses and $NAME as a variable; rename it"
+            )
     for file in files if builder == "json" else ():
         with file.open("rb") as opened:
             start = opened.read(_START).lstrip()[:1]
@@ -74,8 +80,11 @@ def find(path: pathlib.Path) -> tuple[str, list[pathlib.Path]]:
         >>> find(pathlib.Path("notes"))  # doctest: +SKIP
         ('text', [PosixPath('notes/1.txt'), PosixPath('notes/2.txt')])
     """
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    files = [file for file in files if file.is_file()]
+    try:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        files = [file for file in files if file.is_file()]
+    except OSError as error:
+        raise ValueError(f"{path!s:.200} cannot be looked at: {error.strerror}") from None
     if path.is_dir():
         files = [file for file in files if file.suffix.lower() in _BUILDERS]
     if not files:

@@ -18,7 +18,7 @@ from photonjax.core.pytree import check_number
 from photonjax.nn.arguments import Call, Fixed, is_array
 from photonjax.nn.gauges import RangeFinder
 from photonjax.nn.nnx import SiteMeasurement, optical_dots, set_ranges
-from photonjax.nn.ranges import KINDS, some
+from photonjax.nn.ranges import KINDS, check_ranges, some
 from photonjax.nn.transform import OpticalFunction
 
 
@@ -105,6 +105,8 @@ def calibrate(
 
 
 def _check_number(name: str, value: Any, **limits: Any) -> None:
+    if isinstance(value, jax.Array) and value.ndim == 0:
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise ValueError(
             f"calibrate: {name} = {value!r:.60} is not {allowed('a number', **limits)}"
@@ -223,7 +225,7 @@ def _ranges(
             seen = levels[: core.passes] if kind == "adc" else levels[-1:]
             if not np.isfinite(seen).all():
                 raise ValueError(f"calibrate: {path}: NaN or infinity among its {kind} signals")
-            if seen.max() > 0:
+            if seen.max() >= np.finfo(np.float32).tiny:
                 # A pass without a signal has the widest range: nothing is known of its signals to come.
                 each = np.where(seen > 0, seen, seen.max()).astype(np.float32)
                 values = (np.float32(margin) * each).tolist()
@@ -240,4 +242,5 @@ def _ranges(
             f"calibrate: no signal at {some(silent)} (zero throughout, or not called): no range was set",
             stacklevel=3,
         )
+    check_ranges(ranges)  # a wide margin of a large level
     return ranges

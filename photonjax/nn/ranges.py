@@ -9,12 +9,13 @@ only for ``input.scale = "static"``. As JSON they are a file.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+
+from photonjax.core.pytree import check_number
 
 Ranges = Mapping[str, Mapping[str, float | list[float]]]
 
@@ -58,11 +59,10 @@ def check_ranges(ranges: Ranges, sites: Collection[str] | None = None) -> None:
             raise ValueError(f"{name} = {_short(entry)} is not {{'adc': ..., 'input': ...}}")
         values = ((k, v) for k, each in entry.items() for v in _each(k, each))
         for kind, value in values:
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or value <= 0:
-                raise ValueError(
-                    f"{name}[{kind!r}] = {_short(value)} is not a finite number above 0"
-                )
+            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if not number:
+                raise ValueError(f"{name}[{kind!r}] = {_short(value)} is not a number above 0")
+            check_number(f"{name}[{kind!r}]", value, above=0.0)
         if sites is not None and path not in sites:
             raise ValueError(f"{name} is no optical product; there are {some(sites)}")
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import photonjax as pj
 
@@ -24,6 +25,19 @@ def test_a_range_is_positive_and_finite(value):
     # a traced one is not known yet: it takes effect as it always did
     traced = jax.jit(lambda r: pj.optical_matmul(X, W, core=CORE, adc_range=r))(jnp.float32(2.0))
     np.testing.assert_array_equal(traced, pj.optical_matmul(X, W, core=CORE, adc_range=2.0))
+
+
+@pytest.mark.parametrize("value", [1e39, 1e-45, 10**400, np.float64(1e-40)])
+def test_a_number_is_one_in_single_precision(value):
+    """As float32 it would be infinite or zero, and so every result."""
+    for call in (
+        lambda: pj.optical_matmul(X, W, core=CORE, adc_range=value),
+        lambda: pj.optical_matmul(X, W, core=STATIC, input_range=value),
+        lambda: CORE.replace(photons=value),
+        lambda: CORE.replace(**{"adc.range": value}),
+    ):
+        with pytest.raises(ValueError, match="(photons|range) = .* is not a number above 0"):
+            call()
 
 
 @pytest.mark.parametrize("value", ["a", True, 1j, object(), [1j] * 4])
@@ -136,6 +150,15 @@ def test_what_is_no_operand_no_core_no_site():
     for site in (-1, 2**32):
         with pytest.raises(ValueError, match=f"site = {site} is not an integer of"):
             pj.optical_matmul(X, W, core=CORE, site=site)
+    with pytest.raises(TypeError, match="site = .* is neither"):
+        pj.optical_matmul(X, W, core=CORE, site=np.arange(3))
+    for start, error in ((1.5, TypeError), (True, TypeError), ("a", TypeError), (-1, ValueError)):
+        with pytest.raises(error, match=f"batch_start = {start!r} is not an integer"):
+            pj.optical_dot_general(
+                X[None], W[None], (((2,), (1,)), ((0,), (0,))), core=CORE, batch_start=start
+            )
+    with pytest.raises(TypeError, match="key = .* is not a key; make one"):
+        pj.optical_matmul(X, W, core=CORE, key=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"dimension_numbers = \(\(\(1.7"):
         pj.optical_dot_general(X, W, (((1.7,), (0.2,)), ((), ())), core=CORE)
     for kind in ("int32", "complex64"):

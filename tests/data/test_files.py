@@ -30,6 +30,18 @@ def test_a_local_path_is_no_pattern(cache, tmp_path):
     assert load_corpus(f"file:{tmp_path / 'd*.txt'}")["text"][:] == ["of d*.txt"]
 
 
+def test_what_datasets_would_read_as_another_path_is_refused(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("OTHER", "1")
+    for name in ("d1.txt", "d$OTHER.txt", "d::1.txt", "d$UNSET.txt"):
+        (tmp_path / name).write_text(f"of {name}")
+    for name in ("d$OTHER.txt", "d::1.txt"):
+        with pytest.raises(ValueError, match="datasets would read.*; rename it"):
+            load_corpus(f"file:{tmp_path / name}")
+    assert load_corpus(f"file:{tmp_path / 'd$UNSET.txt'}")["text"][:] == ["of d$UNSET.txt"]
+    with pytest.raises(ValueError, match="cannot be looked at: File name too long"):
+        load_corpus(f"file:{'a' * 5000}")
+
+
 def test_a_changed_local_file_is_read_anew(cache, tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("before")
