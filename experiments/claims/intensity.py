@@ -18,7 +18,7 @@ from photonjax.workload import Workload
 STATEMENT = "Prefill is compute-bound and decode memory-bound."
 # An accelerator that only moves bytes, one a second: its seconds are the bytes that every estimate charges.
 _MOVER = DigitalAccelerator(
-    {"bfloat16": 1e300}, {"bfloat16": 1.0}, bandwidth_bytes_per_s=1.0, power_w=1.0
+    {"bfloat16": 1e30}, {"bfloat16": 1.0}, bandwidth_bytes_per_s=1.0, power_w=1.0
 )
 
 

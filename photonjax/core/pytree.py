@@ -285,8 +285,9 @@ def check_number(name: str, value: Any, optional: bool = False, **limits: float)
     wanted = allowed("a number", optional=optional, **limits)
     if not (within & np.isfinite(numbers)).all():
         raise ValueError(f"{name} = {brief(value)} is not {wanted}")
-    sizes = np.abs(numbers)
-    lost = (sizes > _SINGLE.max) | ((sizes < _SINGLE.tiny) & (limits.get("above") == 0))
+    with np.errstate(over="ignore", under="ignore"):
+        sizes = np.abs(numbers).astype(np.float32)
+    lost = np.isinf(sizes) | ((sizes < _SINGLE.tiny) & (limits.get("above") == 0))
     if lost.any():
         raise ValueError(
             f"{name} = {brief(value)} is not {wanted} in single precision, whose positive numbers are "

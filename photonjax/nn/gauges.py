@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from photonjax.core.adc import ADC
 from photonjax.core.core import OpticalCore
 from photonjax.core.measure import Measurement, measured_dot_general
 from photonjax.core.operands import DimensionNumbers
@@ -124,6 +125,4 @@ Gauge = Meter | RangeFinder
 def _open(core: OpticalCore) -> OpticalCore:
     """The core without what ranges limit."""
     loose = {"scale": "per_tensor"} if core.input.scale == "static" else {}
-    return core.replace(
-        adc={"bits": None, "gain": None, "enob": None, "inl_lsb": None}, input=loose
-    )
+    return dataclasses.replace(core.replace(input=loose), adc=ADC(bits=None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -131,13 +132,7 @@ class OpticalDot(nnx.Module):
 
     def program(self, weight: jax.Array, contracting: tuple[int, ...]) -> None:
         """Write a weight into the array, so that calls need not quantize it again."""
-
-        def one(w: jax.Array, site: jax.Array, core: OpticalCore) -> ProgrammedWeight:
-            return program(w, core, contracting=contracting, site=site)
-
-        for _ in self.site[...].shape:
-            one = jax.vmap(one)
-        written = jax.jit(one)(weight, self.site[...], self.core)
+        written = _write(weight, self.site[...], self.core, contracting)
         leaves, structure = jax.tree.flatten(written)
         parts = {f"part{i}": ProgrammedParam(leaf) for i, leaf in enumerate(leaves)}
         self.programmed = nnx.data(nnx.Dict(parts))
@@ -201,6 +196,20 @@ class OpticalDot(nnx.Module):
         y, seen = automatic(product, both, x, loaded, w, options)
         self.measurement[...] = gauge.pool(self.measurement[...], seen)
         return y
+
+
+@functools.partial(jax.jit, static_argnames="contracting")
+def _write(
+    weight: jax.Array, site: jax.Array, core: OpticalCore, contracting: tuple[int, ...]
+) -> ProgrammedWeight:
+    """The weight of a site, or of each of stacked ones; compiled once for all of the same shapes."""
+
+    def one(w: jax.Array, site: jax.Array, core: OpticalCore) -> ProgrammedWeight:
+        return program(w, core, contracting=contracting, site=site)
+
+    for _ in site.shape:
+        one = jax.vmap(one)
+    return one(weight, site, core)
 
 
 def scope_of(dot: OpticalDot) -> Any:
