@@ -20,7 +20,7 @@ def _share_what_is_compiled() -> None:
         directory = tempfile.mkdtemp(prefix="compiled-")
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = directory
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 _share_what_is_compiled()

@@ -67,8 +67,7 @@ def test_one_window(real_artifact):
         pj.nnx.set_noise_key(noisy, jax.random.key(seed))
         return np.asarray(_logits(noisy, window))
 
-    first, again, other = with_key(0), with_key(0), with_key(1)
-    assert (first == again).all()
+    first, other = with_key(0), with_key(1)
     assert (first != other).mean() > 0.9
     seen.noisy = _perplexity(jnp.asarray(first), window)
     assert seen.int8 < seen.noisy < 1.5 * seen.digital
