@@ -44,7 +44,7 @@ def make(config, **kwargs):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("activation", "relu"),
+        ("activation", "relu6"),
         ("qkv_bias", 1),
         ("sliding_window", 0),
         ("global_every", 2),
