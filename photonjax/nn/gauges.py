@@ -125,4 +125,4 @@ Gauge = Meter | RangeFinder
 def _open(core: OpticalCore) -> OpticalCore:
     """The core without what ranges limit."""
     loose = {"scale": "per_tensor"} if core.input.scale == "static" else {}
-    return dataclasses.replace(core.replace(input=loose), adc=ADC(bits=None))
+    return dataclasses.replace(core.replace(input=loose), adc=ADC(bits=None))  # type: ignore[call-arg]  # all have defaults
